@@ -1,0 +1,99 @@
+//! The two small traits between deciding and the world: [`Facts`] tells what is, [`Hands`] changes
+//! it. `cluster/local` implements them with child processes; Kubernetes comes beside it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use dormouse_policy::function::{Function, FunctionName};
+
+/// Tells what is, as a stream of changes.
+pub trait Facts {
+    /// Waits for the next change; none when the world has ended (shutdown complete). Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Option<Fact>>;
+}
+
+/// One change of the world.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A function appeared or its description changed.
+    Function(Box<Function>),
+    /// A function is gone.
+    Gone(FunctionName),
+    /// The pods of a function, whole, whenever one changed.
+    Pods(FunctionName, Pods),
+}
+
+/// The pods of one function as their manager sees them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pods {
+    /// Replicas asked for (`spec.replicas`).
+    pub replicas: u32,
+    /// Pods that exist, terminating ones included, oldest first.
+    pub pods: Vec<PodFact>,
+    /// Set while pods cannot be started.
+    pub failure: Option<FailureFact>,
+}
+
+/// One pod as its manager sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFact {
+    /// Its name, never used again by another pod.
+    pub name: String,
+    /// Its addresses, one per pod port of the function.
+    pub addresses: Vec<SocketAddr>,
+    /// Where it is in its life.
+    pub phase: PodPhase,
+}
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodPhase {
+    /// Started or about to, not ready.
+    Starting,
+    /// Ready to take requests.
+    Ready,
+    /// Asked to stop.
+    Terminating,
+}
+
+/// Why pods cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureFact {
+    /// A stable code: `crash-loop`, …
+    pub code: String,
+    /// One sentence for people, e.g. the last exit status.
+    pub message: String,
+    /// When the next start is due, from the moment of this fact, in milliseconds.
+    pub retry_ms: u64,
+}
+
+/// Changes the world.
+pub trait Hands {
+    /// Asks for `scale.replicas` replicas. Returns when the order is placed, not when pods are up.
+    ///
+    /// # Errors
+    /// [`ScaleError`]: the order was not placed, or may not have been.
+    fn scale(&self, scale: Scale) -> impl Future<Output = Result<(), ScaleError>>;
+}
+
+/// An order to scale one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// The function.
+    pub function: FunctionName,
+    /// Replicas wanted.
+    pub replicas: u32,
+    /// Pods to stop first when there are fewer wanted; where the manager lets us choose.
+    pub victims: Vec<String>,
+}
+
+/// Why a scale order failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScaleError {
+    /// The function does not exist any more.
+    #[error("{0} does not exist")]
+    Gone(FunctionName),
+    /// The manager did not answer; the order may or may not have been placed.
+    #[error("no answer: {0}")]
+    Unknown(String),
+}
