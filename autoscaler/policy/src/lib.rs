@@ -9,9 +9,9 @@
 //! [`window`] (averages over seconds), [`readings`] (reports to seconds), [`decision`] (averages to
 //! replicas, with reasons), [`admission`] (forward, hold or shed one request).
 
-pub mod admission;
-pub mod decision;
 pub mod function;
-pub mod readings;
 pub mod settings;
 pub mod window;
+pub mod readings;
+pub mod decision;
+pub mod admission;
