@@ -43,6 +43,9 @@ pub struct PodFact {
     pub addresses: Vec<SocketAddr>,
     /// Where it is in its life.
     pub phase: PodPhase,
+    /// What a starting pod is seen to lack, one sentence for people: the port it should listen on,
+    /// the answer its probe gets. None while there is nothing to complain of.
+    pub waiting_for: Option<String>,
 }
 
 /// Where a pod is in its life.

@@ -84,8 +84,9 @@ pub struct Function {
     pub replicas: u32,
     /// Its annotations, validated.
     pub settings: Settings,
-    /// The pod ports that the Services below lead to, each once, in order of first mention. A pod's
-    /// addresses are listed in this order wherever pods are described.
+    /// The ports of its pods, each once: those that the Services below lead to in order of first
+    /// mention, then the probe's and the container's others. A pod's addresses are listed in this
+    /// order wherever pods are described.
     pub pod_ports: Vec<PodPort>,
     /// The Service ports that lead here, in manifest order.
     pub endpoints: Vec<Endpoint>,
