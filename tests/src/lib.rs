@@ -1,1 +1,17 @@
-//! placeholder
+//! The harness of the whole-system tests: it runs the real binary as a user would, with real
+//! clients on one side and real child programs on the other.
+//!
+//! Everything waits for events under one deadline ([`wait`]); what was started is stopped when its
+//! value is dropped, and a failing test shows the log of the `dormouse` it ran.
+//!
+//! Reading order: [`wait`], [`journal`] (lines a process says, as they come), [`program`] (where
+//! the binaries are, what is running), [`manifest`] (a function's YAML), [`up`] (a running
+//! `dormouse up`), [`http`] (a client that shows every byte), [`link_proxy`] (a link that can be cut).
+
+pub mod wait;
+pub mod journal;
+pub mod program;
+pub mod manifest;
+pub mod up;
+pub mod http;
+pub mod link_proxy;
