@@ -178,20 +178,32 @@ impl Up {
         changes.into_iter().filter(of_function).collect()
     }
 
-    /// Waits until the account's last word on `function` is as wanted, and returns it.
+    /// What the admin port says of `function` now; none if it knows no such function.
+    ///
+    /// # Panics
+    /// If the admin port does not answer in JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn now(&self, function: &str) -> Option<Value> {
+        let answer = Client::connect(self.admin)
+            .get("localhost", "/api/v1/functions")
+            .expect("the admin port answers");
+        let all: Vec<Value> = serde_json::from_slice(&answer.body).expect("it answers in JSON");
+        all.into_iter().find(|status| names(status, function))
+    }
+
+    /// Waits until what the admin port says of `function` is as wanted, and returns it.
     ///
     /// # Panics
     /// At the deadline.
     #[track_caller]
     pub fn wait(&self, function: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        self.account
-            .wait(&format!("{function} to be {what}"), |changes| {
-                let last = changes.iter().rfind(|change| names(change, function))?;
-                is(last).then(|| last.clone())
-            })
+        wait::until(&format!("{function} to be {what}"), || {
+            self.now(function).filter(|now| is(now))
+        })
     }
 
-    /// Waits until the last word on `function` says that so many requests are held.
+    /// Waits until so many requests for `function` are held.
     ///
     /// # Panics
     /// At the deadline.
@@ -202,7 +214,7 @@ impl Up {
         });
     }
 
-    /// Waits until the last word on `function` says that it has, and wants, no replica.
+    /// Waits until `function` has no replica left.
     ///
     /// # Panics
     /// At the deadline.

@@ -1,0 +1,16 @@
+//! The whole system, run as a user runs it: each test is named after what it proves.
+
+#![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
+
+mod wake;
+mod scale;
+mod explain;
+mod queue;
+mod children;
+mod link;
+mod shutdown;
+mod manifests;
+mod http1;
+mod streams;
+mod examples;
+mod command_line;
