@@ -1,0 +1,211 @@
+//! The decision itself: a pure function of its inputs.
+
+use super::{
+    ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Outcome, Panic, Phase, Reason, Rule,
+    SECOND_US, Why,
+};
+
+/// A decision, and the figure that the scale-down delay remembers.
+pub(super) struct Conclusion {
+    pub(super) decision: Decision,
+    /// The figure before the delay; none when there was no load to judge.
+    pub(super) undelayed: Option<u32>,
+}
+
+/// A figure on its way from rule to rule.
+struct Figure {
+    value: u32,
+    reasons: Vec<Reason>,
+}
+
+impl Figure {
+    fn at_least(&mut self, floor: u32, rule: Rule) {
+        self.set(self.value.max(floor), rule);
+    }
+
+    fn at_most(&mut self, ceiling: u32, rule: Rule) {
+        self.set(self.value.min(ceiling), rule);
+    }
+
+    fn set(&mut self, after: u32, rule: Rule) {
+        let before = std::mem::replace(&mut self.value, after);
+        if before != after {
+            self.reasons.push(Reason {
+                rule,
+                before,
+                after,
+            });
+        }
+    }
+}
+
+pub(super) fn conclude(inputs: Inputs) -> Conclusion {
+    let scaling = &inputs.scaling;
+    let averages = inputs.averages.filter(|_| inputs.why != Why::Start);
+    let raw = averages.map_or(0, |averages| pods(averages.stable.value / scaling.target));
+    let mut figure = Figure {
+        value: raw,
+        reasons: Vec::new(),
+    };
+    let mut panic = inputs.panic;
+    let mut undelayed = None;
+    if let Some(averages) = averages {
+        panic = follow_load(&inputs, averages, &mut figure);
+        undelayed = Some(figure.value);
+        let delay_s = scaling.scale_down_delay_s;
+        figure.at_least(inputs.highest, Rule::ScaleDownDelay { delay_s });
+    }
+    let unbounded = figure.value;
+    keep_what_is_needed(&inputs, averages, &mut figure);
+    figure.at_least(
+        scaling.min_scale,
+        Rule::MinScale {
+            min: scaling.min_scale,
+        },
+    );
+    if scaling.max_scale > 0 {
+        figure.at_most(
+            scaling.max_scale,
+            Rule::MaxScale {
+                max: scaling.max_scale,
+            },
+        );
+    }
+    let desired = figure.value;
+    let decision = Decision {
+        raw,
+        unbounded,
+        excess_burst_capacity: excess_burst_capacity(&inputs, averages),
+        panic,
+        reasons: figure.reasons,
+        desired,
+        outcome: match averages {
+            _ if desired != inputs.replicas => Outcome::ScaleTo(desired),
+            None if inputs.why == Why::Tick => Outcome::NoData,
+            _ => Outcome::Keep,
+        },
+        inputs,
+    };
+    Conclusion {
+        decision,
+        undelayed,
+    }
+}
+
+/// The rules of load: rates, activation scale, panic. Returns the panic mode they lead to.
+fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Option<Panic> {
+    let scaling = &inputs.scaling;
+    let ready = inputs.ready.max(1);
+    let mut panicked = Figure {
+        value: pods(averages.panic.value / scaling.target),
+        reasons: Vec::new(),
+    };
+    let over = f64::from(panicked.value) / f64::from(ready) >= scaling.panic_threshold;
+    for figure in [&mut *figure, &mut panicked] {
+        let loaded = figure.value > 0;
+        let rate = scaling.max_scale_down_rate;
+        let down = whole(libm::floor(f64::from(ready) / rate));
+        figure.at_least(down, Rule::MaxScaleDownRate { ready, rate });
+        let rate = scaling.max_scale_up_rate;
+        let up = whole(libm::ceil(rate * f64::from(ready)));
+        figure.at_most(up, Rule::MaxScaleUpRate { ready, rate });
+        let scale = scaling.activation_scale;
+        if scale > 1 && loaded {
+            figure.at_least(scale, Rule::ActivationScale { scale });
+        }
+    }
+    let stable_us = u64::from(scaling.stable_window_s) * SECOND_US;
+    let most = inputs.panic.map_or(0, |panic| panic.most);
+    let since_us = match inputs.panic {
+        _ if over => inputs.now_us,
+        Some(panic) if panic.since_us + stable_us >= inputs.now_us => panic.since_us,
+        _ => return None,
+    };
+    let wanted = panicked.value;
+    let most = most.max(wanted).max(figure.value);
+    figure.at_least(
+        most,
+        Rule::Panic {
+            wanted,
+            most,
+            since_us,
+        },
+    );
+    Some(Panic { since_us, most })
+}
+
+/// The rules that keep replicas whatever the averages say.
+fn keep_what_is_needed(inputs: &Inputs, averages: Option<Averages>, figure: &mut Figure) {
+    let window_s = inputs.scaling.stable_window_s;
+    let known_s = averages.map_or(0, |averages| averages.stable.known_s);
+    let partial = inputs.missing == Missing::Unknown && known_s < window_s;
+    if inputs.why != Why::Start && (partial || averages.is_none()) {
+        figure.at_least(inputs.replicas, Rule::Coverage { known_s, window_s });
+    }
+    let Inputs {
+        in_flight, held, ..
+    } = *inputs;
+    if in_flight > 0 {
+        figure.at_least(1, Rule::InFlight { in_flight, held });
+    }
+    if inputs.why == Why::Wake {
+        let activation_scale = inputs.scaling.activation_scale;
+        figure.at_least(activation_scale.max(1), Rule::Wake { activation_scale });
+    }
+    if let Some(initial) = inputs.initial {
+        figure.at_least(initial, Rule::InitialScale { initial });
+    }
+    if figure.value > 0 {
+        return;
+    }
+    let for_us = |since_us| inputs.now_us.saturating_sub(since_us);
+    match inputs.phase {
+        Phase::Asleep => {}
+        Phase::Waking { since_us } | Phase::Starting { since_us } => {
+            let (for_us, limit_us) = (for_us(since_us), ACTIVATION_US_MAX);
+            if for_us < limit_us {
+                figure.at_least(inputs.replicas, Rule::Starting { for_us, limit_us });
+            }
+        }
+        Phase::Active { since_us } => {
+            let for_us = for_us(since_us);
+            if for_us < u64::from(window_s) * SECOND_US {
+                figure.at_least(1, Rule::JustActive { for_us, window_s });
+            }
+        }
+    }
+}
+
+/// Capacity of the ready pods beyond the panic average and what is to be kept spare.
+fn excess_burst_capacity(inputs: &Inputs, averages: Option<Averages>) -> i32 {
+    let scaling = &inputs.scaling;
+    let wanted = scaling.target_burst_capacity;
+    if wanted < 0.0 {
+        return -1;
+    }
+    if wanted == 0.0 {
+        return 0;
+    }
+    let used = averages.map_or(0.0, |averages| averages.panic.value);
+    let spare = libm::floor(f64::from(inputs.ready) * scaling.total - wanted - used);
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "`as` saturates, which is meant"
+    )]
+    let spare = spare as i32;
+    spare
+}
+
+/// A number of pods, rounded up.
+fn pods(wanted: f64) -> u32 {
+    whole(libm::ceil(wanted))
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, which is meant"
+)]
+fn whole(figure: f64) -> u32 {
+    figure as u32
+}

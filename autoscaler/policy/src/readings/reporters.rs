@@ -1,0 +1,224 @@
+//! Who reports, and up to when.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+const SECOND_US: u64 = 1_000_000;
+
+/// A reporter silent for this long is lost: twice the longest pause seen when an activator's machine
+/// is overloaded or its link is rebuilt, and short enough that scale-down does not wait for minutes.
+pub const SILENCE_US_MAX: u64 = 60 * SECOND_US;
+
+/// A reporter's clock is anchored anew when it is off by more than this. Averages are made of whole
+/// seconds, so a smaller error moves load by one second at most.
+const DRIFT_US_MAX: i64 = 1_000_000;
+
+/// Reports in a row that must be late before the clock, not a slow link, is blamed.
+const LATE_REPORTS_MAX: u32 = 10;
+
+/// How far back unknown seconds are remembered: the longest stable window, and the longest silence.
+const MEMORY_S: u64 = 3600 + 60;
+
+/// The reporters of all functions: every activator that exists.
+#[derive(Clone, Debug, Default)]
+pub struct Reporters {
+    reporters: BTreeMap<String, Reporter>,
+    joined: u64,
+    settled_s: u64,
+    /// Seconds of which nothing is known, merged and in order.
+    unknown: VecDeque<Range<u64>>,
+}
+
+/// What one report covers, for the [`Meter`](super::Meter)s of the functions it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// One number per joining of a reporter.
+    pub(crate) reporter: u64,
+    /// Where the report before ended, on the caller's clock; none for the first one.
+    pub(crate) start_us: Option<u64>,
+    /// Up to when it covers, on the caller's clock.
+    pub(crate) end_us: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Reporter {
+    id: u64,
+    boot: u64,
+    /// The reporter's time of its last report.
+    at_us: u64,
+    /// Added, wrapping, to the reporter's time it gives the caller's.
+    offset_us: u64,
+    /// Up to when it has reported, on the caller's clock.
+    covered_us: u64,
+    /// When its last report was received.
+    heard_us: u64,
+    late_reports: u32,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Present,
+    Lost,
+}
+
+impl Reporters {
+    /// A world without reporters, in which no second is known.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in that `name`, in its process life `boot`, reports everything up to its own monotonic
+    /// time `at_us`; received at `now_us`. The readings of the report go to the functions' meters
+    /// with the span returned. None for a report that is not newer than the last: it says nothing.
+    pub fn report(&mut self, name: &str, boot: u64, at_us: u64, now_us: u64) -> Option<Span> {
+        let known = self
+            .reporters
+            .get_mut(name)
+            .filter(|reporter| reporter.boot == boot && reporter.fate == Fate::Present);
+        let Some(reporter) = known else {
+            return Some(self.join(name, boot, at_us, now_us));
+        };
+        if at_us <= reporter.at_us {
+            return None;
+        }
+        if now_us.saturating_sub(reporter.heard_us) >= SILENCE_US_MAX {
+            return Some(self.join(name, boot, at_us, now_us));
+        }
+        let end_us = at_us.wrapping_add(reporter.offset_us);
+        let late_us = now_us.wrapping_sub(end_us).cast_signed();
+        reporter.late_reports = match late_us > DRIFT_US_MAX {
+            true => reporter.late_reports + 1,
+            false => 0,
+        };
+        if late_us < -DRIFT_US_MAX || reporter.late_reports > LATE_REPORTS_MAX {
+            return Some(self.join(name, boot, at_us, now_us));
+        }
+        let start_us = reporter.covered_us;
+        reporter.at_us = at_us;
+        reporter.covered_us = end_us;
+        reporter.heard_us = now_us;
+        Some(Span {
+            reporter: reporter.id,
+            start_us: Some(start_us),
+            end_us,
+        })
+    }
+
+    /// Forgets `name`: its process is known to be gone at `now_us`. What it had in flight went with
+    /// it; what it did after its last report is not known.
+    pub fn forget(&mut self, name: &str, now_us: u64) {
+        if let Some(gone) = self.reporters.remove(name) {
+            self.mark_unknown(gone.covered_us..now_us);
+        }
+    }
+
+    /// Lets time pass: settles the seconds that every reporter has covered, and declares reporters
+    /// lost that were silent for [`SILENCE_US_MAX`]. Returns the names of those lost by this call.
+    pub fn advance(&mut self, now_us: u64) -> Vec<String> {
+        let mut lost = Vec::new();
+        let mut unknown = Vec::new();
+        for (name, reporter) in &mut self.reporters {
+            let silent_us = now_us.saturating_sub(reporter.heard_us);
+            if reporter.fate == Fate::Present && silent_us >= SILENCE_US_MAX {
+                reporter.fate = Fate::Lost;
+                unknown.push(reporter.covered_us..now_us);
+                lost.push(name.clone());
+            }
+        }
+        for range_us in unknown {
+            self.mark_unknown(range_us);
+        }
+        let covered_us = self
+            .reporters
+            .values()
+            .filter(|reporter| reporter.fate == Fate::Present)
+            .map(|reporter| reporter.covered_us)
+            .min();
+        if covered_us.is_none() {
+            self.mark_unknown(self.settled_s * SECOND_US..now_us);
+        }
+        let settled_s = covered_us.unwrap_or(now_us) / SECOND_US;
+        self.settled_s = self.settled_s.max(settled_s);
+        let memory_from_s = self.settled_s.saturating_sub(MEMORY_S);
+        while self
+            .unknown
+            .front()
+            .is_some_and(|range| range.end <= memory_from_s)
+        {
+            self.unknown.pop_front();
+        }
+        lost
+    }
+
+    /// The first second that is not settled.
+    #[must_use]
+    pub fn settled_s(&self) -> u64 {
+        self.settled_s
+    }
+
+    /// Whether every reporter there was has covered the settled `second`.
+    pub(crate) fn knows(&self, second: u64) -> bool {
+        second < self.settled_s
+            && second + MEMORY_S >= self.settled_s
+            && !self
+                .unknown
+                .iter()
+                .rev()
+                .any(|range| range.contains(&second))
+    }
+
+    /// Up to when the reporter of that number has reported; none once it is forgotten or began anew.
+    pub(crate) fn covered_us(&self, reporter: u64) -> Option<u64> {
+        self.reporters
+            .values()
+            .find(|present| present.id == reporter)
+            .map(|present| present.covered_us)
+    }
+
+    /// A reporter appears, begins a new life, or has its clock anchored anew. What went on since it
+    /// was last heard, and for one never heard of anything before, is not known.
+    fn join(&mut self, name: &str, boot: u64, at_us: u64, now_us: u64) -> Span {
+        let before = self
+            .reporters
+            .get(name)
+            .map_or(0, |reporter| reporter.covered_us);
+        self.mark_unknown(before..now_us);
+        self.joined += 1;
+        let reporter = Reporter {
+            id: self.joined,
+            boot,
+            at_us,
+            offset_us: now_us.wrapping_sub(at_us),
+            covered_us: now_us,
+            heard_us: now_us,
+            late_reports: 0,
+            fate: Fate::Present,
+        };
+        self.reporters.insert(name.to_owned(), reporter);
+        Span {
+            reporter: self.joined,
+            start_us: None,
+            end_us: now_us,
+        }
+    }
+
+    fn mark_unknown(&mut self, range_us: Range<u64>) {
+        if range_us.is_empty() {
+            return;
+        }
+        let mut merged = range_us.start / SECOND_US..range_us.end.div_ceil(SECOND_US);
+        self.unknown.retain(|range| {
+            let apart = range.end < merged.start || merged.end < range.start;
+            if !apart {
+                merged = merged.start.min(range.start)..merged.end.max(range.end);
+            }
+            apart
+        });
+        let at = self
+            .unknown
+            .partition_point(|range| range.end < merged.start);
+        self.unknown.insert(at, merged);
+    }
+}
