@@ -20,6 +20,8 @@ pub struct Start {
     scratch: Scratch,
     arguments: Vec<String>,
     files: usize,
+    log: String,
+    core: Option<String>,
 }
 
 /// A `dormouse up` that listens.
@@ -44,10 +46,25 @@ impl Start {
             scratch: Scratch::new(),
             arguments: Vec::new(),
             files: 0,
+            log: "debug".to_owned(),
+            core: None,
         }
         .argument("--gateway", "127.0.0.1:0")
         .argument("--admin", "127.0.0.1:0")
-        .argument("--log", "debug")
+    }
+
+    /// Logging that instead of everything from debug on.
+    #[must_use]
+    pub fn log(mut self, filter: &str) -> Self {
+        filter.clone_into(&mut self.log);
+        self
+    }
+
+    /// Running on that core alone, its children too unless they choose another.
+    #[must_use]
+    pub fn on_core(mut self, core: usize) -> Self {
+        self.core = Some(core.to_string());
+        self
     }
 
     /// The test's own folder; the manifests lie there.
@@ -133,9 +150,16 @@ impl Start {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(program::dormouse());
+        let mut command = match &self.core {
+            None => Command::new(program::dormouse()),
+            Some(core) => {
+                let mut pinned = Command::new("taskset");
+                pinned.args(["-c", core]).arg(program::dormouse());
+                pinned
+            }
+        };
         command
-            .args(["up", "--json"])
+            .args(["up", "--json", "--log", &self.log])
             .args(&self.arguments)
             .env("XDG_RUNTIME_DIR", self.scratch.path())
             .env(MARK, self.scratch.name())

@@ -25,9 +25,8 @@ const WORDS: [&str; 5] = [
     concat!("dbg", "!("),
 ];
 
-/// The crates that may do no I/O, and all they may depend on. Serde and
-/// serde_json are formats, thiserror and
-/// crossbeam-utils are types, strsim and libm are functions of their arguments.
+/// The crates that may do no I/O, and all they may depend on: formats (serde, serde_json), types
+/// (crossbeam-utils, dashmap, thiserror), functions of their arguments (libm, strsim).
 const PURE: [(&str, &[&str]); 3] = [
     ("metrics", &["crossbeam-utils", "dashmap"]),
     (

@@ -1,0 +1,130 @@
+//! From the first request at zero to the order that wakes its function, beside its floor: the same
+//! loopback writes and thread hand-overs with nothing between.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dormouse_tests::manifest::Function;
+use dormouse_tests::up::Start;
+
+use crate::median;
+
+/// Functions woken, one after the other; each is one sample.
+const FUNCTIONS: usize = 40;
+
+/// Samples of the floor.
+const FLOORS: usize = 400;
+
+/// The autoscaler's log line for an order.
+const ORDER: &str = "scale order placed";
+
+const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
+
+pub(crate) fn run() {
+    let floor = median(floors().into_iter().map(micros));
+    let wakes: Vec<f64> = wakes().into_iter().map(micros).collect();
+    let ours = median(wakes.iter().copied());
+    let mut sorted = wakes.clone();
+    sorted.sort_by(f64::total_cmp);
+    let worst = sorted.last().copied().unwrap_or(f64::NAN);
+    println!("\nrequest at zero → scale order, {} wakes", wakes.len());
+    println!("  median {ours:.0} µs, worst {worst:.0} µs; floor {floor:.0} µs (median)");
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+fn wakes() -> Vec<Duration> {
+    let functions: Vec<Function> = (0..FUNCTIONS)
+        .map(|number| Function::fixture(&format!("f{number}"), &["mirror"]))
+        .collect();
+    let start = Start::new()
+        .log("warn,dormouse_autoscaler=debug")
+        .argument("--log-format", "json");
+    let up = start.functions(&functions.iter().collect::<Vec<_>>()).up();
+    let mut wakes = Vec::new();
+    for number in 0..FUNCTIONS {
+        let name = format!("f{number}");
+        up.wait_asleep(&name);
+        let mark = up.log().len();
+        let sent_us = time_of_day_us(SystemTime::now());
+        assert_eq!(up.get(&name, "/").status, 200);
+        let ordered_us = up.log().wait_after(mark, "the order in the log", |lines| {
+            let order = lines.iter().find(|line| {
+                line.contains(ORDER) && line.contains(&format!("\"default/{name}\""))
+            })?;
+            logged_us(order)
+        });
+        wakes.push(Duration::from_micros(
+            (ordered_us + DAY_US - sent_us) % DAY_US,
+        ));
+    }
+    wakes
+}
+
+fn time_of_day_us(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).expect("we live after 1970");
+    u64::try_from(since.as_micros()).expect("and before the year 500 000") % DAY_US
+}
+
+/// The time of day in `{"timestamp":"2030-01-31T12:34:56.789012Z",…`.
+fn logged_us(line: &str) -> Option<u64> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let (_, time) = line["timestamp"]
+        .as_str()?
+        .trim_end_matches('Z')
+        .split_once('T')?;
+    let mut parts = time.split([':', '.']);
+    let mut next = || parts.next()?.parse::<u64>().ok();
+    let (hours, minutes, seconds, micros) = (next()?, next()?, next()?, next()?);
+    Some(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros)
+}
+
+/// A request's way to the order, empty: client → worker by loopback, worker → the activator's link
+/// thread by hand-over, to the autoscaler by loopback.
+fn floors() -> Vec<Duration> {
+    let (mut client, mut worker) = pair();
+    let (mut activator, mut autoscaler) = pair();
+    let (hand, handed) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut byte = [0];
+            while worker.read(&mut byte).is_ok_and(|length| length > 0) {
+                hand.send(byte).expect("the link thread listens");
+            }
+        });
+        scope.spawn(move || {
+            for byte in handed {
+                activator.write_all(&byte).expect("the autoscaler reads");
+            }
+        });
+        let floors = (0..FLOORS)
+            .map(|_| {
+                let sent = Instant::now();
+                client.write_all(&[1]).expect("the worker reads");
+                autoscaler
+                    .read_exact(&mut [0])
+                    .expect("the activator writes");
+                sent.elapsed()
+            })
+            .collect();
+        drop(client);
+        floors
+    })
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    let address = listener.local_addr().expect("a bound socket has one");
+    let one = TcpStream::connect(address).expect("it listens");
+    let (other, _) = listener.accept().expect("one has dialled");
+    for stream in [&one, &other] {
+        stream
+            .set_nodelay(true)
+            .expect("a fresh socket takes options");
+    }
+    (one, other)
+}
