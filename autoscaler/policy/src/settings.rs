@@ -1,9 +1,16 @@
 //! A function's settings: what its annotations ask for, validated and with every default filled in.
 
+mod duration;
+mod hosts;
+pub mod keys;
+mod parse;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use parse::{is_enabled, parse};
 
 /// Annotations as Kubernetes has them: key to value, sorted by key.
 pub type Annotations = BTreeMap<String, String>;
@@ -106,6 +113,8 @@ pub struct Fault {
     pub rule: String,
 }
 
+impl std::error::Error for Fault {}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -123,4 +132,74 @@ pub struct Parsed {
     pub settings: Settings,
     /// Keys Dormouse knows of and does not honour yet, sorted, each once.
     pub not_yet: Vec<String>,
+}
+
+/// Whether a workload asks for Dormouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptIn {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// What holds where an annotation is absent: the keys of Knative's config-autoscaler that scaling
+/// needs, with its defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterDefaults {
+    /// `container-concurrency-target-percentage` as a fraction, in (0, 1].
+    pub container_concurrency_target_fraction: f64,
+    /// `container-concurrency-target-default`, requests at once per pod.
+    pub container_concurrency_target_default: f64,
+    /// `requests-per-second-target-default`, requests per second and pod.
+    pub requests_per_second_target_default: f64,
+    /// `stable-window`, in seconds, 6–3600.
+    pub stable_window_s: u32,
+    /// `panic-window-percentage` of the stable window, 1–100.
+    pub panic_window_percentage: f64,
+    /// `panic-threshold-percentage` of the ready pods' capacity.
+    pub panic_threshold_percentage: f64,
+    /// `max-scale-up-rate`, > 1.
+    pub max_scale_up_rate: f64,
+    /// `max-scale-down-rate`, > 1.
+    pub max_scale_down_rate: f64,
+    /// `scale-down-delay`, in seconds; 0 = off.
+    pub scale_down_delay_s: u32,
+    /// `min-scale`.
+    pub min_scale: u32,
+    /// `max-scale`; 0 = no limit.
+    pub max_scale: u32,
+    /// `max-scale-limit`, the most a `max-scale` annotation may say; 0 = no limit.
+    pub max_scale_limit: u32,
+    /// `allow-zero-initial-scale`.
+    pub zero_initial_scale: ZeroInitialScale,
+}
+
+/// Whether a function may be annotated to begin at zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZeroInitialScale {
+    /// It may.
+    Allowed,
+    /// It may not.
+    Refused,
+}
+
+impl Default for ClusterDefaults {
+    fn default() -> Self {
+        Self {
+            container_concurrency_target_fraction: 0.7,
+            container_concurrency_target_default: 100.0,
+            requests_per_second_target_default: 200.0,
+            stable_window_s: 60,
+            panic_window_percentage: 10.0,
+            panic_threshold_percentage: 200.0,
+            max_scale_up_rate: 1000.0,
+            max_scale_down_rate: 2.0,
+            scale_down_delay_s: 0,
+            min_scale: 0,
+            max_scale: 0,
+            max_scale_limit: 0,
+            zero_initial_scale: ZeroInitialScale::Refused,
+        }
+    }
 }
