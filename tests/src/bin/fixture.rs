@@ -16,7 +16,7 @@ elsewhere        listen, on another port
 swallow          take requests and never answer
 reset            answer GET /ok; close the connection under any other request
 once FILE        promise keep-alive, close after each answer, append a line to FILE when closed
-mirror           answer each request with its own bytes; GET /seen: every request line so far
+mirror           answer each request with its own bytes, unchunked; GET /seen: every request line so far
 echo             stream each request's body back while it comes
 tunnel           101 to every upgrade, then every byte back
 moody FILE       503 to every request until FILE exists";
@@ -122,11 +122,12 @@ fn mirror() -> io::Result<ExitCode> {
         drop(seen);
         let mut bytes = request.head.clone().into_bytes();
         let mut body = Vec::new();
-        read_body(&request, stream, |part| {
+        let trailers = read_body(&request, stream, |part| {
             body.extend_from_slice(part);
             Ok(())
         })?;
         bytes.extend(body);
+        bytes.extend(trailers.into_bytes());
         answer(stream, "200 OK", &bytes)
     })
 }
@@ -174,12 +175,13 @@ fn read_head(stream: &mut Stream) -> io::Result<Option<Request>> {
     Ok(Some(Request { head }))
 }
 
+/// Gives the body to `part` as it comes, chunked coding taken off; returns the trailers.
 fn read_body(
     request: &Request,
     stream: &mut Stream,
     mut part: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut pass = |stream: &mut Stream, mut left: usize| {
+) -> io::Result<String> {
+    let mut pass = |stream: &mut Stream, mut left: usize| -> io::Result<()> {
         while left > 0 {
             let bytes = stream.fill_buf()?;
             let length = bytes.len().min(left);
@@ -197,15 +199,22 @@ fn read_body(
             let mut size = String::new();
             stream.read_line(&mut size)?;
             let size = usize::from_str_radix(size.trim_end(), 16).map_err(io::Error::other)?;
+            if size == 0 {
+                return read_trailers(stream);
+            }
             pass(stream, size)?;
             stream.read_exact(&mut [0; 2])?;
-            if size == 0 {
-                return Ok(());
-            }
         }
     }
     let length = request.header("content-length").unwrap_or("0");
-    pass(stream, length.parse().map_err(io::Error::other)?)
+    pass(stream, length.parse().map_err(io::Error::other)?)?;
+    Ok(String::new())
+}
+
+fn read_trailers(stream: &mut Stream) -> io::Result<String> {
+    let mut trailers = String::new();
+    while stream.read_line(&mut trailers)? > 2 {}
+    Ok(trailers)
 }
 
 fn answer(stream: &mut Stream, status: &str, body: &[u8]) -> io::Result<ExitCode> {
