@@ -6,7 +6,6 @@ pub mod keys;
 mod parse;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +102,8 @@ pub struct Timeouts {
 }
 
 /// An annotation that cannot hold: what, where and the rule it breaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("annotation {key}: {value:?}: {rule}")]
 pub struct Fault {
     /// The annotation's key.
     pub key: String,
@@ -111,18 +111,6 @@ pub struct Fault {
     pub value: String,
     /// The rule, worded to follow "must be" or as a sentence of its own.
     pub rule: String,
-}
-
-impl std::error::Error for Fault {}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "annotation {}: {:?}: {}",
-            self.key, self.value, self.rule
-        )
-    }
 }
 
 /// Settings that hold, and what of the annotations they do not honour yet.

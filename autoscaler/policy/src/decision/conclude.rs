@@ -136,10 +136,15 @@ fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Opti
 
 /// The rules that keep replicas whatever the averages say.
 fn keep_what_is_needed(inputs: &Inputs, averages: Option<Averages>, figure: &mut Figure) {
+    let initial = inputs.initial.unwrap_or(0);
+    if inputs.why == Why::Start {
+        figure.at_least(initial, Rule::InitialScale { initial });
+        return;
+    }
     let window_s = inputs.scaling.stable_window_s;
     let known_s = averages.map_or(0, |averages| averages.stable.known_s);
     let partial = inputs.missing == Missing::Unknown && known_s < window_s;
-    if inputs.why != Why::Start && (partial || averages.is_none()) {
+    if partial || averages.is_none() {
         figure.at_least(inputs.replicas, Rule::Coverage { known_s, window_s });
     }
     let Inputs {
@@ -152,12 +157,14 @@ fn keep_what_is_needed(inputs: &Inputs, averages: Option<Averages>, figure: &mut
         let activation_scale = inputs.scaling.activation_scale;
         figure.at_least(activation_scale.max(1), Rule::Wake { activation_scale });
     }
-    if let Some(initial) = inputs.initial {
-        figure.at_least(initial, Rule::InitialScale { initial });
+    figure.at_least(initial, Rule::InitialScale { initial });
+    if figure.value == 0 {
+        wait_before_zero(inputs, figure);
     }
-    if figure.value > 0 {
-        return;
-    }
+}
+
+/// The rules that put zero off for a while.
+fn wait_before_zero(inputs: &Inputs, figure: &mut Figure) {
     let for_us = |since_us| inputs.now_us.saturating_sub(since_us);
     match inputs.phase {
         Phase::Asleep => {}
@@ -168,6 +175,7 @@ fn keep_what_is_needed(inputs: &Inputs, averages: Option<Averages>, figure: &mut
             }
         }
         Phase::Active { since_us } => {
+            let window_s = inputs.scaling.stable_window_s;
             let for_us = for_us(since_us);
             if for_us < u64::from(window_s) * SECOND_US {
                 figure.at_least(1, Rule::JustActive { for_us, window_s });

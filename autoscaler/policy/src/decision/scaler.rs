@@ -1,0 +1,250 @@
+//! What one function remembers from decision to decision.
+
+use std::sync::Arc;
+
+use super::delay::{self, Highest};
+use super::{
+    ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Observation, Panic, Phase, SECOND_US,
+    Why, conclude,
+};
+use crate::readings::{Load, Meter, Reporters, Sample};
+use crate::settings::{Metric, Scaling};
+use crate::window::{Average, Tail, Windows};
+
+/// The windows end with the newest settled second, but at most this long ago. Reports come each
+/// second, so that two seconds are on their way; one report may be late.
+const LAG_S_MAX: u64 = 3;
+
+/// Decides on one function's replicas.
+#[derive(Clone, Debug)]
+pub struct Scaler {
+    scaling: Arc<Scaling>,
+    missing: Missing,
+    windows: Windows,
+    /// Seconds before this one belong to an earlier life and take no part.
+    series_from_s: u64,
+    panic: Option<Panic>,
+    highest: Highest,
+    phase: Phase,
+    fresh: Option<Fresh>,
+}
+
+/// A function keeps the replicas it began with until it has shown what it needs.
+#[derive(Clone, Copy, Debug)]
+struct Fresh {
+    initial: u32,
+    since_us: u64,
+    ready_since_us: Option<u64>,
+}
+
+impl Scaler {
+    /// A scaler for a function that has `replicas` replicas, `ready` of them ready, at `now_us`.
+    ///
+    /// With more than one ready pod it starts in panic, so that a restarted autoscaler does not
+    /// scale in before it has data. `replicas`, or the initial scale if annotated, is kept until the
+    /// function was that ready and a stable window has passed.
+    #[must_use]
+    pub fn new(
+        scaling: Arc<Scaling>,
+        missing: Missing,
+        ready: u32,
+        replicas: u32,
+        now_us: u64,
+    ) -> Self {
+        let initial = scaling.initial_scale.unwrap_or(replicas);
+        let initial = match scaling.max_scale {
+            0 => initial,
+            max => initial.min(max),
+        };
+        Self {
+            windows: windows(&scaling, missing),
+            missing,
+            series_from_s: 0,
+            panic: (ready > 1).then_some(Panic {
+                since_us: now_us,
+                most: ready,
+            }),
+            highest: Highest::new(scaling.scale_down_delay_s),
+            phase: match (replicas, ready) {
+                (0, _) => Phase::Asleep,
+                (_, 0) => Phase::Starting { since_us: now_us },
+                _ => Phase::Active { since_us: now_us },
+            },
+            fresh: (initial > 0).then_some(Fresh {
+                initial,
+                since_us: now_us,
+                ready_since_us: None,
+            }),
+            scaling,
+        }
+    }
+
+    /// Goes on with other settings. Averages begin anew if the windows or the metric changed.
+    pub fn configure(&mut self, scaling: Arc<Scaling>) {
+        let shape = |scaling: &Scaling| {
+            let Scaling {
+                metric,
+                stable_window_s,
+                panic_window_s,
+                aggregation,
+                ..
+            } = *scaling;
+            (metric, stable_window_s, panic_window_s, aggregation)
+        };
+        if shape(&scaling) != shape(&self.scaling) {
+            self.windows = windows(&scaling, self.missing);
+        }
+        if scaling.scale_down_delay_s != self.scaling.scale_down_delay_s {
+            self.highest = Highest::new(scaling.scale_down_delay_s);
+        }
+        self.scaling = scaling;
+    }
+
+    /// Adds what one second was. Several samples of one second add up.
+    pub fn record(&mut self, second: u64, sample: Sample) {
+        if second < self.series_from_s {
+            return;
+        }
+        let value = self.value(sample);
+        self.windows.record(second, value);
+    }
+
+    /// Records the seconds that are newly settled in `meter`, and returns the load beyond them.
+    pub fn settle(&mut self, meter: &mut Meter, reporters: &Reporters) -> Load {
+        let window_s = self.windows.stable_s();
+        meter.settle(reporters, window_s, |second, sample| {
+            self.record(second, sample)
+        })
+    }
+
+    /// Decides. `now_us` of the observation does not go back from call to call.
+    pub fn decide(&mut self, observation: &Observation) -> Decision {
+        let now_us = observation.now_us;
+        self.enter_phase(observation);
+        self.refresh(observation);
+        let tick = now_us / delay::TICK_US;
+        let conclusion = conclude::conclude(Inputs {
+            now_us,
+            why: observation.why,
+            ready: observation.ready,
+            replicas: observation.replicas,
+            in_flight: observation.load.in_flight,
+            held: observation.load.held,
+            averages: self.averages(now_us / SECOND_US, &observation.load),
+            missing: self.missing,
+            panic: self.panic,
+            highest: self.highest.before(tick),
+            phase: self.phase,
+            initial: self.fresh.map(|fresh| fresh.initial),
+            scaling: Arc::clone(&self.scaling),
+        });
+        self.panic = conclusion.decision.panic;
+        if let Some(undelayed) = conclusion.undelayed {
+            self.highest.record(tick, undelayed);
+        }
+        conclusion.decision
+    }
+
+    fn enter_phase(&mut self, observation: &Observation) {
+        let since_us = observation.now_us;
+        let wanted = observation.why == Why::Wake || observation.load.in_flight > 0;
+        let next = match (self.phase, observation.replicas, observation.ready) {
+            (waking @ Phase::Waking { .. }, 0, _) if wanted => waking,
+            (_, 0, _) if wanted => Phase::Waking { since_us },
+            (_, 0, _) => Phase::Asleep,
+            (active @ Phase::Active { .. }, ..) => active,
+            (Phase::Waking { since_us } | Phase::Starting { since_us }, _, 0) => {
+                Phase::Starting { since_us }
+            }
+            (Phase::Asleep, _, 0) => Phase::Starting { since_us },
+            _ => Phase::Active { since_us },
+        };
+        let woken = matches!(next, Phase::Waking { .. }) && next != self.phase;
+        let found_up = self.phase == Phase::Asleep && observation.replicas > 0;
+        if woken || found_up {
+            self.start_over(observation.now_us);
+        }
+        self.phase = next;
+    }
+
+    /// A young series is averaged over the seconds it exists: what was before, asleep, would only
+    /// thin it out. It begins with the first whole second. Where missing seconds are zero, nothing is
+    /// recorded in the sleep and the windows start over by themselves.
+    fn start_over(&mut self, now_us: u64) {
+        if self.missing == Missing::Unknown {
+            self.windows.clear();
+            self.series_from_s = now_us / SECOND_US + 1;
+        }
+    }
+
+    fn refresh(&mut self, observation: &Observation) {
+        let Some(fresh) = &mut self.fresh else {
+            return;
+        };
+        let now_us = observation.now_us;
+        if fresh.ready_since_us.is_none() && observation.ready >= fresh.initial {
+            fresh.ready_since_us = Some(now_us);
+        }
+        let until_us = match fresh.ready_since_us {
+            Some(ready_us) => ready_us + u64::from(self.scaling.stable_window_s) * SECOND_US,
+            None => fresh.since_us + ACTIVATION_US_MAX,
+        };
+        if until_us <= now_us {
+            self.fresh = None;
+        }
+    }
+
+    fn averages(&self, now_s: u64, load: &Load) -> Option<Averages> {
+        if self.missing == Missing::Zero {
+            // Always in path, nothing else is asked for load: then an empty window is idleness.
+            let silent = self.windows.is_empty(now_s) && self.scaling.target_burst_capacity >= 0.0;
+            return (!silent).then(|| Averages {
+                stable: self.windows.stable(now_s, Tail::EMPTY),
+                panic: self.windows.panic(now_s, Tail::EMPTY),
+            });
+        }
+        let end_s = load
+            .settled_s
+            .saturating_sub(1)
+            .max(now_s.saturating_sub(LAG_S_MAX));
+        let mut averages = Averages {
+            stable: self.windows.stable(end_s, Tail::EMPTY),
+            panic: self.windows.panic(end_s, Tail::EMPTY),
+        };
+        let first_s = load.settled_s.max(self.series_from_s);
+        let values: Vec<f64> = (load.settled_s..)
+            .zip(&load.incomplete)
+            .filter(|(second, _)| *second >= first_s)
+            .map(|(_, sample)| self.value(*sample))
+            .collect();
+        let tail = Tail {
+            first_s,
+            values: &values,
+        };
+        for end_s in end_s.max(first_s)..first_s + values.len() as u64 {
+            let raise = |average: &mut Average, bound: Average| {
+                average.value = average.value.max(bound.value);
+            };
+            raise(&mut averages.stable, self.windows.stable(end_s, tail));
+            raise(&mut averages.panic, self.windows.panic(end_s, tail));
+        }
+        let known = averages.stable.known_s > 0 || averages.stable.value > 0.0;
+        known.then_some(averages)
+    }
+
+    fn value(&self, sample: Sample) -> f64 {
+        match self.scaling.metric {
+            Metric::Concurrency => sample.concurrency,
+            Metric::Rps => sample.rps,
+        }
+    }
+}
+
+fn windows(scaling: &Scaling, missing: Missing) -> Windows {
+    Windows::new(
+        scaling.stable_window_s,
+        scaling.panic_window_s,
+        scaling.aggregation,
+        missing,
+    )
+}
