@@ -1,1 +1,589 @@
-//! placeholder
+//! The activator's side of the link: what it was told (the table, open retirements) and what it
+//! has to say (wakes, where it listens, readings), as a state machine without sockets.
+//!
+//! It outlives connections. While there is none it keeps the last table, and lets retirements run
+//! out; on the next one it says everything that is level-triggered anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dormouse_policy::function::FunctionName;
+
+use crate::frame::{Down, Entry, Listening, Reading, Retiring, Up, VERSION};
+
+/// Who this activator is, as it says in Hello.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Proof that it belongs here.
+    pub token: String,
+    /// Its name.
+    pub reporter: String,
+    /// Drawn at process start.
+    pub boot: u64,
+}
+
+/// What the caller has to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send this frame on the connection.
+    Send(Up),
+    /// The function appeared or its entry changed: take the entry up.
+    Update(FunctionName),
+    /// The function is gone from the table.
+    Remove(FunctionName),
+    /// Stop using the retiring pods; say [`ActivatorSide::emptied`] once nothing is in flight there.
+    Retire(FunctionName),
+    /// The retirement was taken back: the pods may be used again at once.
+    Resume(FunctionName),
+    /// The retirement ran out unanswered: a pod may be used again only if the table lists it and
+    /// its own probe succeeds.
+    Doubt(FunctionName),
+    /// The retirement is done: its pods are gone and must not be used again.
+    Retired(FunctionName),
+    /// The peer refused this activator: close, and try again later.
+    Close(String),
+}
+
+/// A retirement this activator was told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retirement {
+    /// Its epoch.
+    pub epoch: u64,
+    /// The pods it is about.
+    pub pods: Retiring,
+    /// When it runs out unless renewed, in microseconds.
+    until_us: u64,
+    /// Nothing is in flight on its pods.
+    emptied: bool,
+    /// A recall was sent on this connection.
+    recalled: bool,
+}
+
+/// The activator's side of the link.
+#[derive(Debug)]
+pub struct ActivatorSide {
+    identity: Identity,
+    connected: bool,
+    table: BTreeMap<FunctionName, Entry>,
+    retirements: BTreeMap<FunctionName, Retirement>,
+    /// Functions with held requests and no usable pod.
+    wakes: BTreeSet<FunctionName>,
+    /// The set was not empty when last sent, so its end has to be sent too.
+    wakes_told: bool,
+    listening: Vec<Listening>,
+    /// What each function's last report on this connection said, so that quiet ones are left out.
+    reported: BTreeMap<FunctionName, Reading>,
+}
+
+impl ActivatorSide {
+    /// A side without a connection, a table or anything to say.
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            connected: false,
+            table: BTreeMap::new(),
+            retirements: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            wakes_told: false,
+            listening: Vec::new(),
+            reported: BTreeMap::new(),
+        }
+    }
+
+    /// The table as last told.
+    #[must_use]
+    pub fn table(&self) -> &BTreeMap<FunctionName, Entry> {
+        &self.table
+    }
+
+    /// The open retirement of `function`, if any.
+    #[must_use]
+    pub fn retirement(&self, function: &FunctionName) -> Option<&Retirement> {
+        self.retirements.get(function)
+    }
+
+    /// A connection stands: say who we are and everything that is level-triggered.
+    #[must_use]
+    pub fn connect(&mut self) -> Vec<Action> {
+        self.connected = true;
+        self.reported.clear();
+        for retirement in self.retirements.values_mut() {
+            retirement.recalled = false;
+        }
+        let mut actions = vec![Action::Send(Up::Hello {
+            version: VERSION,
+            token: self.identity.token.clone(),
+            reporter: self.identity.reporter.clone(),
+            boot: self.identity.boot,
+        })];
+        if !self.listening.is_empty() {
+            actions.push(Action::Send(Up::Listening {
+                listeners: self.listening.clone(),
+            }));
+        }
+        self.wakes_told = false;
+        actions.extend(self.whole_wakes());
+        actions
+    }
+
+    /// The connection ended. The table stays; retirements run out by themselves.
+    pub fn disconnect(&mut self) {
+        self.connected = false;
+    }
+
+    /// A frame arrived.
+    #[must_use]
+    pub fn receive(&mut self, frame: Down, now_us: u64) -> Vec<Action> {
+        match frame {
+            Down::Welcome { .. } => Vec::new(),
+            Down::Refused { reason } => vec![Action::Close(reason)],
+            Down::Table {
+                whole,
+                functions,
+                removed,
+            } => self.take_table(whole, functions, removed),
+            Down::Prepare {
+                function,
+                epoch,
+                pods,
+                hold_ms,
+            } => self.prepare(
+                function,
+                epoch,
+                pods,
+                now_us.saturating_add(hold_ms * 1_000),
+            ),
+            Down::Commit { function, epoch } => self.end(function, epoch, Action::Retired),
+            Down::Abort { function, epoch } => self.end(function, epoch, Action::Resume),
+        }
+    }
+
+    /// Nothing is in flight on the retiring pods of `function` and nothing will be sent to them.
+    #[must_use]
+    pub fn emptied(&mut self, function: &FunctionName) -> Vec<Action> {
+        let Some(retirement) = self.retirements.get_mut(function) else {
+            return Vec::new();
+        };
+        retirement.emptied = true;
+        let epoch = retirement.epoch;
+        self.send(Up::Prepared {
+            function: function.clone(),
+            epoch,
+        })
+    }
+
+    /// `function` now holds requests that no usable pod can take, or no longer does.
+    #[must_use]
+    pub fn wake(&mut self, function: &FunctionName, wanted: Wanted) -> Vec<Action> {
+        let changed = match wanted {
+            Wanted::Yes => self.wakes.insert(function.clone()),
+            Wanted::No => self.wakes.remove(function),
+        };
+        if !changed {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        let one = vec![function.clone()];
+        match wanted {
+            Wanted::Yes => {
+                if let Some(retirement) = self.retirements.get_mut(function)
+                    && self.connected
+                    && !retirement.recalled
+                {
+                    retirement.recalled = true;
+                    let recall = Up::Recall {
+                        function: function.clone(),
+                        epoch: retirement.epoch,
+                    };
+                    actions.push(Action::Send(recall));
+                }
+                self.wakes_told |= self.connected;
+                actions.extend(self.send(Up::WakesChanged {
+                    added: one,
+                    removed: Vec::new(),
+                }));
+            }
+            Wanted::No => {
+                actions.extend(self.send(Up::WakesChanged {
+                    added: Vec::new(),
+                    removed: one,
+                }));
+            }
+        }
+        actions
+    }
+
+    /// Where the endpoints listen changed; `listeners` is all of it.
+    #[must_use]
+    pub fn listening(&mut self, listeners: Vec<Listening>) -> Vec<Action> {
+        if self.listening == listeners {
+            return Vec::new();
+        }
+        self.listening = listeners;
+        self.send(Up::Listening {
+            listeners: self.listening.clone(),
+        })
+    }
+
+    /// Once a second: report the readings that say something new, say the wake set again while it
+    /// is not empty, and let retirements run out that nobody renewed.
+    #[must_use]
+    pub fn tick(&mut self, now_us: u64, readings: Vec<Reading>) -> Vec<Action> {
+        let mut actions = self.expire(now_us);
+        if self.connected {
+            let readings: Vec<Reading> = readings
+                .into_iter()
+                .filter(|r| self.says_something_new(r))
+                .collect();
+            for reading in &readings {
+                self.reported
+                    .insert(reading.function.clone(), reading.clone());
+            }
+            actions.push(Action::Send(Up::Report {
+                at_us: now_us,
+                readings,
+            }));
+            actions.extend(self.whole_wakes());
+        }
+        actions
+    }
+
+    fn says_something_new(&self, reading: &Reading) -> bool {
+        match self.reported.get(&reading.function) {
+            None => reading.started > 0,
+            Some(last) => {
+                let at_rest = last.in_flight == 0 && reading.in_flight == 0;
+                !at_rest || last.started != reading.started
+            }
+        }
+    }
+
+    fn whole_wakes(&mut self) -> Vec<Action> {
+        if self.wakes.is_empty() && !self.wakes_told {
+            return Vec::new();
+        }
+        self.wakes_told = !self.wakes.is_empty();
+        self.send(Up::Wakes {
+            functions: self.wakes.iter().cloned().collect(),
+        })
+    }
+
+    fn take_table(
+        &mut self,
+        whole: bool,
+        functions: Vec<Entry>,
+        removed: Vec<FunctionName>,
+    ) -> Vec<Action> {
+        let mut gone: BTreeSet<FunctionName> = removed.into_iter().collect();
+        if whole {
+            gone.extend(self.table.keys().cloned());
+        }
+        let mut actions = Vec::new();
+        for entry in functions {
+            let name = entry.function.clone();
+            gone.remove(&name);
+            if self.table.get(&name) != Some(&entry) {
+                self.table.insert(name.clone(), entry);
+                actions.push(Action::Update(name));
+            }
+        }
+        for name in gone {
+            if self.table.remove(&name).is_some() {
+                self.retirements.remove(&name);
+                self.wakes.remove(&name);
+                self.reported.remove(&name);
+                actions.push(Action::Remove(name));
+            }
+        }
+        actions
+    }
+
+    fn prepare(
+        &mut self,
+        function: FunctionName,
+        epoch: u64,
+        pods: Retiring,
+        until_us: u64,
+    ) -> Vec<Action> {
+        if let Some(open) = self.retirements.get_mut(&function) {
+            if epoch < open.epoch {
+                return Vec::new();
+            }
+            if epoch == open.epoch {
+                open.until_us = until_us;
+                let emptied = open.emptied;
+                // Said again on every renewal: the first time may have been lost with its link.
+                return if emptied {
+                    self.send(Up::Prepared { function, epoch })
+                } else {
+                    Vec::new()
+                };
+            }
+        }
+        let recalled = self.wakes.contains(&function);
+        let retirement = Retirement {
+            epoch,
+            pods,
+            until_us,
+            emptied: false,
+            recalled,
+        };
+        let superseded = self.retirements.insert(function.clone(), retirement);
+        let mut actions = Vec::new();
+        if superseded.is_some() {
+            actions.push(Action::Doubt(function.clone()));
+        }
+        actions.push(Action::Retire(function.clone()));
+        if recalled {
+            actions.extend(self.send(Up::Recall { function, epoch }));
+        }
+        actions
+    }
+
+    fn end(
+        &mut self,
+        function: FunctionName,
+        epoch: u64,
+        outcome: fn(FunctionName) -> Action,
+    ) -> Vec<Action> {
+        if self
+            .retirements
+            .get(&function)
+            .is_none_or(|open| open.epoch != epoch)
+        {
+            return Vec::new();
+        }
+        self.retirements.remove(&function);
+        vec![outcome(function)]
+    }
+
+    fn expire(&mut self, now_us: u64) -> Vec<Action> {
+        self.retirements
+            .extract_if(.., |_, retirement| retirement.until_us <= now_us)
+            .map(|(function, _)| Action::Doubt(function))
+            .collect()
+    }
+
+    fn send(&self, frame: Up) -> Vec<Action> {
+        if self.connected {
+            vec![Action::Send(frame)]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// Whether a function has held requests that no usable pod can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dormouse_policy::function::Probe;
+
+    fn name(name: &str) -> FunctionName {
+        FunctionName::new("default", name)
+    }
+
+    fn side() -> ActivatorSide {
+        let identity = Identity {
+            token: "t".into(),
+            reporter: "local".into(),
+            boot: 7,
+        };
+        ActivatorSide::new(identity)
+    }
+
+    fn entry(function: &str, queue_depth: u32) -> Entry {
+        Entry {
+            function: name(function),
+            endpoints: Vec::new(),
+            pods: Vec::new(),
+            probe: Probe::Connect,
+            queue_depth,
+            queue_timeout_ms: 1_000,
+            request_timeout_ms: 1_000,
+            failure: None,
+        }
+    }
+
+    fn table(whole: bool, functions: Vec<Entry>) -> Down {
+        Down::Table {
+            whole,
+            functions,
+            removed: Vec::new(),
+        }
+    }
+
+    fn prepare(epoch: u64) -> Down {
+        Down::Prepare {
+            function: name("a"),
+            epoch,
+            pods: Retiring::All,
+            hold_ms: 5_000,
+        }
+    }
+
+    fn reading(started: u64, in_flight: u64) -> Reading {
+        Reading {
+            function: name("a"),
+            area_us: 0,
+            started,
+            in_flight,
+            held: 0,
+        }
+    }
+
+    fn reported(actions: &[Action]) -> usize {
+        let frames = actions.iter().map(|action| match action {
+            Action::Send(Up::Report { readings, .. }) => readings.len(),
+            _ => 0,
+        });
+        frames.sum()
+    }
+
+    #[test]
+    fn a_whole_table_replaces_the_last_and_a_change_adds_to_it() {
+        let mut side = side();
+        let both = vec![entry("a", 1), entry("b", 1)];
+        assert_eq!(side.receive(table(true, both.clone()), 0).len(), 2);
+        assert_eq!(side.receive(table(true, both), 0), [], "nothing changed");
+        let changed = side.receive(table(false, vec![entry("b", 2)]), 0);
+        assert_eq!(changed, [Action::Update(name("b"))]);
+        let whole = side.receive(table(true, vec![entry("b", 2)]), 0);
+        assert_eq!(whole, [Action::Remove(name("a"))]);
+        side.disconnect();
+        assert_eq!(side.table().len(), 1, "the table outlives the connection");
+    }
+
+    #[test]
+    fn wakes_are_said_at_once_each_second_and_whole_on_connect() {
+        let mut side = side();
+        assert_eq!(side.wake(&name("a"), Wanted::Yes), [], "nobody to tell yet");
+        let wakes = |functions: Vec<FunctionName>| Action::Send(Up::Wakes { functions });
+        assert!(side.connect().contains(&wakes(vec![name("a")])));
+        assert_eq!(side.wake(&name("a"), Wanted::Yes), [], "said already");
+        let delta = Up::WakesChanged {
+            added: vec![name("b")],
+            removed: vec![],
+        };
+        assert_eq!(side.wake(&name("b"), Wanted::Yes), [Action::Send(delta)]);
+        assert!(
+            side.tick(1, vec![])
+                .contains(&wakes(vec![name("a"), name("b")]))
+        );
+        assert!(!side.wake(&name("a"), Wanted::No).is_empty());
+        assert!(!side.wake(&name("b"), Wanted::No).is_empty());
+        assert!(
+            side.tick(2, vec![]).contains(&wakes(vec![])),
+            "its end is said once"
+        );
+        assert!(!side.tick(3, vec![]).contains(&wakes(vec![])));
+    }
+
+    #[test]
+    fn a_report_names_what_moved_and_after_a_connect_all_that_ever_did() {
+        let mut side = side();
+        assert_eq!(reported(&side.connect()), 0);
+        assert_eq!(
+            reported(&side.tick(1, vec![reading(0, 0)])),
+            0,
+            "never began a request"
+        );
+        assert_eq!(reported(&side.tick(2, vec![reading(1, 1)])), 1);
+        assert_eq!(
+            reported(&side.tick(3, vec![reading(1, 1)])),
+            1,
+            "in flight all along"
+        );
+        assert_eq!(reported(&side.tick(4, vec![reading(1, 0)])), 1, "ended");
+        assert_eq!(reported(&side.tick(5, vec![reading(1, 0)])), 0, "at rest");
+        assert_eq!(
+            reported(&side.tick(6, vec![reading(2, 0)])),
+            1,
+            "began and ended in between"
+        );
+        side.disconnect();
+        assert_eq!(side.tick(7, vec![reading(2, 0)]), [], "nobody to tell");
+        assert!(!side.connect().is_empty());
+        assert_eq!(reported(&side.tick(8, vec![reading(2, 0)])), 1, "all again");
+    }
+
+    #[test]
+    fn a_retirement_is_acknowledged_when_empty_and_ends_as_told() {
+        let mut side = side();
+        assert!(!side.connect().is_empty());
+        assert_eq!(side.receive(prepare(3), 0), [Action::Retire(name("a"))]);
+        let prepared = Up::Prepared {
+            function: name("a"),
+            epoch: 3,
+        };
+        assert_eq!(side.emptied(&name("a")), [Action::Send(prepared.clone())]);
+        let renewed = side.receive(prepare(3), 4_000_000);
+        assert_eq!(renewed, [Action::Send(prepared)], "said again when renewed");
+        assert!(
+            !side
+                .tick(8_999_999, vec![])
+                .contains(&Action::Doubt(name("a")))
+        );
+        assert_eq!(
+            side.receive(
+                Down::Commit {
+                    function: name("a"),
+                    epoch: 2
+                },
+                0
+            ),
+            [],
+            "older"
+        );
+        let commit = Down::Commit {
+            function: name("a"),
+            epoch: 3,
+        };
+        assert_eq!(side.receive(commit, 0), [Action::Retired(name("a"))]);
+        assert_eq!(side.retirement(&name("a")), None);
+    }
+
+    #[test]
+    fn an_arrival_recalls_a_retirement_once_and_an_abort_resumes() {
+        let mut side = side();
+        assert!(!side.connect().is_empty());
+        assert_eq!(side.receive(prepare(3), 0).len(), 1);
+        let recall = Action::Send(Up::Recall {
+            function: name("a"),
+            epoch: 3,
+        });
+        assert!(side.wake(&name("a"), Wanted::Yes).contains(&recall));
+        assert!(!side.wake(&name("a"), Wanted::Yes).contains(&recall));
+        let abort = Down::Abort {
+            function: name("a"),
+            epoch: 3,
+        };
+        assert_eq!(side.receive(abort, 0), [Action::Resume(name("a"))]);
+        assert!(
+            side.receive(prepare(4), 0)
+                .contains(&Action::Send(Up::Recall {
+                    function: name("a"),
+                    epoch: 4
+                }))
+        );
+    }
+
+    #[test]
+    fn a_retirement_nobody_renews_runs_out_in_doubt() {
+        let mut side = side();
+        assert!(!side.connect().is_empty());
+        assert_eq!(side.receive(prepare(3), 0).len(), 1);
+        side.disconnect();
+        assert_eq!(side.tick(4_999_999, vec![]), []);
+        assert_eq!(side.tick(5_000_000, vec![]), [Action::Doubt(name("a"))]);
+        assert_eq!(side.emptied(&name("a")), [], "too late to acknowledge");
+    }
+}

@@ -47,6 +47,7 @@ pub struct AutoscalerSide {
 /// One activator.
 #[derive(Debug, Default)]
 struct Reporter {
+    boot: u64,
     /// When it left; none while connected.
     left_us: Option<u64>,
     wakes: BTreeSet<FunctionName>,
@@ -87,11 +88,15 @@ impl AutoscalerSide {
                     .push(Output::Close(connection, Fault::SecondHello));
                 self.disconnected(connection, now_us);
             }
-            Up::Report { at_us, readings } => self.outputs.push(Output::Report {
-                reporter,
-                at_us,
-                readings,
-            }),
+            Up::Report { at_us, readings } => {
+                let boot = self.reporters.get(&reporter).map_or(0, |known| known.boot);
+                self.outputs.push(Output::Report {
+                    reporter,
+                    boot,
+                    at_us,
+                    readings,
+                });
+            }
             Up::Wakes { functions } => {
                 let whole: BTreeSet<FunctionName> = functions.into_iter().collect();
                 if let Some(known) = self.reporters.get_mut(&reporter) {
@@ -294,12 +299,14 @@ impl AutoscalerSide {
             self.disconnected(older, now_us);
         }
         let before = self.reporters.len();
-        self.reporters.entry(reporter.clone()).or_default().left_us = None;
+        let known = self.reporters.entry(reporter.clone()).or_default();
+        known.boot = boot;
+        known.left_us = None;
         self.share_again(before);
         self.send_changes();
         self.connected.insert(connection, reporter.clone());
         self.welcome(connection, &reporter);
-        self.outputs.push(Output::Joined { reporter, boot });
+        self.outputs.push(Output::Joined { reporter });
     }
 
     fn check(&self, version: u32, token: &str, reporter: &str) -> Result<(), Fault> {

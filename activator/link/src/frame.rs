@@ -30,7 +30,9 @@ pub enum Up {
         boot: u64,
     },
     /// Once a second: every function that began, ended or held a request in flight since the last
-    /// report. A function not named had no load up to `at_us`.
+    /// report; the first report of a connection names every function that ever began one. A
+    /// function not named had no load since the last report, and none since boot if it was never
+    /// named.
     Report {
         /// The activator's own monotonic time, in microseconds.
         at_us: u64,

@@ -4,6 +4,6 @@
 //! [`autoscaler_side`] the state machines that say and hear them. Sockets, clocks and tokens are the
 //! callers' affair, so that every turn of the protocol can be tested as plain calls.
 
+pub mod frame;
 pub mod activator_side;
 pub mod autoscaler_side;
-pub mod frame;

@@ -23,8 +23,6 @@ pub enum Output {
     Joined {
         /// Its name.
         reporter: String,
-        /// Its process: another one means its counters began again at zero.
-        boot: u64,
     },
     /// An activator's connection ended.
     Left {
@@ -40,6 +38,8 @@ pub enum Output {
     Report {
         /// Who reports.
         reporter: String,
+        /// Its process: another one means its counters began again at zero.
+        boot: u64,
         /// Up to when, on the reporter's clock, in microseconds.
         at_us: u64,
         /// The readings.

@@ -1,0 +1,303 @@
+//! The activator as its owner sees it: started, drained, stopped.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use dormouse_metrics::registry::Registry;
+use dormouse_policy::admission::Bound;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::table::Table;
+use crate::control::{self, Control};
+use crate::link_client;
+use crate::listen;
+use crate::network::Tcp;
+use crate::route::{Entrance, Routes};
+use crate::worker::{self, Command, Signal, Worker};
+
+/// Commands queued for a worker. A worker empties its inbox each turn; a whole table of functions
+/// that appear at once waits here in part, and the control thread with it.
+const COMMANDS_QUEUED_MAX: usize = 1_024;
+
+/// Signals queued for the control thread: one at most per function, so this is ten thousand
+/// functions waking in one turn.
+const SIGNALS_QUEUED_MAX: usize = 16_384;
+
+/// Link events queued for the control thread; beyond it the autoscaler's frames wait in the kernel.
+const LINK_EVENTS_QUEUED_MAX: usize = 64;
+
+/// A running activator.
+#[derive(Debug)]
+pub struct Activator {
+    gateway_address: Option<SocketAddr>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+    workers: Vec<Thread>,
+    control: Thread,
+}
+
+/// Why an activator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The gateway's address cannot be bound.
+    #[error("cannot listen on {address} for the gateway")]
+    Gateway {
+        /// The wanted address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No thread, or no runtime for it.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// The system gives no random numbers.
+    #[error("no random numbers")]
+    Random(#[source] getrandom::Error),
+}
+
+/// An activator ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the activator's thread {thread} ended by itself")]
+pub struct Died {
+    /// The thread's name.
+    thread: String,
+}
+
+#[derive(Debug)]
+struct Thread {
+    name: String,
+    /// Resolves when the thread ends, however it does.
+    ended: oneshot::Receiver<()>,
+    handle: JoinHandle<()>,
+}
+
+impl Activator {
+    /// Binds the gateway and starts every thread.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let workers = config.workers.max(1);
+        let gateway = match config.gateway {
+            None => None,
+            Some(gateway) => {
+                let address = gateway.address;
+                let bound = listen::bind(address, gateway.if_taken, workers)
+                    .map_err(|source| StartError::Gateway { address, source })?;
+                Some(bound)
+            }
+        };
+        let (gateway_address, sockets) = match gateway {
+            Some((address, sockets)) => (Some(address), sockets),
+            None => (None, Vec::new()),
+        };
+        let start = Start::new(config, workers)?;
+        start.threads(gateway_address, sockets)
+    }
+
+    /// Where the gateway listens.
+    #[must_use]
+    pub fn gateway_address(&self) -> Option<SocketAddr> {
+        self.gateway_address
+    }
+
+    /// Begins the drain: held and open requests are answered, new ones for as long as the
+    /// configuration says, then listeners close.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Waits until the drain is complete and every thread has ended.
+    ///
+    /// # Errors
+    /// A thread ended that nobody told to.
+    pub async fn stopped(self) -> Result<(), Died> {
+        let Self {
+            drain,
+            stop,
+            workers,
+            mut control,
+            ..
+        } = self;
+        let mut running: FuturesUnordered<_> = workers
+            .into_iter()
+            .map(
+                |Thread {
+                     name,
+                     ended,
+                     handle,
+                 }| async {
+                    // Dropped, not sent: it resolves however the thread ends.
+                    ended.await.unwrap_or_default();
+                    (name, handle)
+                },
+            )
+            .collect();
+        loop {
+            let worker = tokio::select! {
+                worker = running.next() => worker,
+                // It lives until it is stopped below.
+                _ = &mut control.ended => return Err(Died { thread: control.name }),
+            };
+            match worker {
+                None => break,
+                Some((name, handle)) => {
+                    if handle.join().is_err() || !drain.is_cancelled() {
+                        return Err(Died { thread: name });
+                    }
+                }
+            }
+        }
+        stop.cancel();
+        control.ended.await.unwrap_or_default();
+        control.handle.join().map_err(|_| Died {
+            thread: control.name,
+        })
+    }
+}
+
+/// What all threads share, before they start.
+struct Start {
+    config: Arc<Config>,
+    workers: usize,
+    clock: Clock,
+    registry: Arc<Registry>,
+    routes: Arc<ArcSwap<Routes>>,
+    held_bound: Arc<Bound>,
+    seed: u64,
+}
+
+impl Start {
+    fn new(config: Arc<Config>, workers: usize) -> Result<Self, StartError> {
+        let seed = getrandom::u64().map_err(StartError::Random)?;
+        tracing::info!(workers, seed, "activator starts");
+        Ok(Self {
+            workers,
+            clock: Clock::start(),
+            registry: Arc::new(Registry::new(workers)),
+            routes: Arc::default(),
+            held_bound: Arc::new(Bound::new(config.held_max)),
+            config,
+            seed,
+        })
+    }
+
+    fn threads(
+        self,
+        gateway_address: Option<SocketAddr>,
+        sockets: Vec<std::net::TcpListener>,
+    ) -> Result<Activator, StartError> {
+        let (signals, signalled) = mpsc::channel(SIGNALS_QUEUED_MAX);
+        let mut inboxes = Vec::new();
+        let mut workers = Vec::new();
+        let mut sockets = sockets.into_iter();
+        for number in 0..self.workers {
+            let (inbox, commands) = mpsc::channel(COMMANDS_QUEUED_MAX);
+            if let Some(socket) = sockets.next() {
+                let listen = Command::Listen(Entrance::Gateway, socket);
+                inbox.try_send(listen).expect("a new inbox has room");
+            }
+            workers.push(self.worker(number, signals.clone(), commands)?);
+            inboxes.push(inbox);
+        }
+        let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+        let control = self.control(inboxes, signalled, drain.clone(), stop.clone())?;
+        Ok(Activator {
+            gateway_address,
+            drain,
+            stop,
+            workers,
+            control,
+        })
+    }
+
+    fn worker(
+        &self,
+        number: usize,
+        signals: mpsc::Sender<Signal>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Result<Thread, StartError> {
+        let parts = worker::Parts {
+            config: Arc::clone(&self.config),
+            clock: self.clock,
+            routes: Arc::clone(&self.routes),
+            held_bound: Arc::clone(&self.held_bound),
+            signals,
+        };
+        let registry = Arc::clone(&self.registry);
+        let seed = self.seed.wrapping_add(number as u64);
+        thread(format!("worker-{number}"), move || async move {
+            let writer = registry.writer().expect("as many writers as workers");
+            Worker::new(parts, writer, Tcp, seed).run(commands).await;
+        })
+    }
+
+    fn control(
+        &self,
+        workers: Vec<mpsc::Sender<Command>>,
+        signals: mpsc::Receiver<Signal>,
+        drain: CancellationToken,
+        stop: CancellationToken,
+    ) -> Result<Thread, StartError> {
+        let (events, link) = mpsc::channel(LINK_EVENTS_QUEUED_MAX);
+        let rng = fastrand::Rng::with_seed(self.seed.wrapping_sub(1));
+        let address = self.config.link.clone();
+        let (config, clock) = (Arc::clone(&self.config), self.clock);
+        let (registry, routes) = (Arc::clone(&self.registry), Arc::clone(&self.routes));
+        thread("control".to_owned(), move || async move {
+            let table = Table::new(routes, workers.len());
+            let parts = control::Parts {
+                config,
+                clock,
+                table,
+                registry,
+                workers,
+                signals,
+                link,
+                drain,
+                stop,
+            };
+            tokio::select! {
+                () = Control::new(parts, Tcp).run() => {}
+                () = link_client::run(address, events, rng) => {}
+            }
+        })
+    }
+}
+
+/// Runs `main` on a thread and single-threaded runtime of its own.
+fn thread<F: Future<Output = ()>>(
+    name: String,
+    main: impl FnOnce() -> F + Send + 'static,
+) -> Result<Thread, StartError> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)?;
+    let (end, ended) = oneshot::channel::<()>();
+    let handle = std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(move || {
+            // Dropped when the thread ends, by a panic too.
+            let _end = end;
+            LocalSet::new().block_on(&runtime, main());
+        })
+        .map_err(StartError::Thread)?;
+    Ok(Thread {
+        name,
+        ended,
+        handle,
+    })
+}

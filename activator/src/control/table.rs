@@ -1,0 +1,222 @@
+//! From the link's table to what workers read: functions, their views, and the routes to them.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use arc_swap::ArcSwap;
+use dormouse_link::frame::{self, EndpointEntry, Entry};
+use dormouse_metrics::registry::Registry;
+use dormouse_policy::admission::Bound;
+use dormouse_policy::function::{FunctionName, Probe};
+use tracing::warn;
+
+use crate::function::{Failing, Function, FunctionId, Presence, View};
+use crate::pod::{Pod, State};
+use crate::probe::Pace;
+use crate::route::{Route, Routes};
+
+/// The functions, kept by the control thread; workers see them through the routes.
+pub(crate) struct Table {
+    functions: BTreeMap<FunctionName, Tended>,
+    routes: Arc<ArcSwap<Routes>>,
+    workers: usize,
+    next_id: u64,
+    routes_stale: bool,
+}
+
+/// A function and what the control thread keeps of it.
+pub(crate) struct Tended {
+    /// The function.
+    pub(crate) function: Arc<Function>,
+    /// How hastily its pods are tried.
+    pub(crate) pace: Rc<Pace>,
+    endpoints: Vec<EndpointEntry>,
+    /// The pods as last listed, for what their manager said of them.
+    listed: Vec<frame::Pod>,
+}
+
+impl Table {
+    /// No functions yet.
+    pub(crate) fn new(routes: Arc<ArcSwap<Routes>>, workers: usize) -> Self {
+        Self {
+            functions: BTreeMap::new(),
+            routes,
+            workers,
+            next_id: 0,
+            routes_stale: false,
+        }
+    }
+
+    /// The names of all functions.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &FunctionName> {
+        self.functions.keys()
+    }
+
+    /// A function.
+    pub(crate) fn function(&self, name: &FunctionName) -> Option<&Arc<Function>> {
+        self.functions.get(name).map(|tended| &tended.function)
+    }
+
+    /// A function and what is kept of it.
+    pub(crate) fn tended(&self, name: &FunctionName) -> Option<&Tended> {
+        self.functions.get(name)
+    }
+
+    /// Takes up a new or changed entry; returns the pods it no longer lists.
+    pub(crate) fn update(
+        &mut self,
+        entry: &Entry,
+        now_us: u64,
+        registry: &Registry,
+    ) -> Vec<Arc<Pod>> {
+        let workers = self.workers;
+        let before = self.functions.remove(&entry.function);
+        let (old_pods, old_listed) = match &before {
+            Some(tended) => (
+                tended.function.view.load().pods.clone(),
+                tended.listed.as_slice(),
+            ),
+            None => (Vec::new(), &[][..]),
+        };
+        let pods: Vec<Arc<Pod>> = entry
+            .pods
+            .iter()
+            .map(|listed| {
+                let known = old_pods
+                    .iter()
+                    .find(|pod| pod.name == listed.name && pod.addresses == listed.addresses);
+                let was_ready = old_listed
+                    .iter()
+                    .any(|old| old.name == listed.name && old.ready);
+                let pod = known.map_or_else(|| Arc::new(fresh(listed, workers)), Arc::clone);
+                heed(&pod, &entry.probe, was_ready, listed.ready);
+                pod
+            })
+            .collect();
+        let dropped = old_pods
+            .into_iter()
+            .filter(|old| !pods.iter().any(|pod| Arc::ptr_eq(pod, old)));
+        let dropped = dropped.collect();
+        let view = view_of(entry, pods, now_us);
+        let tended = match before {
+            Some(mut tended) => {
+                self.routes_stale |= tended.endpoints != entry.endpoints;
+                tended.function.bound.set_limit(entry.queue_depth);
+                tended.function.view.store(Arc::new(view));
+                tended.endpoints.clone_from(&entry.endpoints);
+                tended.listed.clone_from(&entry.pods);
+                tended
+            }
+            None => {
+                self.routes_stale = true;
+                self.tend(entry, view, registry)
+            }
+        };
+        self.functions.insert(entry.function.clone(), tended);
+        dropped
+    }
+
+    /// Forgets a function; whoever still waits for it is to be told.
+    pub(crate) fn remove(
+        &mut self,
+        name: &FunctionName,
+        registry: &Registry,
+    ) -> Option<Arc<Function>> {
+        let function = self.functions.remove(name)?.function;
+        let view = View {
+            presence: Presence::Gone,
+            ..View::clone(&function.view.load())
+        };
+        function.view.store(Arc::new(view));
+        registry.remove(name.as_str());
+        self.routes_stale = true;
+        Some(function)
+    }
+
+    /// Publishes the routes if functions or endpoints changed; tells whether they had.
+    pub(crate) fn publish_routes(&mut self) -> bool {
+        if !std::mem::take(&mut self.routes_stale) {
+            return false;
+        }
+        let mut routes = Routes::default();
+        for tended in self.functions.values() {
+            for endpoint in &tended.endpoints {
+                let function = Arc::clone(&tended.function);
+                let route = Route {
+                    function,
+                    pod_port: endpoint.pod_port,
+                };
+                for host in &endpoint.hosts {
+                    if routes.hosts.contains_key(host) {
+                        warn!(host, function = %tended.function.name, "host claimed twice");
+                        continue;
+                    }
+                    routes.hosts.insert(host.clone(), route.clone());
+                }
+                routes
+                    .endpoints
+                    .insert(endpoint.name.as_str().into(), route);
+            }
+        }
+        self.routes.store(Arc::new(routes));
+        true
+    }
+
+    fn tend(&mut self, entry: &Entry, view: View, registry: &Registry) -> Tended {
+        let id = FunctionId(self.next_id);
+        self.next_id += 1;
+        let function = Arc::new(Function {
+            id,
+            name: entry.function.clone(),
+            counters: registry.register(entry.function.as_str()),
+            bound: Arc::new(Bound::new(entry.queue_depth)),
+            view: ArcSwap::from_pointee(view),
+            wake_us: AtomicU64::new(0),
+            wake_since_us: AtomicU64::new(0),
+            signalled: AtomicBool::new(false),
+        });
+        Tended {
+            function,
+            pace: Rc::default(),
+            endpoints: entry.endpoints.clone(),
+            listed: entry.pods.clone(),
+        }
+    }
+}
+
+fn fresh(listed: &frame::Pod, workers: usize) -> Pod {
+    Pod::new(listed.name.clone(), listed.addresses.clone(), workers)
+}
+
+/// Takes up what a pod's manager says of it. Where the activator can try the pod itself, the
+/// manager's "ready" is enough and its "no longer ready" calls for a try; where it cannot, the
+/// manager's word is all there is. A pod without a probe is ready for its manager as soon as it
+/// runs, which says nothing: only a connect does.
+fn heed(pod: &Pod, probe: &Probe, was_ready: bool, is_ready: bool) {
+    match probe {
+        Probe::Connect => {}
+        Probe::Http { .. } | Probe::Tcp { .. } | Probe::Reported => {
+            if is_ready && !was_ready {
+                pod.set_state(State::Usable);
+            } else if was_ready && !is_ready {
+                pod.set_state(State::Trying);
+            }
+        }
+    }
+}
+
+fn view_of(entry: &Entry, pods: Vec<Arc<Pod>>, now_us: u64) -> View {
+    View {
+        pods,
+        probe: entry.probe.clone(),
+        queue_timeout_us: entry.queue_timeout_ms.saturating_mul(1_000),
+        request_timeout_us: entry.request_timeout_ms.saturating_mul(1_000),
+        failure: entry.failure.clone().map(|failure| Failing {
+            retry_at_us: now_us.saturating_add(failure.retry_ms.saturating_mul(1_000)),
+            failure,
+        }),
+        presence: Presence::Listed,
+    }
+}

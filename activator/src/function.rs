@@ -1,0 +1,110 @@
+//! A function as the data path sees it: what never changes of it, and a view replaced whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use dormouse_link::frame::Failure;
+use dormouse_metrics::counters::Counters;
+use dormouse_policy::admission::Bound;
+use dormouse_policy::function::{FunctionName, Probe};
+
+use crate::pod::Pod;
+
+/// A function's number in this process, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FunctionId(pub(crate) u64);
+
+/// A function.
+#[derive(Debug)]
+pub(crate) struct Function {
+    /// Its number.
+    pub(crate) id: FunctionId,
+    /// Its name.
+    pub(crate) name: FunctionName,
+    /// Its counters.
+    pub(crate) counters: Arc<Counters>,
+    /// The bound on its held requests, shared by all workers.
+    pub(crate) bound: Arc<Bound>,
+    /// What the table says of it now. Replaced by the control thread, read by workers.
+    pub(crate) view: ArcSwap<View>,
+    /// How long its last wake took, from the first held request to the first release, in
+    /// microseconds; 0 = not known. Written by the control thread, read by workers for Retry-After;
+    /// relaxed: a stale figure does no harm.
+    pub(crate) wake_us: AtomicU64,
+    /// When the present wake began, in microseconds on the activator's clock; 0 = none. As above.
+    pub(crate) wake_since_us: AtomicU64,
+    /// Set by a worker that told the control thread of held requests, cleared by the control thread
+    /// before it reads the counters, so that one signal at most is on its way.
+    pub(crate) signalled: AtomicBool,
+}
+
+impl Function {
+    /// A wake began.
+    pub(crate) fn wake_begins(&self, now_us: u64) {
+        self.wake_since_us.store(now_us.max(1), Ordering::Relaxed);
+    }
+
+    /// A wake ended with a usable pod.
+    pub(crate) fn wake_ends(&self, now_us: u64) {
+        let since_us = self.wake_since_us.swap(0, Ordering::Relaxed);
+        if since_us > 0 {
+            self.wake_us
+                .store(now_us.saturating_sub(since_us).max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// What is left of the present wake if it takes as long as the last one, in microseconds.
+    pub(crate) fn wake_left_us(&self, now_us: u64) -> u64 {
+        let since_us = self.wake_since_us.load(Ordering::Relaxed);
+        if since_us == 0 {
+            return 0;
+        }
+        let elapsed_us = now_us.saturating_sub(since_us);
+        self.wake_us
+            .load(Ordering::Relaxed)
+            .saturating_sub(elapsed_us)
+    }
+}
+
+/// What the table says of a function at one time.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// Its pods.
+    pub(crate) pods: Vec<Arc<Pod>>,
+    /// How a pod is found ready.
+    pub(crate) probe: Probe,
+    /// Longest time a request is held, in microseconds.
+    pub(crate) queue_timeout_us: u64,
+    /// From arrival to the last byte of the answer, in microseconds.
+    pub(crate) request_timeout_us: u64,
+    /// Set while it cannot start.
+    pub(crate) failure: Option<Failing>,
+    /// Gone from the table: whoever still waits is told so.
+    pub(crate) presence: Presence,
+}
+
+impl View {
+    /// Whether some pod can take a request.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.pods.iter().any(|pod| pod.takes_requests())
+    }
+}
+
+/// Why a function cannot start.
+#[derive(Clone, Debug)]
+pub(crate) struct Failing {
+    /// In Kubernetes' words.
+    pub(crate) failure: Failure,
+    /// When another try is due, in microseconds on the activator's clock.
+    pub(crate) retry_at_us: u64,
+}
+
+/// Whether the table lists a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It does.
+    Listed,
+    /// It did.
+    Gone,
+}

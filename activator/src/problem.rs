@@ -1,0 +1,236 @@
+//! What a client is told when its function does not answer: one closed enum, each case with its
+//! status, its problem type (RFC 9457) and, where another try makes sense, Retry-After.
+
+use bytes::Bytes;
+use dormouse_metrics::counters::Refusal;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use crate::body::Answer;
+
+/// The stem of every problem type; the rest is stable and listed by a test.
+const TYPE_STEM: &str = "https://dormouse.dev/problems/";
+
+/// Why a request is answered by the activator itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The request breaks a rule of HTTP that must not be passed on.
+    BadRequest(&'static str),
+    /// CONNECT.
+    MethodNotAllowed,
+    /// A transfer coding other than `chunked`.
+    TransferCoding,
+    /// No function has this host.
+    UnknownHost,
+    /// The function was deleted while the request waited.
+    FunctionGone,
+    /// The function's queue is full.
+    QueueFull {
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
+    /// The queues of all functions together are full.
+    ActivatorFull {
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
+    /// No pod could take the request in time.
+    QueueTimeout,
+    /// The function cannot start.
+    CannotStart {
+        /// Why, in Kubernetes' words.
+        code: String,
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
+    /// The whole time of the request ran out before an answer began.
+    RequestTimeout,
+    /// The request may have been delivered, and no answer came.
+    UpstreamAmbiguous,
+}
+
+impl Problem {
+    /// The status code.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::UnknownHost => StatusCode::NOT_FOUND,
+            Self::FunctionGone
+            | Self::QueueFull { .. }
+            | Self::ActivatorFull { .. }
+            | Self::CannotStart { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueueTimeout | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamAmbiguous => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The last part of the problem type.
+    pub(crate) fn slug(&self) -> &str {
+        match self {
+            Self::BadRequest(_) => "bad-request",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::TransferCoding => "transfer-coding",
+            Self::UnknownHost => "unknown-host",
+            Self::FunctionGone => "function-gone",
+            Self::QueueFull { .. } => "queue-full",
+            Self::ActivatorFull { .. } => "activator-full",
+            Self::QueueTimeout => "queue-timeout",
+            Self::CannotStart { code, .. } => code,
+            Self::RequestTimeout => "request-timeout",
+            Self::UpstreamAmbiguous => "upstream-ambiguous",
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::BadRequest(rule) => rule,
+            Self::MethodNotAllowed => "CONNECT is not served here",
+            Self::TransferCoding => "the only transfer coding served is chunked",
+            Self::UnknownHost => "no function has this host",
+            Self::FunctionGone => "the function was deleted while the request waited",
+            Self::QueueFull { .. } => "the function's queue is full",
+            Self::ActivatorFull { .. } => "the queues of all functions together are full",
+            Self::QueueTimeout => "no pod could take the request within the queue timeout",
+            Self::CannotStart { .. } => "the function cannot start",
+            Self::RequestTimeout => "no answer within the request timeout",
+            Self::UpstreamAmbiguous => {
+                "the connection broke after the request may have been delivered; it was not re-sent"
+            }
+        }
+    }
+
+    /// The counter of this cause; none for requests that never reached a function.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::BadRequest(_)
+            | Self::MethodNotAllowed
+            | Self::TransferCoding
+            | Self::UnknownHost => None,
+            Self::QueueFull { .. } | Self::ActivatorFull { .. } => Some(Refusal::QueueFull),
+            Self::QueueTimeout => Some(Refusal::QueueTimeout),
+            Self::CannotStart { .. } | Self::FunctionGone => Some(Refusal::CannotStart),
+            Self::RequestTimeout => Some(Refusal::RequestTimeout),
+            Self::UpstreamAmbiguous => Some(Refusal::Ambiguous),
+        }
+    }
+
+    fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::QueueFull { retry_after_s }
+            | Self::ActivatorFull { retry_after_s }
+            | Self::CannotStart { retry_after_s, .. } => Some(*retry_after_s),
+            // Another activator, or this one's next table, may know better at once.
+            Self::FunctionGone => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn response(&self) -> Response<Answer> {
+        let status = self.status();
+        let body = json!({
+            "type": format!("{TYPE_STEM}{}", self.slug()),
+            "title": self.title(),
+            "status": status.as_u16(),
+        });
+        let mut response = Response::new(Answer::text(Bytes::from(format!("{body}\n"))));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        match self {
+            // What follows on such a connection cannot be trusted to begin where it seems to.
+            Self::BadRequest(_) | Self::TransferCoding => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::MethodNotAllowed => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// Every method but CONNECT is the function's affair; these are the registered ones.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
+
+/// Retry-After for something expected in `left_us` microseconds: whole seconds, at least 1, and up
+/// to half as much again, so that the clients told so do not all come back at once.
+pub(crate) fn retry_after_s(left_us: u64, rng: &mut fastrand::Rng) -> u64 {
+    let seconds = left_us.div_ceil(1_000_000).max(1);
+    seconds + rng.u64(0..=seconds.div_ceil(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list that clients and dashboards may rely on.
+    #[test]
+    fn every_problem_has_its_status_type_and_retry_after() {
+        let crash_loop = || Problem::CannotStart {
+            code: "crash-loop".into(),
+            retry_after_s: 7,
+        };
+        for (problem, status, slug, retry_after) in [
+            (
+                Problem::BadRequest("two Host headers"),
+                400,
+                "bad-request",
+                None,
+            ),
+            (Problem::MethodNotAllowed, 405, "method-not-allowed", None),
+            (Problem::TransferCoding, 501, "transfer-coding", None),
+            (Problem::UnknownHost, 404, "unknown-host", None),
+            (Problem::FunctionGone, 503, "function-gone", Some("1")),
+            (
+                Problem::QueueFull { retry_after_s: 3 },
+                503,
+                "queue-full",
+                Some("3"),
+            ),
+            (
+                Problem::ActivatorFull { retry_after_s: 2 },
+                503,
+                "activator-full",
+                Some("2"),
+            ),
+            (Problem::QueueTimeout, 504, "queue-timeout", None),
+            (crash_loop(), 503, "crash-loop", Some("7")),
+            (Problem::RequestTimeout, 504, "request-timeout", None),
+            (Problem::UpstreamAmbiguous, 502, "upstream-ambiguous", None),
+        ] {
+            let response = problem.response();
+            assert_eq!(response.status().as_u16(), status, "{problem:?}");
+            assert_eq!(problem.slug(), slug);
+            let header = response.headers().get(RETRY_AFTER);
+            assert_eq!(
+                header.map(|value| value.to_str().unwrap()),
+                retry_after,
+                "{problem:?}"
+            );
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_at_least_a_second_and_jittered_by_half() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        for (left_us, least, most) in [(0, 1, 2), (1_000_001, 2, 3), (10_000_000, 10, 15)] {
+            let drawn: Vec<_> = (0..100).map(|_| retry_after_s(left_us, &mut rng)).collect();
+            assert_eq!(drawn.iter().min(), Some(&least));
+            assert_eq!(drawn.iter().max(), Some(&most));
+        }
+    }
+}

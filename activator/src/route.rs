@@ -1,0 +1,81 @@
+//! From a request to its function: a snapshot replaced whole whenever a function or one of its
+//! endpoints comes or goes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::function::Function;
+
+/// Where requests go.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    /// By host name at the gateway: lower case, without port.
+    pub(crate) hosts: HashMap<String, Route>,
+    /// By endpoint name, for listeners that belong to one endpoint.
+    pub(crate) endpoints: HashMap<Arc<str>, Route>,
+}
+
+/// One way to a function.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    /// The function.
+    pub(crate) function: Arc<Function>,
+    /// Which of a pod's addresses.
+    pub(crate) pod_port: usize,
+}
+
+/// What a listener stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Entrance {
+    /// Every function, told apart by Host.
+    Gateway,
+    /// One endpoint, whatever the Host.
+    Endpoint(Arc<str>),
+}
+
+impl Routes {
+    /// The function a request at `entrance` for `host` is meant for.
+    pub(crate) fn find(&self, entrance: &Entrance, host: &str) -> Option<&Route> {
+        match entrance {
+            Entrance::Endpoint(name) => self.endpoints.get(name),
+            Entrance::Gateway => {
+                let name = host_name(host);
+                if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                    self.hosts.get(&name.to_ascii_lowercase())
+                } else {
+                    self.hosts.get(name)
+                }
+            }
+        }
+    }
+}
+
+/// The host name of a Host header's value: without port and without the root's dot.
+fn host_name(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        // An IPv6 literal in brackets has colons of its own.
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names() {
+        for (host, name) in [
+            ("a.b", "a.b"),
+            ("a.b:80", "a.b"),
+            ("a.b.", "a.b"),
+            ("a.b.:80", "a.b"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host_name(host), name, "{host}");
+        }
+    }
+}

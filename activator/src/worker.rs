@@ -1,0 +1,340 @@
+//! One data-plane thread: a single-threaded runtime with its own listeners, connections to pods and
+//! held requests. Nothing of a request crosses to another thread.
+
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use dormouse_metrics::counters::{self, InFlight, Writer};
+use dormouse_policy::admission::{Bound, Ticket};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::function::{Function, Presence, View};
+use crate::hold::{Held, Outcome, Parked};
+use crate::listen;
+use crate::network::{Network, Peer, Stream};
+use crate::pod::{Pod, State};
+use crate::problem::{Problem, retry_after_s};
+use crate::request::{self, Client};
+use crate::route::{Entrance, Routes};
+use crate::upstream::Upstream;
+
+/// What the control thread asks of a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Accept connections here.
+    Listen(Entrance, TcpListener),
+    /// Accept no more connections there, but those that already wait.
+    Unlisten(Entrance),
+    /// What is known of the function changed: release its held requests if a pod takes them, refuse
+    /// them if none ever will.
+    Look(Arc<Function>),
+    /// Answer once every choice of a pod made before has been counted.
+    Settle(oneshot::Sender<()>),
+    /// Say `Connection: close` from now on.
+    Leave,
+    /// Close every listener, finish what is open, then end.
+    Drain,
+}
+
+/// What a worker tells the control thread.
+#[derive(Clone, Debug)]
+pub(crate) enum Signal {
+    /// Held requests of the function appeared or are no more, or one of its pods fell in doubt.
+    Changed(Arc<Function>),
+}
+
+/// What a worker is made of; sent to its thread.
+pub(crate) struct Parts {
+    /// Its configuration.
+    pub(crate) config: Arc<Config>,
+    /// Time.
+    pub(crate) clock: Clock,
+    /// Where requests go.
+    pub(crate) routes: Arc<ArcSwap<Routes>>,
+    /// The bound on held requests over all functions.
+    pub(crate) held_bound: Arc<Bound>,
+    /// Where to tell the control thread.
+    pub(crate) signals: mpsc::Sender<Signal>,
+}
+
+/// One data-plane thread's state.
+pub(crate) struct Worker<N: Network> {
+    /// Counts requests.
+    pub(crate) writer: Writer,
+    /// Time.
+    pub(crate) clock: Clock,
+    /// Where requests go.
+    pub(crate) routes: Arc<ArcSwap<Routes>>,
+    /// Held requests.
+    pub(crate) held: Held,
+    /// Connections to pods.
+    pub(crate) upstream: Rc<Upstream<N>>,
+    /// Chance: which pods, and how much later to try again.
+    pub(crate) rng: RefCell<fastrand::Rng>,
+    /// Every task of this worker: connections, tunnels, discarded uploads.
+    pub(crate) tasks: TaskTracker,
+    config: Arc<Config>,
+    signals: mpsc::Sender<Signal>,
+    leaving: Cell<bool>,
+    /// Cancelled when connections are to close as soon as nothing is open on them.
+    closing: CancellationToken,
+}
+
+/// A held request in its worker's line; leaving it is told to the control thread if it was the last.
+pub(crate) struct Line<'a, N: Network> {
+    worker: &'a Worker<N>,
+    function: &'a Arc<Function>,
+    parked: Option<(Parked<'a>, counters::Held)>,
+}
+
+impl<N: Network> Line<'_, N> {
+    /// Waits for the end of the waiting.
+    pub(crate) async fn outcome(&mut self) -> Outcome {
+        match &mut self.parked {
+            Some((parked, _)) => parked.outcome().await,
+            None => Outcome::ClientGone,
+        }
+    }
+}
+
+impl<N: Network> Drop for Line<'_, N> {
+    fn drop(&mut self) {
+        // First out of the line and the count, then the signal that has them read.
+        self.parked = None;
+        if self.worker.held.count(self.function.id) == 0 {
+            self.worker.signal(self.function);
+        }
+    }
+}
+
+impl<N: Network> Worker<N> {
+    /// A worker without listeners.
+    pub(crate) fn new(parts: Parts, writer: Writer, network: N, seed: u64) -> Rc<Self> {
+        let connect_timeout = parts.config.connect_timeout;
+        Rc::new(Self {
+            writer,
+            clock: parts.clock,
+            routes: parts.routes,
+            held: Held::new(parts.held_bound, parts.clock),
+            upstream: Rc::new(Upstream::new(network, connect_timeout)),
+            rng: RefCell::new(fastrand::Rng::with_seed(seed)),
+            tasks: TaskTracker::new(),
+            config: parts.config,
+            signals: parts.signals,
+            leaving: Cell::new(false),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    /// Whether answers say `Connection: close`.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    /// Puts a held request in line.
+    pub(crate) fn stand_in_line<'a>(
+        &'a self,
+        function: &'a Arc<Function>,
+        place: Ticket,
+        in_flight: &InFlight<Clock>,
+        client: Rc<dyn Peer>,
+    ) -> Line<'a, N> {
+        let counted = in_flight.hold();
+        let parked = self.held.park(function.id, place, client);
+        if self.held.count(function.id) == 1 {
+            self.signal(function);
+        }
+        // A pod may have become usable between the choice and this line, and its Look have passed.
+        if function.view.load().takes_requests() {
+            self.look(function);
+        }
+        Line {
+            worker: self,
+            function,
+            parked: Some((parked, counted)),
+        }
+    }
+
+    /// A pod could not be reached: no more requests go there until it was tried with success.
+    pub(crate) fn doubt(&self, function: &Arc<Function>, pod: &Pod) {
+        if pod.set_state(State::Trying) {
+            self.signal(function);
+        }
+    }
+
+    /// The answer for requests of a function that cannot start, until its next start is due.
+    pub(crate) fn cannot_start(&self, view: &View) -> Option<Problem> {
+        let failing = view.failure.as_ref()?;
+        let left_us = failing.retry_at_us.checked_sub(self.clock.now_us())?;
+        Some(Problem::CannotStart {
+            code: failing.failure.code.clone(),
+            retry_after_s: retry_after_s(left_us, &mut self.rng.borrow_mut()),
+        })
+    }
+
+    /// Serves one client's connection to its end.
+    pub(crate) async fn serve(
+        self: Rc<Self>,
+        stream: N::Stream,
+        address: SocketAddr,
+        entrance: Entrance,
+    ) {
+        let client = Rc::new(Client::<N> {
+            address,
+            peer: Rc::new(stream.peer()),
+            entrance,
+        });
+        let worker = Rc::clone(&self);
+        let service = service_fn(move |request| {
+            let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
+            async move { request::answer(&worker, &client, request).await }
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.header_read_timeout)
+            .max_header_size(self.config.header_bytes_max);
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            debug!(client = %address, %error, "connection ended");
+        }
+    }
+
+    /// Runs until drained: commands, deadlines, looks at clients, old connections.
+    pub(crate) async fn run(self: Rc<Self>, commands: mpsc::Receiver<Command>)
+    where
+        Self: listen::Accept,
+    {
+        tokio::select! {
+            () = self.obey(commands) => {}
+            () = self.held.keep_deadlines() => {}
+            () = self.held.keep_clients() => {}
+            () = self.upstream.sweep() => {}
+        }
+    }
+
+    async fn obey(self: &Rc<Self>, mut commands: mpsc::Receiver<Command>)
+    where
+        Self: listen::Accept,
+    {
+        let mut listeners: Vec<(Entrance, CancellationToken)> = Vec::new();
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Listen(entrance, listener) => {
+                    let stop = CancellationToken::new();
+                    let accepting = listen::Accept::accept(
+                        Rc::clone(self),
+                        listener,
+                        entrance.clone(),
+                        stop.clone(),
+                    );
+                    self.tasks.spawn_local(accepting);
+                    listeners.push((entrance, stop));
+                }
+                Command::Unlisten(entrance) => listeners.retain(|(other, stop)| {
+                    if *other == entrance {
+                        stop.cancel();
+                    }
+                    *other != entrance
+                }),
+                Command::Look(function) => self.look(&function),
+                Command::Settle(settled) => drop(settled.send(())),
+                Command::Leave => self.leaving.set(true),
+                Command::Drain => {
+                    self.leaving.set(true);
+                    for (_, stop) in listeners.drain(..) {
+                        stop.cancel();
+                    }
+                    self.closing.cancel();
+                    self.tasks.close();
+                    self.finish(&mut commands).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits for what is open, still obeying what concerns held requests.
+    async fn finish(&self, commands: &mut mpsc::Receiver<Command>) {
+        let mut finished = pin!(tokio::time::timeout(
+            self.config.drain_timeout,
+            self.tasks.wait()
+        ));
+        loop {
+            let command = tokio::select! {
+                finished = finished.as_mut() => {
+                    if finished.is_err() {
+                        warn!(
+                            connections = self.tasks.len(),
+                            held = self.held.count_all(),
+                            "drain timeout passed; cutting what is open"
+                        );
+                    }
+                    return;
+                }
+                Some(command) = commands.recv() => command,
+            };
+            match command {
+                Command::Look(function) => self.look(&function),
+                Command::Settle(settled) => drop(settled.send(())),
+                Command::Listen(..) | Command::Unlisten(_) | Command::Leave | Command::Drain => {}
+            }
+        }
+    }
+
+    /// Releases or refuses the held requests of a function as its view now demands.
+    fn look(&self, function: &Arc<Function>) {
+        if self.held.count(function.id) == 0 {
+            return;
+        }
+        let view = function.view.load();
+        let outcome = if view.presence == Presence::Gone {
+            Some(Outcome::Refused(Problem::FunctionGone))
+        } else if view.takes_requests() {
+            Some(Outcome::Released)
+        } else {
+            self.cannot_start(&view).map(Outcome::Refused)
+        };
+        if let Some(outcome) = outcome {
+            self.held.end_all(function.id, &outcome);
+        }
+    }
+
+    fn signal(&self, function: &Arc<Function>) {
+        // AcqRel: the control thread swaps the flag back before it reads the counters, so whatever
+        // was counted before this swap is seen by that reading.
+        if !function.signalled.swap(true, Ordering::AcqRel)
+            && self
+                .signals
+                .try_send(Signal::Changed(Arc::clone(function)))
+                .is_err()
+        {
+            // Full: the control thread looks at every function each second anyway.
+            function.signalled.store(false, Ordering::Release);
+            debug!(function = %function.name, "signal dropped");
+        }
+    }
+}

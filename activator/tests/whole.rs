@@ -1,0 +1,416 @@
+//! The activator between a scripted autoscaler and scripted pods, on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dormouse_activator::activator::Activator;
+use dormouse_activator::config::{Config, Gateway, IfTaken};
+use dormouse_link::activator_side::Identity;
+use dormouse_link::frame::{Down, EndpointEntry, Entry, Failure, Pod, Retiring, Up, VERSION};
+use dormouse_policy::function::{FunctionName, Probe};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+/// Longest wait for anything; reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Autoscaler {
+    link: Framed<TcpStream, LengthDelimitedCodec>,
+}
+
+impl Autoscaler {
+    async fn say(&mut self, frame: Down) {
+        self.link
+            .send(Bytes::from(serde_json::to_vec(&frame).unwrap()))
+            .await
+            .unwrap();
+    }
+
+    /// The next frame that `wanted` picks, past all others.
+    async fn hear<T>(&mut self, mut wanted: impl FnMut(Up) -> Option<T>) -> T {
+        let heard = async {
+            loop {
+                let bytes = self.link.next().await.expect("the link stands").unwrap();
+                if let Some(found) = wanted(serde_json::from_slice(&bytes).unwrap()) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard)
+            .await
+            .expect("the activator says it")
+    }
+
+    async fn hear_wake(&mut self) {
+        self.hear(|frame| match frame {
+            Up::WakesChanged { added, .. } if added == [hello()] => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    async fn table(&mut self, entry: Entry) {
+        self.say(Down::Table {
+            whole: true,
+            functions: vec![entry],
+            removed: vec![],
+        })
+        .await;
+    }
+}
+
+fn hello() -> FunctionName {
+    FunctionName::new("default", "hello")
+}
+
+fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
+    Entry {
+        function: hello(),
+        endpoints: vec![EndpointEntry {
+            name: "default/hello:80".into(),
+            pod_port: 0,
+            hosts: vec!["hello.test".into()],
+            listen: None,
+        }],
+        pods: pods
+            .iter()
+            .map(|(name, address)| Pod {
+                name: (*name).into(),
+                addresses: vec![*address],
+                ready: true,
+            })
+            .collect(),
+        probe: Probe::Connect,
+        queue_depth: 2,
+        queue_timeout_ms: 10_000,
+        request_timeout_ms: 10_000,
+        failure: None,
+    }
+}
+
+/// An activator with one worker, its autoscaler, and where its gateway listens.
+async fn start() -> (Activator, Autoscaler, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let identity = Identity {
+        token: "secret".into(),
+        reporter: "local".into(),
+        boot: 1,
+    };
+    let mut config = Config::new(listener.local_addr().unwrap().to_string(), identity);
+    config.workers = 1;
+    let address = "127.0.0.1:0".parse().unwrap();
+    config.gateway = Some(Gateway {
+        address,
+        if_taken: IfTaken::Fail,
+    });
+    let activator = Activator::start(config).unwrap();
+    let gateway = activator.gateway_address().unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut autoscaler = Autoscaler {
+        link: Framed::new(stream, LengthDelimitedCodec::new()),
+    };
+    let token = autoscaler
+        .hear(|frame| match frame {
+            Up::Hello {
+                version: VERSION,
+                token,
+                ..
+            } => Some(token),
+            _ => None,
+        })
+        .await;
+    assert_eq!(token, "secret");
+    autoscaler.say(Down::Welcome { version: VERSION }).await;
+    (activator, autoscaler, gateway)
+}
+
+/// A pod that answers each connection's first request with `answer` and then closes; it hands out
+/// what it received.
+async fn pod(answer: &'static str) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                sender.send(String::from_utf8(request).unwrap()).unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            });
+        }
+    });
+    (address, received)
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+
+async fn get(gateway: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: hello.test\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    stream
+}
+
+async fn answer(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    answer
+}
+
+async fn status(stream: TcpStream) -> String {
+    answer(stream)
+        .await
+        .split_whitespace()
+        .nth(1)
+        .unwrap_or("none")
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_request_at_zero_is_held_wakes_and_is_answered_once() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    autoscaler.table(entry(&[])).await;
+    // Routes are there once another frame's effect is: a retirement is acknowledged after them.
+    retire(&mut autoscaler, 1).await;
+    autoscaler
+        .say(Down::Commit {
+            function: hello(),
+            epoch: 1,
+        })
+        .await;
+    let held = get(gateway).await;
+    autoscaler.hear_wake().await;
+    let (address, mut received) = pod(OK).await;
+    autoscaler.table(entry(&[("a", address)])).await;
+    assert!(answer(held).await.ends_with("ok"));
+    assert!(
+        received
+            .recv()
+            .await
+            .unwrap()
+            .starts_with("GET / HTTP/1.1\r\n")
+    );
+    assert!(received.try_recv().is_err(), "sent once");
+}
+
+async fn retire(autoscaler: &mut Autoscaler, epoch: u64) {
+    let function = hello();
+    autoscaler
+        .say(Down::Prepare {
+            function,
+            epoch,
+            pods: Retiring::All,
+            hold_ms: 5_000,
+        })
+        .await;
+    autoscaler
+        .hear(|frame| match frame {
+            Up::Prepared {
+                epoch: prepared, ..
+            } => (prepared == epoch).then_some(()),
+            _ => None,
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_arrival_during_a_retirement_recalls_it_and_goes_on_after_the_abort() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    let (address, mut received) = pod(OK).await;
+    autoscaler.table(entry(&[("a", address)])).await;
+    retire(&mut autoscaler, 4).await;
+    let held = get(gateway).await;
+    autoscaler
+        .hear(|frame| match frame {
+            Up::Recall { epoch: 4, .. } => Some(()),
+            _ => None,
+        })
+        .await;
+    assert!(
+        received.try_recv().is_err(),
+        "nothing is sent to a retiring pod"
+    );
+    autoscaler
+        .say(Down::Abort {
+            function: hello(),
+            epoch: 4,
+        })
+        .await;
+    assert_eq!(status(held).await, "200");
+}
+
+#[tokio::test]
+async fn a_full_queue_sheds_with_retry_after_while_the_others_are_still_held() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    autoscaler.table(entry(&[])).await;
+    retire(&mut autoscaler, 1).await;
+    autoscaler
+        .say(Down::Commit {
+            function: hello(),
+            epoch: 1,
+        })
+        .await;
+    let first = get(gateway).await;
+    autoscaler.hear_wake().await;
+    let second = get(gateway).await;
+    autoscaler
+        .hear(|frame| match frame {
+            Up::Report { readings, .. } => readings.iter().any(|r| r.held == 2).then_some(()),
+            _ => None,
+        })
+        .await;
+    let shed = answer(get(gateway).await).await;
+    assert!(shed.starts_with("HTTP/1.1 503"), "{shed}");
+    assert!(shed.contains("retry-after: "), "{shed}");
+    assert!(shed.contains("problems/queue-full"), "{shed}");
+    let (address, _received) = pod(OK).await;
+    autoscaler.table(entry(&[("a", address)])).await;
+    assert_eq!(
+        (status(first).await, status(second).await),
+        ("200".into(), "200".into())
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_start_refuses_the_held_and_the_new() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    autoscaler.table(entry(&[])).await;
+    retire(&mut autoscaler, 1).await;
+    autoscaler
+        .say(Down::Commit {
+            function: hello(),
+            epoch: 1,
+        })
+        .await;
+    let held = get(gateway).await;
+    autoscaler.hear_wake().await;
+    let failure = Some(Failure {
+        code: "crash-loop".into(),
+        retry_ms: 60_000,
+    });
+    autoscaler
+        .table(Entry {
+            failure,
+            ..entry(&[])
+        })
+        .await;
+    let refused = answer(held).await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("problems/crash-loop"), "{refused}");
+    assert_eq!(status(get(gateway).await).await, "503");
+}
+
+#[tokio::test]
+async fn an_undelivered_request_goes_to_another_pod() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    // Ready by a probe of its own says its manager, yet nothing listens there.
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (address, _received) = pod(OK).await;
+    let mut both = entry(&[("gone", nobody), ("here", address)]);
+    both.probe = Probe::Tcp {
+        pod_port: 0,
+        timeout_ms: 100,
+    };
+    autoscaler.table(both).await;
+    let host = async || loop {
+        match status(get(gateway).await).await.as_str() {
+            "404" => tokio::task::yield_now().await,
+            status => return status.to_owned(),
+        }
+    };
+    for _ in 0..20 {
+        assert_eq!(host().await, "200");
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_delivered_is_answered_502_and_never_sent_again() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    // Answers nothing and closes.
+    let (first, mut received_first) = pod("").await;
+    let (second, mut received_second) = pod("").await;
+    autoscaler
+        .table(entry(&[("a", first), ("b", second)]))
+        .await;
+    retire(&mut autoscaler, 1).await;
+    autoscaler
+        .say(Down::Abort {
+            function: hello(),
+            epoch: 1,
+        })
+        .await;
+    let answer = answer(get(gateway).await).await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(answer.contains("problems/upstream-ambiguous"), "{answer}");
+    let received = usize::from(received_first.try_recv().is_ok())
+        + usize::from(received_second.try_recv().is_ok());
+    assert_eq!(received, 1);
+}
+
+#[tokio::test]
+async fn a_held_upload_whose_client_leaves_frees_its_place() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    autoscaler.table(entry(&[])).await;
+    retire(&mut autoscaler, 1).await;
+    autoscaler
+        .say(Down::Commit {
+            function: hello(),
+            epoch: 1,
+        })
+        .await;
+    let mut upload = TcpStream::connect(gateway).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: hello.test\r\ncontent-length: 1000\r\n\r\nbegun";
+    upload.write_all(head.as_bytes()).await.unwrap();
+    autoscaler.hear_wake().await;
+    drop(upload);
+    autoscaler
+        .hear(|frame| match frame {
+            Up::WakesChanged { removed, .. } if removed == [hello()] => Some(()),
+            _ => None,
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_drain_answers_what_is_held_and_then_every_thread_ends() {
+    let (activator, mut autoscaler, gateway) = start().await;
+    autoscaler.table(entry(&[])).await;
+    retire(&mut autoscaler, 1).await;
+    autoscaler
+        .say(Down::Commit {
+            function: hello(),
+            epoch: 1,
+        })
+        .await;
+    let held = get(gateway).await;
+    autoscaler.hear_wake().await;
+    activator.drain();
+    let (address, _received) = pod(OK).await;
+    autoscaler.table(entry(&[("a", address)])).await;
+    assert_eq!(status(held).await, "200");
+    tokio::time::timeout(PATIENCE, activator.stopped())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        TcpStream::connect(gateway).await.is_err(),
+        "the listener is closed"
+    );
+}
