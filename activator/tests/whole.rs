@@ -1,5 +1,7 @@
 //! The activator between a scripted autoscaler and scripted pods, on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
