@@ -1,1 +1,2 @@
-//! placeholder
+//! The simulator will run the policy, the counters and the admission in an invented world; nothing
+//! of it is built yet.
