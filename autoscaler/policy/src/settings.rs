@@ -191,3 +191,6 @@ impl Default for ClusterDefaults {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
