@@ -1,6 +1,8 @@
 //! The two small traits between deciding and the world: [`Facts`] tells what is, [`Hands`] changes
 //! it. `cluster/local` implements them with child processes; Kubernetes comes beside it.
 
+pub mod manifest;
+
 use std::future::Future;
 use std::net::SocketAddr;
 

@@ -1,0 +1,151 @@
+//! A container's probes to the one by which its readiness is found.
+
+use std::time::Duration;
+
+use dormouse_policy::function::Probe;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::Readiness;
+use super::service::{Target, read_target};
+
+/// Kubernetes' defaults for a probe that is given.
+const PERIOD_S: i32 = 10;
+const TIMEOUT_S: i32 = 1;
+const FAILURE_THRESHOLD: i32 = 3;
+
+/// A container without a probe is tried by connecting, this often until the first success: a local
+/// connect costs microseconds, and nobody waits noticeably for a tenth of a second.
+const CONNECT_PERIOD: Duration = Duration::from_millis(100);
+
+/// How readiness is found.
+pub(super) struct Probing {
+    pub(super) probe: Probe,
+    pub(super) readiness: Readiness,
+    /// What of it is not honoured.
+    pub(super) notice: Option<&'static str>,
+}
+
+/// Reads the readiness probe, or the startup probe if that is the only one. `pod_port` turns a
+/// target into an index of the function's pod ports. The error is the rule that is broken.
+pub(super) fn read(
+    container: &core::Container,
+    mut pod_port: impl FnMut(&Target) -> Result<usize, String>,
+) -> Result<Probing, String> {
+    let (field, given) = match (&container.readiness_probe, &container.startup_probe) {
+        (Some(given), _) => ("readinessProbe", given),
+        (None, Some(given)) => ("startupProbe", given),
+        (None, None) => return Ok(connecting(Probe::Connect, None)),
+    };
+    let mut port = |port: &IntOrString| {
+        let target = read_target(port).map_err(|rule| format!("{field} port {rule}"))?;
+        pod_port(&target).map_err(|rule| format!("{field} port {rule}"))
+    };
+    let readiness = times(field, given)?;
+    let timeout_ms = u64::try_from(readiness.timeout.as_millis()).unwrap_or(u64::MAX);
+    let probe = match (&given.http_get, &given.tcp_socket) {
+        (Some(get), _) if get.scheme.as_deref() == Some("HTTPS") => {
+            let notice = "an HTTPS probe is not tried in local mode; a TCP connect stands in";
+            return Ok(connecting(Probe::Reported, Some(notice)));
+        }
+        (Some(get), _) => {
+            let headers = get.http_headers.iter().flatten();
+            Probe::Http {
+                pod_port: port(&get.port)?,
+                path: path(get.path.as_deref()),
+                host: get.host.clone(),
+                headers: headers.map(|h| (h.name.clone(), h.value.clone())).collect(),
+                timeout_ms,
+            }
+        }
+        (None, Some(tcp)) => Probe::Tcp {
+            pod_port: port(&tcp.port)?,
+            timeout_ms,
+        },
+        (None, None) => {
+            let notice = "only httpGet and tcpSocket probes are tried in local mode; a TCP \
+                          connect stands in";
+            return Ok(connecting(Probe::Reported, Some(notice)));
+        }
+    };
+    check_text(field, &probe)?;
+    Ok(Probing {
+        probe,
+        readiness,
+        notice: None,
+    })
+}
+
+/// The probe that `times` are for is a plain connect.
+fn connecting(probe: Probe, notice: Option<&'static str>) -> Probing {
+    let seconds = |number: i32| Duration::from_secs(u64::from(number.unsigned_abs()));
+    let readiness = Readiness {
+        initial_delay: Duration::ZERO,
+        period_unready: CONNECT_PERIOD,
+        period_ready: seconds(PERIOD_S),
+        timeout: seconds(TIMEOUT_S),
+        success_threshold: 1,
+        failure_threshold: FAILURE_THRESHOLD.unsigned_abs(),
+    };
+    Probing {
+        probe,
+        readiness,
+        notice,
+    }
+}
+
+fn times(field: &str, given: &core::Probe) -> Result<Readiness, String> {
+    let number = |name: &str, value: Option<i32>, default: i32, min: u32| {
+        u32::try_from(value.unwrap_or(default))
+            .ok()
+            .filter(|&number| number >= min)
+            .ok_or_else(|| format!("{field} {name} must be {min} or more"))
+    };
+    let seconds = |number: u32| Duration::from_secs(number.into());
+    let initial_delay = number("initialDelaySeconds", given.initial_delay_seconds, 0, 0)?;
+    let period = number("periodSeconds", given.period_seconds, PERIOD_S, 1)?;
+    let timeout = number("timeoutSeconds", given.timeout_seconds, TIMEOUT_S, 1)?;
+    let failures = given.failure_threshold;
+    Ok(Readiness {
+        initial_delay: seconds(initial_delay),
+        period_unready: seconds(period),
+        period_ready: seconds(period),
+        timeout: seconds(timeout),
+        success_threshold: number("successThreshold", given.success_threshold, 1, 1)?,
+        failure_threshold: number("failureThreshold", failures, FAILURE_THRESHOLD, 1)?,
+    })
+}
+
+/// The path as it is asked for; Kubernetes too adds a missing slash.
+fn path(path: Option<&str>) -> String {
+    match path {
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(path) => format!("/{path}"),
+        None => "/".to_owned(),
+    }
+}
+
+/// What is sent as is must not break out of its line.
+fn check_text(field: &str, probe: &Probe) -> Result<(), String> {
+    let Probe::Http {
+        path,
+        host,
+        headers,
+        ..
+    } = probe
+    else {
+        return Ok(());
+    };
+    let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_visible(path) || !host.as_deref().is_none_or(is_visible) {
+        return Err(format!("{field} path and host must be visible ASCII"));
+    }
+    let is_header = |(name, value): &(String, String)| {
+        !name.is_empty() && is_visible(name) && !name.contains(':') && is_value(value)
+    };
+    if !headers.iter().all(is_header) {
+        return Err(format!("{field} httpHeaders must be visible ASCII"));
+    }
+    Ok(())
+}

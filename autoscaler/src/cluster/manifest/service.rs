@@ -1,0 +1,134 @@
+//! Services: which pods they select and which of their ports lead where.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::yaml::Object;
+use super::{Finding, Manifests, fields};
+
+/// A Service that can lead to a function.
+pub(super) struct Service {
+    name: String,
+    namespace: String,
+    selector: BTreeMap<String, String>,
+    /// Its TCP ports, in order.
+    pub(super) ports: Vec<Port>,
+    /// Set once a function is found behind it.
+    pub(super) is_selecting: bool,
+    unused: Finding,
+}
+
+/// One port of a Service.
+pub(super) struct Port {
+    pub(super) number: u16,
+    pub(super) target: Target,
+}
+
+/// The pod port a Service port leads to.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Number(u16),
+    Name(String),
+}
+
+impl Service {
+    /// Reads the object; none, with a fault or a notice, if it cannot lead to a function.
+    pub(super) fn read(object: &Object<'_>, manifests: &mut Manifests) -> Option<Self> {
+        let spec = match object.typed::<core::Service>() {
+            Ok(service) => service.spec.unwrap_or_default(),
+            Err(fault) => {
+                manifests.faults.push(fault);
+                return None;
+            }
+        };
+        let unfit = match (&spec.type_, &spec.cluster_ip, &spec.selector) {
+            (Some(kind), _, _) if kind == "ExternalName" => Some("is an ExternalName"),
+            (_, Some(address), _) if address == "None" => Some("is headless"),
+            (_, _, Some(selector)) if !selector.is_empty() => None,
+            _ => Some("has no selector"),
+        };
+        if let Some(unfit) = unfit {
+            let text = format!("{unfit}: no requests can arrive through it; ignored");
+            manifests.notices.push(object.finding(text));
+            return None;
+        }
+        let not_honoured = fields::not_honoured_of_service(&object.value);
+        if !not_honoured.is_empty() {
+            let text = format!("not honoured in local mode: {}", not_honoured.join(", "));
+            manifests.notices.push(object.finding(text));
+        }
+        let mut ports = Vec::new();
+        for port in spec.ports.unwrap_or_default() {
+            match read_port(&port) {
+                Ok(Some(port)) => ports.push(port),
+                Ok(None) => {
+                    let text = format!("port {} is not TCP; ignored", port.port);
+                    manifests.notices.push(object.finding(text));
+                }
+                Err(rule) => {
+                    manifests.faults.push(object.finding(rule));
+                    return None;
+                }
+            }
+        }
+        Some(Self {
+            name: object.name.clone(),
+            namespace: object.namespace.clone(),
+            selector: spec.selector.unwrap_or_default(),
+            ports,
+            is_selecting: false,
+            unused: object.finding("selects no function"),
+        })
+    }
+
+    /// Whether it selects pods of that namespace and these labels.
+    pub(super) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+        let matches = |(key, value): (&String, &String)| labels.get(key) == Some(value);
+        self.namespace == namespace && self.selector.iter().all(matches)
+    }
+
+    /// `namespace/service:port`.
+    pub(super) fn endpoint_name(&self, port: u16) -> String {
+        format!("{}/{}:{port}", self.namespace, self.name)
+    }
+
+    /// The host name that leads to its first port at the gateway. Names below `localhost` resolve
+    /// to this machine without any set-up.
+    pub(super) fn host(&self) -> String {
+        format!("{}.{}.localhost", self.name, self.namespace)
+    }
+
+    /// The notice that nothing stands behind it.
+    pub(super) fn unused(&self) -> Finding {
+        self.unused.clone()
+    }
+}
+
+/// None for a protocol other than TCP.
+fn read_port(port: &core::ServicePort) -> Result<Option<Port>, String> {
+    if port.protocol.as_deref().is_some_and(|name| name != "TCP") {
+        return Ok(None);
+    }
+    let number = port_number(port.port).ok_or("spec.ports[].port must be 1–65535")?;
+    let target = match &port.target_port {
+        Some(target) => read_target(target).map_err(|rule| format!("targetPort {rule}"))?,
+        None => Target::Number(number),
+    };
+    Ok(Some(Port { number, target }))
+}
+
+/// A port by number or name; the error is the rule it breaks, to follow the field's name.
+pub(super) fn read_target(target: &IntOrString) -> Result<Target, &'static str> {
+    match target {
+        IntOrString::Int(number) => (port_number(*number).map(Target::Number))
+            .ok_or("must be a port name or a number 1–65535"),
+        IntOrString::String(name) => Ok(Target::Name(name.clone())),
+    }
+}
+
+/// The number as a port, 1–65535.
+pub(super) fn port_number(number: i32) -> Option<u16> {
+    u16::try_from(number).ok().filter(|&number| number > 0)
+}

@@ -1,0 +1,211 @@
+//! YAML text to Kubernetes objects, with the lines where they stand. The only file that knows the
+//! YAML library.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
+
+use super::{Finding, Source};
+
+/// One object of a manifest.
+pub(super) struct Object<'a> {
+    pub(super) path: &'a Path,
+    /// Line of its first field, from 1.
+    pub(super) line: u64,
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) value: Value,
+    /// Its document's text, led by as many empty lines as precede it in the file, so that the
+    /// parser counts the file's lines; none inside a List, where the item is not a document.
+    document: Option<String>,
+}
+
+/// What every object says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    metadata: HeadMetadata,
+}
+
+#[derive(Default, Deserialize)]
+struct HeadMetadata {
+    #[serde(default)]
+    name: String,
+    namespace: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Spanned<Value>>,
+}
+
+/// The objects of one source, Lists unfolded, in order; documents that hold none become faults.
+pub(super) fn objects<'a>(source: &'a Source, faults: &mut Vec<Finding>) -> Vec<Object<'a>> {
+    let mut objects = Vec::new();
+    for document in documents(&source.text) {
+        match in_document(&source.path, document) {
+            Ok(found) => {
+                for object in found {
+                    match object {
+                        Ok(object) => objects.push(object),
+                        Err(fault) => faults.push(fault),
+                    }
+                }
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    objects
+}
+
+impl Object<'_> {
+    /// Kind, namespace and name, for people.
+    pub(super) fn label(&self) -> String {
+        format!("{} {}/{}", self.kind, self.namespace, self.name)
+    }
+
+    /// A remark on this object.
+    pub(super) fn finding(&self, text: impl Into<String>) -> Finding {
+        Finding {
+            path: self.path.to_owned(),
+            line: Some(self.line),
+            object: Some(self.label()),
+            text: text.into(),
+        }
+    }
+
+    /// The object as its Kubernetes type.
+    pub(super) fn typed<T: DeserializeOwned>(&self) -> Result<T, Finding> {
+        // JSON is as strict on types as the API server; YAML knows the line of what it refuses.
+        let strict = match T::deserialize(&self.value) {
+            Ok(typed) => return Ok(typed),
+            Err(error) => self.finding(error.to_string()),
+        };
+        let options = serde_saphyr::options! { no_schema: true, with_snippet: false };
+        let lined = self
+            .document
+            .as_deref()
+            .and_then(|text| serde_saphyr::from_str_with_options::<T>(text, options).err());
+        Err(match lined {
+            Some(error) => Finding {
+                line: error.location().map(|location| location.line()),
+                text: message(&error),
+                ..strict
+            },
+            None => strict,
+        })
+    }
+}
+
+/// Splits at lines that begin with `---`: YAML lets no document contain one.
+fn documents(text: &str) -> Vec<String> {
+    let mut documents = Vec::new();
+    let mut document = String::new();
+    for (index, line) in text.lines().enumerate() {
+        let marker = line.strip_prefix("---");
+        if marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
+            documents.push(std::mem::replace(&mut document, "\n".repeat(index)));
+        }
+        document.push_str(line);
+        document.push('\n');
+    }
+    documents.push(document);
+    documents
+}
+
+/// The objects of one document; none if it is empty.
+fn in_document(path: &Path, document: String) -> Result<Vec<Result<Object<'_>, Finding>>, Finding> {
+    let value: Spanned<Value> = parse(path, &document)?;
+    let line = value.referenced.line();
+    if value.value.is_null() {
+        return Ok(Vec::new());
+    }
+    let is_list = value.value["kind"]
+        .as_str()
+        .is_some_and(|kind| kind.ends_with("List"));
+    if is_list && value.value["items"].is_array() {
+        let list: List = parse(path, &document)?;
+        return Ok(list
+            .items
+            .into_iter()
+            .map(|item| object(path, item.referenced.line(), item.value, None))
+            .collect());
+    }
+    Ok(vec![object(path, line, value.value, Some(document))])
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, document: &str) -> Result<T, Finding> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(document, options).map_err(|error| Finding {
+        path: path.to_owned(),
+        line: error.location().map(|location| location.line()),
+        object: None,
+        text: format!("not valid YAML: {}", message(&error)),
+    })
+}
+
+fn object(
+    path: &Path,
+    line: u64,
+    value: Value,
+    document: Option<String>,
+) -> Result<Object<'_>, Finding> {
+    let fault = |text: &str| Finding {
+        path: path.to_owned(),
+        line: Some(line),
+        object: None,
+        text: format!("not a Kubernetes object: {text}"),
+    };
+    if !value.is_object() {
+        return Err(fault("expected a mapping with apiVersion and kind"));
+    }
+    let head = Head::deserialize(&value).map_err(|error| fault(&error.to_string()))?;
+    if head.api_version.is_empty() || head.kind.is_empty() {
+        return Err(fault("apiVersion and kind are required"));
+    }
+    if !is_dns_name(&head.metadata.name) {
+        return Err(fault("metadata.name must be a lower-case DNS name"));
+    }
+    let namespace = head.metadata.namespace.unwrap_or_else(|| "default".into());
+    if !is_dns_name(&namespace) {
+        return Err(fault("metadata.namespace must be a lower-case DNS name"));
+    }
+    Ok(Object {
+        path,
+        line,
+        api_version: head.api_version,
+        kind: head.kind,
+        namespace,
+        name: head.metadata.name,
+        value,
+        document,
+    })
+}
+
+/// RFC 1123 subdomain, as Kubernetes asks of names.
+fn is_dns_name(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            let bytes = label.as_bytes();
+            bytes.iter().all(|&byte| inner(byte) || byte == b'-')
+                && bytes.first().is_some_and(|&byte| inner(byte))
+                && bytes.last().is_some_and(|&byte| inner(byte))
+        })
+}
+
+fn message(error: &serde_saphyr::Error) -> String {
+    UserMessageFormatter
+        .format_message(error.without_snippet())
+        .into_owned()
+}
