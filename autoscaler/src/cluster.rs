@@ -2,6 +2,7 @@
 //! it. `cluster/local` implements them with child processes; Kubernetes comes beside it.
 
 pub mod manifest;
+pub mod local;
 
 use std::future::Future;
 use std::net::SocketAddr;
