@@ -400,3 +400,6 @@ impl<N: Network> Drop for Journey<'_, N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -306,7 +306,7 @@ impl<N: Network> Worker<N> {
     }
 
     /// Releases or refuses the held requests of a function as its view now demands.
-    fn look(&self, function: &Arc<Function>) {
+    pub(crate) fn look(&self, function: &Arc<Function>) {
         if self.held.count(function.id) == 0 {
             return;
         }
