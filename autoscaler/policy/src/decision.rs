@@ -170,3 +170,6 @@ impl Decision {
         conclude::conclude(self.inputs.clone()).decision
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ impl Scaler {
             fresh: (initial > 0).then_some(Fresh {
                 initial,
                 since_us: now_us,
-                ready_since_us: None,
+                ready_since_us: (ready >= initial).then_some(now_us),
             }),
             scaling,
         }
