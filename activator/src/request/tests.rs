@@ -1,5 +1,4 @@
-//! One worker on in-memory streams and a paused clock: what is bounded by time ends at its time, to
-//! the millisecond.
+//! One worker on in-memory streams and a paused clock: what is bounded by time ends at its time.
 
 use std::cell::{Cell, RefCell};
 use std::io;
