@@ -233,11 +233,7 @@ async fn a_held_request_ends_at_its_queue_deadline() {
             client.write_all(GET).await.unwrap();
             let head = head_of_answer(&mut client).await;
             assert!(head.starts_with("http/1.1 504"), "{head}");
-            assert_eq!(
-                began.elapsed().as_millis(),
-                10_001,
-                "10 s, and the timer's own step"
-            );
+            assert_eq!(began.elapsed().as_secs(), 10);
             let counted = world.counted();
             assert_eq!((counted.in_flight, counted.held), (0, 0));
             assert_eq!(counted.refused, [0, 1, 0, 0, 0, 0]);
