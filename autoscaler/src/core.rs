@@ -1,0 +1,388 @@
+//! What an event does: facts, frames, outcomes and time in, actions out. Synchronous, without I/O
+//! and without a clock; `now_us` is microseconds since the process began and never goes back.
+
+mod account;
+mod claims;
+mod deciding;
+mod function;
+mod history;
+mod load;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Ending, Fault, Output};
+use dormouse_link::frame::{Down, Reading, Up};
+use dormouse_policy::decision::{Decision, Why};
+use dormouse_policy::function::{Function, FunctionName};
+use dormouse_policy::readings::{Counters, Reporters};
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+use crate::cluster::{Fact, Pods, Scale, ScaleError};
+use crate::status::Explanation;
+use claims::Claims;
+use function::{FunctionState, Seen, listen_at};
+use history::History;
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The world changed.
+    Fact(Fact),
+    /// A frame arrived; the first of a connection opens it.
+    Frame(Connection, Up),
+    /// A connection ended.
+    Disconnected(Connection),
+    /// An attempt at an order ended.
+    Scaled {
+        function: FunctionName,
+        order: u64,
+        result: Result<(), ScaleError>,
+    },
+    /// The time of [`Core::due_us`] has come.
+    Due,
+    /// Somebody asks about a function.
+    Explain(FunctionName, oneshot::Sender<Option<Explanation>>),
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Action {
+    /// Send a frame.
+    Send(Connection, Down),
+    /// Send what is queued, then close.
+    Close(Connection, Fault),
+    /// Place an order and tell its outcome by [`Event::Scaled`].
+    Scale { order: u64, scale: Scale },
+}
+
+/// What the core has to be told of its surroundings.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// What an activator has to show to be admitted.
+    pub(crate) token: String,
+    /// Where endpoints have listeners of their own; none = nowhere.
+    pub(crate) endpoint_listen: Option<IpAddr>,
+    /// Unix time at `now_us` = 0, in microseconds.
+    pub(crate) wall_us: u64,
+    /// Drawn at start: processes that failed together do not try again together.
+    pub(crate) seed: u64,
+}
+
+/// All that the autoscaler knows.
+pub(crate) struct Core {
+    surroundings: Surroundings,
+    link: AutoscalerSide,
+    reporters: Reporters,
+    /// By reporter: up to when its last report was, on its own clock, and whom it named.
+    reported: BTreeMap<String, (u64, BTreeSet<FunctionName>)>,
+    functions: BTreeMap<FunctionName, FunctionState>,
+    claims: Claims,
+    history: History<Arc<Decision>>,
+    timers: BTreeSet<(u64, FunctionName)>,
+    orders: u64,
+    actions: Vec<Action>,
+    is_status_stale: bool,
+}
+
+impl Core {
+    pub(crate) fn new(surroundings: Surroundings) -> Self {
+        Self {
+            link: AutoscalerSide::new(surroundings.token.clone(), surroundings.wall_us),
+            surroundings,
+            reporters: Reporters::new(),
+            reported: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            claims: Claims::default(),
+            history: History::new(),
+            timers: BTreeSet::new(),
+            orders: 0,
+            actions: Vec::new(),
+            is_status_stale: false,
+        }
+    }
+
+    /// Takes in an event and returns what is to be done, in order.
+    pub(crate) fn apply(&mut self, event: Event, now_us: u64) -> Vec<Action> {
+        match event {
+            Event::Fact(fact) => self.take_fact(fact, now_us),
+            Event::Frame(connection, frame) => self.link.hear(connection, frame, now_us),
+            Event::Disconnected(connection) => self.link.disconnected(connection, now_us),
+            Event::Scaled {
+                function,
+                order,
+                result,
+            } => self.scaled(&function, order, result, now_us),
+            Event::Due => self.pass_time(now_us),
+            Event::Explain(function, answer) => {
+                // One who no longer waits for the answer does not miss it.
+                answer.send(self.explain(&function, now_us)).ok();
+            }
+        }
+        self.follow_link(now_us);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Event::Due`] has to be applied next, in microseconds.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        let timer = self.timers.first().map(|(due_us, _)| *due_us);
+        timer.into_iter().chain(self.link.due_us()).min()
+    }
+
+    /// Whether the statuses may have changed since this was last asked.
+    pub(crate) fn take_status_stale(&mut self) -> bool {
+        std::mem::take(&mut self.is_status_stale)
+    }
+
+    fn take_fact(&mut self, fact: Fact, now_us: u64) {
+        self.is_status_stale = true;
+        match fact {
+            Fact::Function(function) => self.describe(*function, now_us),
+            Fact::Gone(name) => {
+                let Some(gone) = self.functions.remove(&name) else {
+                    return;
+                };
+                info!(function = %name, "function gone");
+                if let Some(timer_us) = gone.timer_us {
+                    self.timers.remove(&(timer_us, name.clone()));
+                }
+                self.history.forget(&name);
+                self.link.remove(&name);
+                for other in self.claims.remove(&gone.description) {
+                    self.judge_claims(&other, now_us);
+                }
+            }
+            Fact::Pods(name, pods) => self.see(&name, pods, now_us),
+        }
+    }
+
+    fn describe(&mut self, function: Function, now_us: u64) {
+        let name = function.name.clone();
+        let mut concerned = BTreeSet::new();
+        match self.functions.get_mut(&name) {
+            Some(known) => {
+                concerned.extend(self.claims.remove(&known.description));
+                known.description = function;
+                let settings = &known.description.settings.scaling;
+                if let Some(scaling) = &mut known.scaling {
+                    scaling.scaler.configure(Arc::new(settings.clone()));
+                }
+            }
+            None => {
+                info!(function = %name, kind = %function.kind, "function appeared");
+                let new = FunctionState::new(function);
+                self.functions.insert(name.clone(), new);
+            }
+        }
+        if let Some(known) = self.functions.get(&name) {
+            concerned.extend(self.claims.add(&known.description));
+        }
+        self.judge_claims(&name, now_us);
+        for other in concerned {
+            self.judge_claims(&other, now_us);
+        }
+    }
+
+    /// Sets a function aside whose claims an older one has, or takes it up again.
+    fn judge_claims(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let conflict = self.claims.conflict(&state.description);
+        let aside = conflict.map(|(claim, holder)| {
+            format!("{name} is set aside: {claim} belongs to {holder}, which is older")
+        });
+        if aside != state.set_aside {
+            if let Some(reason) = &aside {
+                warn!(function = %name, reason, "function set aside");
+                state.scaling = None;
+                self.link.remove(name);
+            }
+            state.set_aside = aside;
+        }
+        self.put_entry(name, now_us);
+        self.begin(name, now_us);
+    }
+
+    fn see(&mut self, name: &FunctionName, pods: Pods, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        if let Some(scaling) = &mut state.scaling
+            && (scaling.placed).is_some_and(|placed| placed.replicas == pods.replicas)
+        {
+            scaling.placed = None;
+        }
+        state.seen = Some(Seen {
+            pods,
+            at_us: now_us,
+        });
+        state.forget_stopped(now_us);
+        self.put_entry(name, now_us);
+        self.begin(name, now_us);
+        self.set_timer(name, now_us);
+    }
+
+    fn put_entry(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get(name) else {
+            return;
+        };
+        if state.set_aside.is_some() {
+            return;
+        }
+        let function = &state.description;
+        let listen = |index: usize| {
+            let has_port = self.claims.has_port(function, index);
+            let port = has_port.then(|| function.endpoints[index].service_port);
+            (self.surroundings.endpoint_listen).map(|ip| listen_at(ip, port))
+        };
+        self.link.put(state.entry(listen, now_us));
+    }
+
+    /// Carries out what the link's state machine asks for, which may make it ask for more.
+    fn follow_link(&mut self, now_us: u64) {
+        loop {
+            let outputs = self.link.drain();
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                self.follow(output, now_us);
+            }
+        }
+    }
+
+    fn follow(&mut self, output: Output, now_us: u64) {
+        match output {
+            Output::Send(connection, frame) => {
+                self.actions.push(Action::Send(connection, frame));
+            }
+            Output::Close(connection, fault) => {
+                self.actions.push(Action::Close(connection, fault));
+            }
+            Output::Joined { reporter } => {
+                info!(reporter, "activator connected");
+                self.refresh_failures(now_us);
+            }
+            Output::Left { reporter } => warn!(reporter, "activator disconnected"),
+            Output::Lost { reporter } => warn!(reporter, "activator given up for lost"),
+            Output::Report {
+                reporter,
+                boot,
+                at_us,
+                readings,
+            } => self.take_report(reporter, boot, at_us, readings, now_us),
+            Output::Woken(function) => self.wake(&function, now_us),
+            Output::Listening => self.is_status_stale = true,
+            Output::Patch { function, epoch } => self.patch(&function, epoch),
+            Output::Ended {
+                function,
+                epoch,
+                ending,
+            } => self.retirement_ended(&function, epoch, ending, now_us),
+        }
+    }
+
+    fn take_report(
+        &mut self,
+        reporter: String,
+        boot: u64,
+        at_us: u64,
+        readings: Vec<Reading>,
+        now_us: u64,
+    ) {
+        let span = self.reporters.report(&reporter, boot, at_us, now_us);
+        let before = self.reported.remove(&reporter);
+        let (since_us, named_before) = match before {
+            Some((since_us, named)) => (Some(since_us), named),
+            None => (None, BTreeSet::new()),
+        };
+        self.is_status_stale |= !named_before.is_empty() || !readings.is_empty();
+        let mut named = BTreeSet::new();
+        for reading in readings {
+            let Some(state) = self.functions.get_mut(&reading.function) else {
+                continue;
+            };
+            state.load.read(&reporter, boot, since_us, at_us, &reading);
+            if let (Some(scaling), Some(span)) = (&mut state.scaling, span) {
+                let counters = Counters {
+                    area_us: reading.area_us,
+                    started: reading.started,
+                    in_flight: reading.in_flight,
+                    held: reading.held,
+                };
+                scaling.meter.read(span, counters);
+            }
+            self.set_timer(&reading.function, now_us);
+            named.insert(reading.function);
+        }
+        for name in named_before.difference(&named) {
+            if let Some(state) = self.functions.get_mut(name) {
+                state.load.rest(&reporter);
+            }
+        }
+        self.reported.insert(reporter, (at_us, named));
+    }
+
+    /// What is left of a failure's time is told anew to an activator that connects.
+    fn refresh_failures(&mut self, now_us: u64) {
+        let failing = self.functions.values().filter(|state| {
+            let seen = state.seen.as_ref();
+            seen.is_some_and(|seen| seen.pods.failure.is_some())
+        });
+        let failing: Vec<FunctionName> = failing.map(|state| state.name().clone()).collect();
+        for name in failing {
+            self.put_entry(&name, now_us);
+        }
+    }
+
+    fn pass_time(&mut self, now_us: u64) {
+        for reporter in self.reporters.advance(now_us) {
+            warn!(reporter, "activator silent, its load is unknown");
+        }
+        self.link.time_passed(now_us);
+        let mut due = BTreeSet::new();
+        while let Some((due_us, _)) = self.timers.first()
+            && *due_us <= now_us
+            && let Some((_, name)) = self.timers.pop_first()
+        {
+            if let Some(state) = self.functions.get_mut(&name) {
+                state.timer_us = None;
+            }
+            due.insert(name);
+        }
+        for name in due {
+            self.timer_rang(&name, now_us);
+        }
+    }
+
+    fn retirement_ended(&mut self, name: &FunctionName, epoch: u64, ending: Ending, now_us: u64) {
+        debug!(function = %name, epoch, ?ending, "retirement over");
+        self.is_status_stale = true;
+        if let Some(scaling) = self.scaling_of(name)
+            && (scaling.retiring.as_ref()).is_some_and(|retiring| retiring.epoch == epoch)
+        {
+            scaling.retiring = None;
+            self.set_timer(name, now_us);
+        }
+    }
+
+    /// A function that no activator wanted awake is wanted awake.
+    fn wake(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get(name) else {
+            return;
+        };
+        let Some(scaling) = &state.scaling else {
+            return;
+        };
+        if state.asked(now_us) == 0 || scaling.wish == 0 {
+            self.decide(name, Why::Wake, now_us);
+        }
+        self.set_timer(name, now_us);
+    }
+}

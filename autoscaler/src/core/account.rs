@@ -1,0 +1,146 @@
+//! What the core tells of itself.
+
+use std::collections::BTreeMap;
+
+use dormouse_link::frame::Listening;
+use dormouse_policy::decision::Decision;
+use dormouse_policy::function::FunctionName;
+
+use super::Core;
+use super::function::FunctionState;
+use crate::cluster;
+use crate::status::{
+    DecisionSummary, EndpointStatus, Explanation, FailureStatus, FunctionStatus, Kept, PodPhase,
+    PodStatus, State,
+};
+
+impl Core {
+    /// Every function's status, sorted by name.
+    pub(crate) fn statuses(&self, now_us: u64) -> Vec<FunctionStatus> {
+        let listening = self.listening();
+        let functions = self.functions.values();
+        functions
+            .map(|state| self.status(state, &listening, now_us))
+            .collect()
+    }
+
+    /// A function's status and kept decisions, each made again; none if there is no such function.
+    pub(super) fn explain(&self, name: &FunctionName, now_us: u64) -> Option<Explanation> {
+        let state = self.functions.get(name)?;
+        let decisions = self.history.of(name).map(|decision| Kept {
+            at_ms: self.wall_ms(decision),
+            line: decision.to_string(),
+            reproduced: decision.replay() == **decision,
+            decision: (**decision).clone(),
+        });
+        Some(Explanation {
+            status: self.status(state, &self.listening(), now_us),
+            decisions: decisions.collect(),
+        })
+    }
+
+    /// Listeners by endpoint. Of several activators' one that has an address is shown.
+    fn listening(&self) -> BTreeMap<&str, &Listening> {
+        let mut listening: BTreeMap<&str, &Listening> = BTreeMap::new();
+        for listener in self.link.listening() {
+            let shown = listening.entry(&listener.endpoint).or_insert(listener);
+            if shown.address.is_none() {
+                *shown = listener;
+            }
+        }
+        listening
+    }
+
+    fn status(
+        &self,
+        state: &FunctionState,
+        listening: &BTreeMap<&str, &Listening>,
+        now_us: u64,
+    ) -> FunctionStatus {
+        let figures = state.load.figures();
+        let scaling = state.scaling.as_ref();
+        let last = scaling.and_then(|scaling| scaling.last.as_ref());
+        let endpoints = state.description.endpoints.iter().map(|endpoint| {
+            let listener = listening.get(endpoint.name.as_str());
+            EndpointStatus {
+                name: endpoint.name.clone(),
+                hosts: endpoint.hosts.clone(),
+                listening: listener.and_then(|it| it.address),
+                error: listener.and_then(|it| it.error.clone()),
+            }
+        });
+        FunctionStatus {
+            name: state.name().clone(),
+            kind: state.description.kind,
+            state: lifecycle(state, now_us),
+            ready: state.ready(),
+            desired: scaling.map_or(state.asked(now_us), |scaling| scaling.wish),
+            pods: state.pods().iter().map(pod_status).collect(),
+            in_flight: figures.in_flight,
+            held: figures.held,
+            rps: figures.rps,
+            coverage: scaling.map_or(0.0, |scaling| scaling.coverage),
+            endpoints: endpoints.collect(),
+            failure: failure(state).map(|failure| FailureStatus {
+                code: failure.code.clone(),
+                message: failure.message.clone(),
+            }),
+            message: message(state),
+            last: last.map(|decision| DecisionSummary {
+                at_ms: self.wall_ms(decision),
+                line: decision.to_string(),
+            }),
+        }
+    }
+
+    fn wall_ms(&self, decision: &Decision) -> u64 {
+        (self.surroundings.wall_us + decision.inputs.now_us) / 1_000
+    }
+}
+
+fn failure(state: &FunctionState) -> Option<&cluster::FailureFact> {
+    state.seen.as_ref()?.pods.failure.as_ref()
+}
+
+fn lifecycle(state: &FunctionState, now_us: u64) -> State {
+    let asked = state.asked(now_us);
+    let scaling = state.scaling.as_ref();
+    let retiring = scaling.and_then(|scaling| scaling.retiring.as_ref());
+    let is_going = retiring.is_some_and(|retiring| retiring.scale.replicas == 0);
+    if state.set_aside.is_some() {
+        State::SetAside
+    } else if failure(state).is_some() {
+        State::Failing
+    } else if is_going || (asked == 0 && !state.pods().is_empty()) {
+        State::Retiring
+    } else if state.ready() > 0 {
+        State::Ready
+    } else if asked > 0 || scaling.is_some_and(|scaling| scaling.wish > 0) {
+        State::Waking
+    } else {
+        State::Asleep
+    }
+}
+
+fn message(state: &FunctionState) -> Option<String> {
+    let aside = state.set_aside.clone();
+    let failing = || failure(state).map(|failure| failure.message.clone());
+    let waiting = || {
+        let mut pods = state.pods().iter();
+        pods.find_map(|pod| Some(format!("{}: {}", pod.name, pod.waiting_for.as_ref()?)))
+    };
+    aside.or_else(failing).or_else(waiting)
+}
+
+fn pod_status(pod: &cluster::PodFact) -> PodStatus {
+    PodStatus {
+        name: pod.name.clone(),
+        phase: match pod.phase {
+            cluster::PodPhase::Starting => PodPhase::Starting,
+            cluster::PodPhase::Ready => PodPhase::Ready,
+            cluster::PodPhase::Terminating => PodPhase::Terminating,
+        },
+        addresses: pod.addresses.clone(),
+        waiting_for: pod.waiting_for.clone(),
+    }
+}

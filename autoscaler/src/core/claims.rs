@@ -1,0 +1,115 @@
+//! Who claimed a host, an endpoint or a port first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dormouse_policy::function::{Function, FunctionName};
+
+/// The lowest Service port that becomes a listener of the same number; those below need rights.
+const OWN_PORT_MIN: u16 = 1024;
+
+/// Something only one function can have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Claim {
+    /// A host name at the gateway.
+    Host(String),
+    /// A Service port: two workloads selected by one Service.
+    Endpoint(String),
+}
+
+/// Age order of the claimants.
+type Claimant = (u64, FunctionName);
+
+/// All claims. The oldest claimant of each has it, also while it is itself set aside for another:
+/// what a function has then depends on its elders alone, not on theirs.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    things: BTreeMap<Claim, BTreeSet<Claimant>>,
+    ports: BTreeMap<u16, BTreeSet<(Claimant, usize)>>,
+}
+
+impl Claims {
+    /// Enters what a function claims and returns the other functions concerned.
+    pub(super) fn add(&mut self, function: &Function) -> BTreeSet<FunctionName> {
+        let claimant = claimant(function);
+        for claim in claims(function) {
+            let claimants = self.things.entry(claim).or_default();
+            claimants.insert(claimant.clone());
+        }
+        for (index, port) in ports(function) {
+            let claimants = self.ports.entry(port).or_default();
+            claimants.insert((claimant.clone(), index));
+        }
+        self.concerned(function)
+    }
+
+    /// Strikes what a function claimed and returns the other functions concerned.
+    pub(super) fn remove(&mut self, function: &Function) -> BTreeSet<FunctionName> {
+        let concerned = self.concerned(function);
+        let claimant = claimant(function);
+        for claim in claims(function) {
+            if let Some(claimants) = self.things.get_mut(&claim) {
+                claimants.remove(&claimant);
+            }
+        }
+        for (index, port) in ports(function) {
+            if let Some(claimants) = self.ports.get_mut(&port) {
+                claimants.remove(&(claimant.clone(), index));
+            }
+        }
+        self.things.retain(|_, claimants| !claimants.is_empty());
+        self.ports.retain(|_, claimants| !claimants.is_empty());
+        concerned
+    }
+
+    /// The first thing the function claims that an older one has, and that one's name.
+    pub(super) fn conflict(&self, function: &Function) -> Option<(Claim, FunctionName)> {
+        claims(function).find_map(|claim| {
+            let (_, holder) = self.things.get(&claim)?.first()?;
+            (*holder != function.name).then(|| (claim, holder.clone()))
+        })
+    }
+
+    /// Whether the endpoint of that index has its Service port's own number for its listener.
+    pub(super) fn has_port(&self, function: &Function, index: usize) -> bool {
+        let port = function.endpoints.get(index).map(|it| it.service_port);
+        let claimants = port.and_then(|port| self.ports.get(&port));
+        let first = claimants.and_then(BTreeSet::first);
+        first.is_some_and(|((_, name), first)| *name == function.name && *first == index)
+    }
+
+    fn concerned(&self, function: &Function) -> BTreeSet<FunctionName> {
+        let things = claims(function).filter_map(|claim| self.things.get(&claim));
+        let ports = ports(function).filter_map(|(_, port)| self.ports.get(&port));
+        let names = things.flatten().map(|(_, name)| name);
+        names
+            .chain(ports.flatten().map(|((_, name), _)| name))
+            .filter(|name| **name != function.name)
+            .cloned()
+            .collect()
+    }
+}
+
+impl std::fmt::Display for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(host) => write!(f, "host {host}"),
+            Self::Endpoint(endpoint) => write!(f, "Service port {endpoint}"),
+        }
+    }
+}
+
+fn claimant(function: &Function) -> Claimant {
+    (function.created, function.name.clone())
+}
+
+fn claims(function: &Function) -> impl Iterator<Item = Claim> {
+    function.endpoints.iter().flat_map(|endpoint| {
+        let hosts = endpoint.hosts.iter().cloned().map(Claim::Host);
+        hosts.chain([Claim::Endpoint(endpoint.name.clone())])
+    })
+}
+
+fn ports(function: &Function) -> impl Iterator<Item = (usize, u16)> {
+    let ports = function.endpoints.iter().map(|it| it.service_port);
+    ports.enumerate().filter(|(_, port)| *port >= OWN_PORT_MIN)
+}

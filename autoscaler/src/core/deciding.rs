@@ -1,0 +1,314 @@
+//! From a decision to an order: first sight, ticks and wakes, retirement before pods go, one order
+//! at a time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dormouse_link::autoscaler_side::Patched;
+use dormouse_link::frame::Retiring as Pods;
+use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
+use dormouse_policy::function::FunctionName;
+use dormouse_policy::readings::Meter;
+use tracing::{debug, info, warn};
+
+use super::function::{Retiring, Scaling};
+use super::order::{Order, Placed, RETIRING_ATTEMPTS_MAX};
+use super::{Action, Core};
+use crate::cluster::{Scale, ScaleError};
+
+impl Core {
+    pub(super) fn scaling_of(&mut self, name: &FunctionName) -> Option<&mut Scaling> {
+        self.functions.get_mut(name)?.scaling.as_mut()
+    }
+
+    /// First sight of a function that is described, seen and not set aside: from now on it is
+    /// scaled, beginning with its initial scale.
+    pub(super) fn begin(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let Some(seen) = &state.seen else {
+            return;
+        };
+        if state.set_aside.is_some() || state.scaling.is_some() {
+            return;
+        }
+        let replicas = seen.pods.replicas;
+        let settings = Arc::new(state.description.settings.scaling.clone());
+        let ready = state.ready();
+        state.scaling = Some(Scaling {
+            scaler: Scaler::new(settings, Missing::Unknown, ready, replicas, now_us),
+            meter: Meter::new(now_us),
+            wish: replicas,
+            coverage: 0.0,
+            last: None,
+            order: None,
+            placed: None,
+            retiring: None,
+            stopped: BTreeMap::new(),
+            tick_us: None,
+        });
+        self.decide(name, Why::Start, now_us);
+        self.set_timer(name, now_us);
+    }
+
+    /// The function's timer rang: for a decision, an order to repeat, or both.
+    pub(super) fn timer_rang(&mut self, name: &FunctionName, now_us: u64) {
+        let wants_waking = self.link.wants_waking(name);
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        state.forget_stopped(now_us);
+        let asked = state.asked(now_us);
+        let Some(scaling) = &mut state.scaling else {
+            return;
+        };
+        scaling.placed = scaling.placed.filter(|placed| now_us < placed.until_us);
+        if scaling.tick_us.is_some_and(|tick_us| tick_us <= now_us) {
+            scaling.tick_us = None;
+            let why = match asked {
+                0 if wants_waking => Why::Wake,
+                _ => Why::Tick,
+            };
+            self.put_entry(name, now_us);
+            self.decide(name, why, now_us);
+        }
+        let orders = &mut self.orders;
+        let state = self.functions.get_mut(name);
+        let scaling = state.and_then(|state| state.scaling.as_mut());
+        if let Some(order) = scaling.and_then(|scaling| scaling.order.as_mut())
+            && order.due_us.is_some_and(|due_us| due_us <= now_us)
+        {
+            *orders += 1;
+            order.id = *orders;
+            order.due_us = None;
+            self.actions.push(Action::Scale {
+                order: order.id,
+                scale: order.scale.clone(),
+            });
+        }
+        self.set_timer(name, now_us);
+    }
+
+    /// Sets the function's timer to what is due next. One with nothing to decide has none.
+    pub(super) fn set_timer(&mut self, name: &FunctionName, now_us: u64) {
+        let wants_waking = self.link.wants_waking(name);
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let is_awake = wants_waking || state.is_awake(now_us);
+        let next_tick_us = state.next_tick_us(now_us);
+        let mut timer_us = None;
+        if let Some(scaling) = &mut state.scaling {
+            scaling.tick_us = is_awake.then(|| scaling.tick_us.unwrap_or(next_tick_us));
+            let order_us = scaling.order.as_ref().and_then(|order| order.due_us);
+            timer_us = scaling.tick_us.into_iter().chain(order_us).min();
+        }
+        if timer_us != state.timer_us {
+            if let Some(before_us) = std::mem::replace(&mut state.timer_us, timer_us) {
+                self.timers.remove(&(before_us, name.clone()));
+            }
+            self.timers
+                .extend(timer_us.map(|timer_us| (timer_us, name.clone())));
+        }
+    }
+
+    pub(super) fn decide(&mut self, name: &FunctionName, why: Why, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let (ready, replicas) = (state.ready(), state.asked(now_us));
+        let Some(scaling) = &mut state.scaling else {
+            return;
+        };
+        let load = scaling.scaler.settle(&mut scaling.meter, &self.reporters);
+        let decision = Arc::new(scaling.scaler.decide(&Observation {
+            now_us,
+            why,
+            ready,
+            replicas,
+            load,
+        }));
+        debug!(function = %name, decision = %decision, "decided");
+        let window_s = decision.inputs.scaling.stable_window_s;
+        let known_s = (decision.inputs.averages).map_or(0, |averages| averages.stable.known_s);
+        scaling.coverage = (f64::from(known_s) / f64::from(window_s)).min(1.0);
+        scaling.wish = decision.desired;
+        scaling.last = Some(Arc::clone(&decision));
+        self.history.push(name, decision);
+        self.is_status_stale = true;
+        self.pursue(name, now_us);
+    }
+
+    /// Brings what is asked for nearer to what is wanted.
+    fn pursue(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let Some(scaling) = &mut state.scaling else {
+            return;
+        };
+        let wish = scaling.wish;
+        if let Some(order) = &scaling.order {
+            let is_settled = order.scale.replicas == wish || order.epoch.is_some();
+            if order.due_us.is_none() || is_settled {
+                return;
+            }
+        }
+        // An unanswered order that is not wanted any more gives way, and its failures with it.
+        scaling.order = None;
+        let retiring = scaling
+            .retiring
+            .as_ref()
+            .map(|retiring| retiring.scale.replicas);
+        let asked = state.asked(now_us);
+        if retiring.is_some_and(|replicas| replicas < wish) {
+            // A lower wish than what is asked for starts its own retirement with the next decision.
+            self.link.recall(name);
+        }
+        if wish > asked {
+            self.place(name, wish, Vec::new(), None);
+        } else if wish < asked && retiring.is_none() {
+            self.lower(name, wish, now_us);
+        }
+    }
+
+    /// Starts to retire the pods that are too many; the order follows their retirement.
+    fn lower(&mut self, name: &FunctionName, replicas: u32, now_us: u64) {
+        let Some(state) = self.functions.get(name) else {
+            return;
+        };
+        let victims = state.victims(replicas);
+        let pods = match replicas {
+            0 => Pods::All,
+            _ if victims.is_empty() => return self.place(name, replicas, victims, None),
+            _ => Pods::Named(victims.clone()),
+        };
+        match self.link.retire(name, pods, now_us) {
+            Ok(epoch) => {
+                debug!(function = %name, epoch, replicas, "retirement begins");
+                let scale = Scale {
+                    function: name.clone(),
+                    replicas,
+                    victims,
+                };
+                if let Some(scaling) = self.scaling_of(name) {
+                    scaling.retiring = Some(Retiring { epoch, scale });
+                }
+            }
+            Err(error) => debug!(function = %name, %error, "not retired"),
+        }
+    }
+
+    /// Every activator acknowledged: the pods may be stopped.
+    pub(super) fn patch(&mut self, name: &FunctionName, epoch: u64) {
+        let Some(scaling) = self.scaling_of(name) else {
+            return;
+        };
+        let retiring = scaling.retiring.clone();
+        if let Some(Retiring { scale, .. }) = retiring.filter(|it| it.epoch == epoch) {
+            self.place(name, scale.replicas, scale.victims, Some(epoch));
+        }
+    }
+
+    fn place(
+        &mut self,
+        name: &FunctionName,
+        replicas: u32,
+        victims: Vec<String>,
+        epoch: Option<u64>,
+    ) {
+        self.orders += 1;
+        let scale = Scale {
+            function: name.clone(),
+            replicas,
+            victims,
+        };
+        let order = Order {
+            id: self.orders,
+            scale: scale.clone(),
+            epoch,
+            failed: 0,
+            due_us: None,
+        };
+        let Some(scaling) = self.scaling_of(name) else {
+            return;
+        };
+        let why = scaling.last.as_ref().map(|decision| decision.to_string());
+        info!(function = %name, replicas, why, "scaling");
+        scaling.order = Some(order);
+        self.is_status_stale = true;
+        self.actions.push(Action::Scale {
+            order: self.orders,
+            scale,
+        });
+    }
+
+    /// An attempt at an order ended.
+    pub(super) fn scaled(
+        &mut self,
+        name: &FunctionName,
+        id: u64,
+        result: Result<(), ScaleError>,
+        now_us: u64,
+    ) {
+        let seed = self.surroundings.seed;
+        let Some(scaling) = self.scaling_of(name) else {
+            return;
+        };
+        let Some(mut order) = scaling.order.take_if(|order| order.id == id) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                scaling.placed = Some(Placed::new(order.scale.replicas, now_us));
+                self.placed(name, &order, now_us);
+            }
+            Err(error) => {
+                warn!(function = %name, %error, replicas = order.scale.replicas, "scaling failed");
+                order.failed += 1;
+                let is_last = order.epoch.is_some() && order.failed >= RETIRING_ATTEMPTS_MAX;
+                if is_last || matches!(error, ScaleError::Gone(_)) {
+                    if let Some(epoch) = order.epoch {
+                        self.link.patched(name, epoch, Patched::Failed);
+                    }
+                } else {
+                    order.due_us = Some(order.again_us(seed, now_us));
+                    scaling.order = Some(order);
+                }
+            }
+        }
+        self.is_status_stale = true;
+        self.set_timer(name, now_us);
+    }
+
+    /// An order was placed: its pods are gone, and what was wanted meanwhile comes next.
+    fn placed(&mut self, name: &FunctionName, order: &Order, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let stopped: Vec<String> = match order.scale.replicas {
+            // Those that appeared since the retirement began, too.
+            0 => state.usable().map(|pod| pod.name.clone()).collect(),
+            _ => order.scale.victims.clone(),
+        };
+        if let Some(scaling) = &mut state.scaling {
+            let stopped = stopped.into_iter().map(|pod| (pod, now_us));
+            scaling.stopped.extend(stopped);
+        }
+        if let Some(epoch) = order.epoch {
+            self.put_entry(name, now_us);
+            self.link.patched(name, epoch, Patched::Placed);
+        }
+        let wants_waking = self.link.wants_waking(name);
+        let Some(scaling) = self.scaling_of(name) else {
+            return;
+        };
+        if order.scale.replicas == 0 && wants_waking {
+            return self.decide(name, Why::Wake, now_us);
+        }
+        if scaling.wish > order.scale.replicas {
+            self.pursue(name, now_us);
+        }
+    }
+}

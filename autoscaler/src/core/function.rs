@@ -1,0 +1,236 @@
+//! One function as the core keeps it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use dormouse_link::frame::{EndpointEntry, Entry, Failure, Listen, Pod};
+use dormouse_policy::decision::{Decision, Scaler};
+use dormouse_policy::function::{Function, FunctionName, WorkloadKind};
+use dormouse_policy::readings::Meter;
+
+use super::load::Load;
+use super::order::{Order, Placed};
+use crate::cluster::{PodFact, PodPhase, Pods, Scale};
+
+/// Pause between decisions, in microseconds: Knative's tick.
+pub(super) const TICK_US: u64 = 2_000_000;
+
+/// How long a pod that was stopped by our order is kept out of the table although its manager does
+/// not call it terminating, in microseconds. A manager that took the order later than this has
+/// changed its mind: an order up overtook it, and the pod stays.
+const STOPPED_US_MAX: u64 = 30_000_000;
+
+/// A function: what it is, what is seen of it, what is done about it.
+pub(super) struct FunctionState {
+    pub(super) description: Function,
+    /// Why it is neither routed nor scaled, in one sentence.
+    pub(super) set_aside: Option<String>,
+    /// None until its manager has spoken.
+    pub(super) seen: Option<Seen>,
+    pub(super) load: Load,
+    /// None until it is seen, and while it is set aside.
+    pub(super) scaling: Option<Scaling>,
+    /// When its timer is set for, in microseconds.
+    pub(super) timer_us: Option<u64>,
+}
+
+/// Its pods, and since when they are known to be so.
+pub(super) struct Seen {
+    pub(super) pods: Pods,
+    pub(super) at_us: u64,
+}
+
+/// What deciding and acting on decisions need.
+pub(super) struct Scaling {
+    pub(super) scaler: Scaler,
+    pub(super) meter: Meter,
+    /// Replicas wanted by the last decision.
+    pub(super) wish: u32,
+    pub(super) coverage: f64,
+    pub(super) last: Option<Arc<Decision>>,
+    /// The one order whose outcome is open.
+    pub(super) order: Option<Order>,
+    /// The last order that was placed, until its manager's word is certain to be newer.
+    pub(super) placed: Option<Placed>,
+    pub(super) retiring: Option<Retiring>,
+    /// Pods stopped by our orders, and when.
+    pub(super) stopped: BTreeMap<String, u64>,
+    /// When the next decision is due; none while nothing can change.
+    pub(super) tick_us: Option<u64>,
+}
+
+/// A retirement under way, and the order it is for.
+#[derive(Clone, Debug)]
+pub(super) struct Retiring {
+    pub(super) epoch: u64,
+    pub(super) scale: Scale,
+}
+
+impl FunctionState {
+    pub(super) fn new(description: Function) -> Self {
+        Self {
+            description,
+            set_aside: None,
+            seen: None,
+            load: Load::default(),
+            scaling: None,
+            timer_us: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &FunctionName {
+        &self.description.name
+    }
+
+    pub(super) fn pods(&self) -> &[PodFact] {
+        self.seen.as_ref().map_or(&[], |seen| &seen.pods.pods)
+    }
+
+    pub(super) fn ready(&self) -> u32 {
+        let ready = self
+            .pods()
+            .iter()
+            .filter(|pod| pod.phase == PodPhase::Ready);
+        u32::try_from(ready.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Replicas asked for as far as is known: by an order under way, else by the last one placed,
+    /// else by what the manager says.
+    pub(super) fn asked(&self, now_us: u64) -> u32 {
+        let seen = self.seen.as_ref().map_or(0, |seen| seen.pods.replicas);
+        let Some(scaling) = &self.scaling else {
+            return seen;
+        };
+        let order = scaling.order.as_ref().map(|order| order.scale.replicas);
+        let placed = scaling.placed.filter(|placed| now_us < placed.until_us);
+        order
+            .or(placed.map(|placed| placed.replicas))
+            .unwrap_or(seen)
+    }
+
+    /// Pods that can be used or will be: neither terminating nor stopped by our orders.
+    pub(super) fn usable(&self) -> impl DoubleEndedIterator<Item = &PodFact> {
+        let stopped = self.scaling.as_ref().map(|scaling| &scaling.stopped);
+        let is_stopped = move |pod: &PodFact| stopped.is_some_and(|it| it.contains_key(&pod.name));
+        let pods = self.pods().iter();
+        pods.filter(move |pod| pod.phase != PodPhase::Terminating && !is_stopped(pod))
+    }
+
+    /// The pods to stop so that `replicas` are left: first those not ready, then the newest; a
+    /// StatefulSet lets none choose, its highest ordinals go.
+    pub(super) fn victims(&self, replicas: u32) -> Vec<String> {
+        let mut pods: Vec<&PodFact> = self.usable().collect();
+        let keep = usize::try_from(replicas).unwrap_or(usize::MAX);
+        let surplus = pods.len().saturating_sub(keep);
+        pods.reverse();
+        match self.description.kind {
+            WorkloadKind::Deployment => pods.sort_by_key(|pod| pod.phase == PodPhase::Ready),
+            WorkloadKind::StatefulSet => {
+                let workload = self.name().name();
+                pods.sort_by_key(|pod| std::cmp::Reverse(ordinal(workload, &pod.name)));
+            }
+        }
+        let victims = pods.into_iter().take(surplus);
+        victims.map(|pod| pod.name.clone()).collect()
+    }
+
+    /// Forgets stopped pods that are gone, or that their manager evidently keeps.
+    pub(super) fn forget_stopped(&mut self, now_us: u64) {
+        let Some(scaling) = &mut self.scaling else {
+            return;
+        };
+        let pods = self.seen.as_ref().map_or(&[][..], |seen| &seen.pods.pods);
+        scaling.stopped.retain(|name, since_us| {
+            let phase = pods.iter().find(|pod| pod.name == *name);
+            phase.is_some_and(|pod| {
+                pod.phase == PodPhase::Terminating || now_us < *since_us + STOPPED_US_MAX
+            })
+        });
+    }
+
+    /// Whether something can change by the mere passing of time.
+    pub(super) fn is_awake(&self, now_us: u64) -> bool {
+        let Some(scaling) = &self.scaling else {
+            return false;
+        };
+        self.asked(now_us) > 0
+            || scaling.wish > 0
+            || scaling.order.is_some()
+            || scaling.placed.is_some()
+            || scaling.retiring.is_some()
+            || !scaling.stopped.is_empty()
+            || self.usable().next().is_some()
+            || self.load.figures().in_flight > 0
+    }
+
+    /// Its row of the table.
+    pub(super) fn entry(&self, listen: impl Fn(usize) -> Option<Listen>, now_us: u64) -> Entry {
+        let Function {
+            name,
+            settings,
+            endpoints,
+            probe,
+            ..
+        } = &self.description;
+        let endpoints = endpoints.iter().enumerate();
+        let endpoints = endpoints.map(|(index, endpoint)| EndpointEntry {
+            name: endpoint.name.clone(),
+            pod_port: endpoint.pod_port,
+            hosts: endpoint.hosts.clone(),
+            listen: listen(index),
+        });
+        let pods = self.usable().map(|pod| Pod {
+            name: pod.name.clone(),
+            addresses: pod.addresses.clone(),
+            ready: pod.phase == PodPhase::Ready,
+        });
+        let failure = self.seen.as_ref().and_then(|seen| {
+            let failure = seen.pods.failure.as_ref()?;
+            let passed_ms = now_us.saturating_sub(seen.at_us) / 1_000;
+            Some(Failure {
+                code: failure.code.clone(),
+                retry_ms: failure.retry_ms.saturating_sub(passed_ms),
+            })
+        });
+        Entry {
+            function: name.clone(),
+            endpoints: endpoints.collect(),
+            pods: pods.collect(),
+            probe: probe.clone(),
+            queue_depth: settings.admission.queue_depth,
+            queue_timeout_ms: settings.admission.queue_timeout_ms,
+            request_timeout_ms: settings.timeouts.request_ms,
+            failure,
+        }
+    }
+
+    /// The next tick after `now_us`. Functions are spread over the interval by a stable hash of
+    /// their names, so that ten thousand are not decided on in one instant.
+    pub(super) fn next_tick_us(&self, now_us: u64) -> u64 {
+        let phase_us = fnv1a(self.name().as_str()) % TICK_US;
+        let into_us = (now_us % TICK_US + TICK_US - phase_us) % TICK_US;
+        now_us + (TICK_US - into_us)
+    }
+}
+
+/// Where an endpoint should listen: at its Service port's number if that is its own, else anywhere.
+pub(super) fn listen_at(ip: IpAddr, own_port: Option<u16>) -> Listen {
+    Listen {
+        address: SocketAddr::new(ip, own_port.unwrap_or(0)),
+        else_free: true,
+    }
+}
+
+/// FNV-1a, 64 bits: stable over machines and releases, which the standard hashers are not.
+pub(super) fn fnv1a(text: &str) -> u64 {
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, hash)
+}
+
+/// The ordinal in a StatefulSet pod's name, which follows the workload's.
+fn ordinal(workload: &str, pod: &str) -> Option<u32> {
+    let rest = pod.strip_prefix(workload)?.strip_prefix('-')?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}

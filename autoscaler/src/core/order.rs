@@ -1,0 +1,99 @@
+//! Orders to scale: at most one open per function, repeated with a growing pause while unanswered.
+
+use super::function::fnv1a;
+use crate::cluster::Scale;
+
+/// Pause before an order is repeated for the first time, in microseconds: longer than an API server
+/// that sheds load asks for, short against a cold start.
+const PAUSE_US_MIN: u64 = 100_000;
+
+/// The pause doubles up to this, in microseconds. There is no last attempt for an order that is
+/// still wanted: held requests depend on it, and one call in five seconds is little.
+const PAUSE_US_MAX: u64 = 5_000_000;
+
+/// Attempts at an order that stops retired pods; then the retirement is given up, for requests are
+/// parked meanwhile.
+pub(super) const RETIRING_ATTEMPTS_MAX: u32 = 5;
+
+/// How long the manager's word may be older than an order it has taken, in microseconds: facts on
+/// their way when it was placed.
+const SETTLES_US: u64 = 1_000_000;
+
+/// An order whose outcome is open.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    /// Which attempt an outcome is of.
+    pub(super) id: u64,
+    pub(super) scale: Scale,
+    /// The retirement it carries out.
+    pub(super) epoch: Option<u64>,
+    /// Attempts that failed.
+    pub(super) failed: u32,
+    /// When it is due again; none while an attempt is under way.
+    pub(super) due_us: Option<u64>,
+}
+
+/// An order that was placed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) replicas: u32,
+    /// Until when it outweighs what the manager says.
+    pub(super) until_us: u64,
+}
+
+impl Placed {
+    pub(super) fn new(replicas: u32, now_us: u64) -> Self {
+        Self {
+            replicas,
+            until_us: now_us + SETTLES_US,
+        }
+    }
+}
+
+impl Order {
+    /// When to try again after the failure of an attempt at `now_us`: the pause, doubled with each
+    /// failure, less up to half of it, by a hash that differs from function to function and from
+    /// attempt to attempt, so that what failed together is not repeated together.
+    pub(super) fn again_us(&self, seed: u64, now_us: u64) -> u64 {
+        let doublings = self.failed.saturating_sub(1).min(16);
+        let pause_us = (PAUSE_US_MIN << doublings).min(PAUSE_US_MAX);
+        let chance = fnv1a(self.scale.function.as_str()) ^ seed.rotate_left(self.failed);
+        let chance = chance.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        now_us + pause_us - chance % (pause_us / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dormouse_policy::function::FunctionName;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_differ() {
+        let order = |failed, name| Order {
+            id: 1,
+            scale: Scale {
+                function: FunctionName::new("default", name),
+                replicas: 1,
+                victims: Vec::new(),
+            },
+            epoch: None,
+            failed,
+            due_us: None,
+        };
+        for (failed, longest_us) in [
+            (1, 100_000),
+            (2, 200_000),
+            (5, 1_600_000),
+            (40, PAUSE_US_MAX),
+        ] {
+            let pause_us = order(failed, "a").again_us(7, 0);
+            assert!(
+                pause_us > longest_us / 2 && pause_us <= longest_us,
+                "{pause_us}"
+            );
+        }
+        assert_ne!(order(3, "a").again_us(7, 0), order(3, "b").again_us(7, 0));
+    }
+}

@@ -1,0 +1,141 @@
+//! One activator's connection: frames in, frames out, and every way of misbehaving an error.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use dormouse_link::autoscaler_side::Connection;
+use dormouse_link::frame::{Down, FRAME_BYTES_MAX, Up};
+use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::codec::{Encoder, FramedRead, LengthDelimitedCodec};
+
+use crate::core::Event;
+
+/// Longest wait for Hello: it is the first thing a real activator sends.
+const HELLO_MAX: Duration = Duration::from_secs(5);
+
+/// Longest Hello accepted, in bytes: until then the peer is a stranger.
+const HELLO_BYTES_MAX: usize = 4 * 1024;
+
+/// Longest silence: activators report each second.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// Longest wait for the peer to take in what is written to it.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+
+/// Frames read within a second: each of ten thousand functions may be prepared and woken in one.
+const FRAMES_PER_SECOND_MAX: u32 = 40_000;
+
+/// Frames written at once: as many as a few system calls can carry.
+const BATCH_FRAMES_MAX: usize = 64;
+
+/// Why a connection was cut.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PeerError {
+    #[error("no Hello within {HELLO_MAX:?}")]
+    HelloLate,
+    #[error("nothing heard for {SILENCE_MAX:?}")]
+    Silent,
+    #[error("more than {FRAMES_PER_SECOND_MAX} frames in a second")]
+    Flood,
+    #[error("not a frame: {0}")]
+    Garbage(#[from] serde_json::Error),
+    #[error("a frame longer than {0} bytes")]
+    Long(usize),
+    #[error("took in nothing for {WRITE_MAX:?}")]
+    Stalled,
+    #[error("left {0} frames unread")]
+    Unread(usize),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Reads frames into `events` and writes those of `queue`, until the peer closes, misbehaves or the
+/// queue's other end is dropped.
+pub(super) async fn converse(
+    stream: TcpStream,
+    connection: Connection,
+    queue: mpsc::Receiver<Down>,
+    events: &mpsc::Sender<Event>,
+) -> Result<(), PeerError> {
+    stream.set_nodelay(true)?;
+    let (reader, writer) = stream.into_split();
+    tokio::select! {
+        end = read(reader, connection, events) => end,
+        end = write(writer, queue) => end,
+    }
+}
+
+async fn read(
+    reader: impl AsyncRead + Unpin,
+    connection: Connection,
+    events: &mpsc::Sender<Event>,
+) -> Result<(), PeerError> {
+    let mut frames = FramedRead::new(reader, codec(HELLO_BYTES_MAX));
+    let mut bytes_max = HELLO_BYTES_MAX;
+    let (mut wait_max, mut late) = (HELLO_MAX, PeerError::HelloLate);
+    let mut second = Instant::now();
+    let mut frames_in_second = 0;
+    loop {
+        let Ok(next) = timeout(wait_max, frames.next()).await else {
+            return Err(late);
+        };
+        let frame = match next {
+            None => return Ok(()),
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(PeerError::Long(bytes_max));
+            }
+            Some(frame) => serde_json::from_slice::<Up>(&frame?)?,
+        };
+        if second.elapsed() >= Duration::from_secs(1) {
+            second = Instant::now();
+            frames_in_second = 0;
+        }
+        frames_in_second += 1;
+        if frames_in_second > FRAMES_PER_SECOND_MAX {
+            return Err(PeerError::Flood);
+        }
+        if matches!(frame, Up::Hello { .. }) {
+            bytes_max = FRAME_BYTES_MAX;
+            frames.decoder_mut().set_max_frame_length(bytes_max);
+            (wait_max, late) = (SILENCE_MAX, PeerError::Silent);
+        }
+        let heard = events.send(Event::Frame(connection, frame)).await;
+        if heard.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Down>,
+) -> Result<(), PeerError> {
+    let mut codec = codec(FRAME_BYTES_MAX);
+    let mut batch = Vec::new();
+    let mut bytes = BytesMut::new();
+    while queue.recv_many(&mut batch, BATCH_FRAMES_MAX).await > 0 {
+        for frame in batch.drain(..) {
+            let frame = serde_json::to_vec(&frame)?;
+            if frame.len() > FRAME_BYTES_MAX {
+                return Err(PeerError::Long(FRAME_BYTES_MAX));
+            }
+            codec.encode(Bytes::from(frame), &mut bytes)?;
+        }
+        let written = timeout(WRITE_MAX, writer.write_all(&bytes)).await;
+        written.map_err(|_| PeerError::Stalled)??;
+        bytes.clear();
+    }
+    writer.shutdown().await?;
+    Ok(())
+}
+
+fn codec(bytes_max: usize) -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder()
+        .max_frame_length(bytes_max)
+        .new_codec()
+}
