@@ -10,3 +10,6 @@ mod reporters;
 
 pub use meter::{Counters, Load, Meter, Sample};
 pub use reporters::{Reporters, SILENCE_US_MAX, Span};
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,22 @@
 use super::keys::{Grammar, KEYS, Standing};
 use super::*;
 
-fn annotations(pairs: &[(&str, &str)]) -> Annotations {
+fn annotations(pairs: Pairs<'_>) -> Annotations {
     pairs
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect()
 }
 
+/// Annotations as written: keys and values.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// Short for a key of Knative's, with its prefix.
 fn knative(name: &str) -> String {
     format!("{}{name}", keys::KNATIVE)
 }
 
-fn read(pairs: &[(&str, &str)]) -> Result<Parsed, Vec<Fault>> {
+fn read(pairs: Pairs<'_>) -> Result<Parsed, Vec<Fault>> {
     parse(
         &annotations(pairs),
         &Annotations::new(),
@@ -21,11 +24,11 @@ fn read(pairs: &[(&str, &str)]) -> Result<Parsed, Vec<Fault>> {
     )
 }
 
-fn scaling(pairs: &[(&str, &str)]) -> Scaling {
+fn scaling(pairs: Pairs<'_>) -> Scaling {
     read(pairs).unwrap().settings.scaling
 }
 
-fn fault(pairs: &[(&str, &str)]) -> Fault {
+fn fault(pairs: Pairs<'_>) -> Fault {
     let mut faults = read(pairs).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
     faults.remove(0)
@@ -67,94 +70,96 @@ fn without_annotations_the_defaults_hold() {
     assert_eq!(settings, want);
 }
 
+/// Each honoured annotation, with values that it takes and values that it refuses.
+const BOUNDS: [(&str, &[&str], &[&str]); 15] = [
+    (
+        "min-scale",
+        &["0", "1", "+5", "2147483647"],
+        &["-1", "2147483648", "1.0", "", " 1", "x"],
+    ),
+    (
+        "max-scale",
+        &["0", "1", "2147483647"],
+        &["-1", "2147483648", "1e3", "0x10"],
+    ),
+    (
+        "initial-scale",
+        &["1", "2147483647"],
+        &["0", "-1", "2147483648", "two"],
+    ),
+    ("metric", &["concurrency", "rps"], &["cpu", "", "RPS"]),
+    (
+        "target",
+        &["0.01", "1e6", "70", ".5"],
+        &[
+            "0.0099", "0", "-1", "NaN", "inf", "+Inf", "1e999", "0x1p4", "70%",
+        ],
+    ),
+    (
+        "target-utilization-percentage",
+        &["1", "100"],
+        &["0.99", "100.01", "NaN", "-inf"],
+    ),
+    (
+        "window",
+        &["6s", "1h", "1m5s", "6000ms"],
+        &["5s", "5.999s", "1h1s", "6.5s", "60", "0", "-6s"],
+    ),
+    (
+        "panic-window-percentage",
+        &["1", "100"],
+        &["0.99", "100.01", "NaN"],
+    ),
+    (
+        "panic-threshold-percentage",
+        &["110", "1000"],
+        &["109.9", "1000.1", "infinity"],
+    ),
+    (
+        "dormouse.dev/enabled",
+        &["true", "false"],
+        &["True", "yes", "1", ""],
+    ),
+    (
+        "dormouse.dev/hosts",
+        &["a.example", "A.example, b", "x-1.y"],
+        &[
+            "",
+            "a,,b",
+            "a b",
+            "-a",
+            "a-",
+            "a.",
+            "*.a",
+            "a:80",
+            "10.0.0.1",
+            "ä.example",
+            "a_b",
+        ],
+    ),
+    (
+        "dormouse.dev/queue-depth",
+        &["1", "100000"],
+        &["0", "100001", "-1", "many"],
+    ),
+    (
+        "dormouse.dev/queue-timeout",
+        &["1s", "1h", "1500ms"],
+        &["999ms", "1h1ms", "1000001us", "55"],
+    ),
+    (
+        "dormouse.dev/request-timeout",
+        &["1s", "1h"],
+        &["0.999s", "3601s", "0", "300"],
+    ),
+    ("dormouse.dev/local-command", &["./run --fast"], &["", "  "]),
+];
+
 #[test]
 fn each_honoured_annotation_just_inside_and_just_outside_its_bounds() {
-    let cases: [(&str, &[&str], &[&str]); 15] = [
-        (
-            "min-scale",
-            &["0", "1", "+5", "2147483647"],
-            &["-1", "2147483648", "1.0", "", " 1", "x"],
-        ),
-        (
-            "max-scale",
-            &["0", "1", "2147483647"],
-            &["-1", "2147483648", "1e3", "0x10"],
-        ),
-        (
-            "initial-scale",
-            &["1", "2147483647"],
-            &["0", "-1", "2147483648", "two"],
-        ),
-        ("metric", &["concurrency", "rps"], &["cpu", "", "RPS"]),
-        (
-            "target",
-            &["0.01", "1e6", "70", ".5"],
-            &[
-                "0.0099", "0", "-1", "NaN", "inf", "+Inf", "1e999", "0x1p4", "70%",
-            ],
-        ),
-        (
-            "target-utilization-percentage",
-            &["1", "100"],
-            &["0.99", "100.01", "NaN", "-inf"],
-        ),
-        (
-            "window",
-            &["6s", "1h", "1m5s", "6000ms"],
-            &["5s", "5.999s", "1h1s", "6.5s", "60", "0", "-6s"],
-        ),
-        (
-            "panic-window-percentage",
-            &["1", "100"],
-            &["0.99", "100.01", "NaN"],
-        ),
-        (
-            "panic-threshold-percentage",
-            &["110", "1000"],
-            &["109.9", "1000.1", "infinity"],
-        ),
-        (
-            "dormouse.dev/enabled",
-            &["true", "false"],
-            &["True", "yes", "1", ""],
-        ),
-        (
-            "dormouse.dev/hosts",
-            &["a.example", "A.example, b", "x-1.y"],
-            &[
-                "",
-                "a,,b",
-                "a b",
-                "-a",
-                "a-",
-                "a.",
-                "*.a",
-                "a:80",
-                "10.0.0.1",
-                "ä.example",
-                "a_b",
-            ],
-        ),
-        (
-            "dormouse.dev/queue-depth",
-            &["1", "100000"],
-            &["0", "100001", "-1", "many"],
-        ),
-        (
-            "dormouse.dev/queue-timeout",
-            &["1s", "1h", "1500ms"],
-            &["999ms", "1h1ms", "1000001us", "55"],
-        ),
-        (
-            "dormouse.dev/request-timeout",
-            &["1s", "1h"],
-            &["0.999s", "3601s", "0", "300"],
-        ),
-        ("dormouse.dev/local-command", &["./run --fast"], &["", "  "]),
-    ];
     let honoured = KEYS.iter().filter(|key| key.standing == Standing::Honoured);
-    assert_eq!(honoured.count(), cases.len());
-    for (name, inside, outside) in cases {
+    assert_eq!(honoured.count(), BOUNDS.len());
+    for (name, inside, outside) in BOUNDS {
         let key = if name.contains('/') {
             name.to_owned()
         } else {
@@ -206,7 +211,7 @@ fn values_arrive_in_the_settings() {
 
 #[test]
 fn target_and_total() {
-    let cases: [(&[(&str, &str)], f64, f64); 6] = [
+    let cases: [(Pairs<'_>, f64, f64); 6] = [
         (&[], 70.0, 100.0),
         (&[("metric", "rps")], 140.0, 200.0),
         (&[("target", "10")], 7.0, 10.0),
@@ -264,7 +269,7 @@ fn the_panic_window_is_whole_seconds() {
 #[test]
 fn the_workload_wins_over_the_template_and_the_new_spelling_over_the_old() {
     let (new, old) = (knative("max-scale"), knative("maxScale"));
-    let cases: [(&[(&str, &str)], &[(&str, &str)], u32); 5] = [
+    let cases: [(Pairs<'_>, Pairs<'_>, u32); 5] = [
         (&[(&new, "1")], &[(&new, "2")], 1),
         (&[], &[(&new, "2")], 2),
         (&[(&new, "1"), (&old, "3")], &[], 1),
@@ -341,7 +346,7 @@ fn bounds_hold_against_the_effective_values() {
         ..ClusterDefaults::default()
     };
     let (min, max) = (knative("min-scale"), knative("max-scale"));
-    let cases: [(&[(&str, &str)], Option<(&str, &str)>); 7] = [
+    let cases: [(Pairs<'_>, Option<(&str, &str)>); 7] = [
         (&[(&min, "4")], None),
         (
             &[(&min, "5")],
@@ -441,7 +446,7 @@ fn the_table_is_in_order() {
 #[test]
 fn opting_in() {
     const ENABLED: &str = "dormouse.dev/enabled";
-    let cases: [(&[(&str, &str)], &[(&str, &str)], Option<OptIn>); 6] = [
+    let cases: [(Pairs<'_>, Pairs<'_>, Option<OptIn>); 6] = [
         (&[], &[], Some(OptIn::No)),
         (&[(ENABLED, "true")], &[], Some(OptIn::Yes)),
         (&[], &[(ENABLED, "true")], Some(OptIn::Yes)),

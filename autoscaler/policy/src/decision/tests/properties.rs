@@ -1,0 +1,122 @@
+//! What holds for every decision.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_scaling() -> impl Strategy<Value = Scaling> {
+    let loads = (
+        0.01_f64..200.0,
+        prop_oneof![Just(-1.0), Just(0.0), 0.0_f64..500.0],
+    );
+    let rates = (1.01_f64..20.0, 1.01_f64..20.0, 1.1_f64..10.0);
+    let scales = (0_u32..5, 0_u32..8, 0_u32..4, 0_u32..60);
+    (loads, rates, scales, 6_u32..120).prop_map(|(loads, rates, scales, window_s)| Scaling {
+        target: loads.0,
+        target_burst_capacity: loads.1,
+        max_scale_up_rate: rates.0,
+        max_scale_down_rate: rates.1,
+        panic_threshold: rates.2,
+        min_scale: scales.0,
+        max_scale: if scales.1 == 0 {
+            0
+        } else {
+            scales.0 + scales.1
+        },
+        activation_scale: scales.2,
+        scale_down_delay_s: scales.3,
+        stable_window_s: window_s,
+        ..scaling()
+    })
+}
+
+prop_compose! {
+    fn any_inputs()(
+        scaling in any_scaling(),
+        pods in (0_u32..30, 0_u32..30),
+        load in (0_u64..3, prop_oneof![Just(0.0), 0.0_f64..3000.0], 0.0_f64..3000.0),
+        known_s in prop_oneof![Just(None), (0_u32..130).prop_map(Some)],
+        why in prop_oneof![Just(Why::Start), Just(Why::Tick), Just(Why::Wake)],
+        panic in proptest::option::of((0_u64..1000, 0_u32..40)),
+        highest in 0_u32..20,
+        phase in (0_u8..4, 0_u64..1000),
+        initial in proptest::option::of(1_u32..6),
+    ) -> Inputs {
+        let since_us = phase.1 * SECOND_US;
+        Inputs {
+            why,
+            replicas: pods.1,
+            in_flight: load.0,
+            averages: known_s.map(|known_s| Averages {
+                stable: average(load.1, known_s.min(scaling.stable_window_s)),
+                panic: average(load.2, 6),
+            }),
+            panic: panic.map(|(since_s, most)| Panic { since_us: since_s * SECOND_US, most }),
+            highest,
+            phase: match phase.0 {
+                0 => Phase::Asleep,
+                1 => Phase::Waking { since_us },
+                2 => Phase::Starting { since_us },
+                _ => Phase::Active { since_us },
+            },
+            initial,
+            ..inputs(scaling, pods.0, 0.0, 0.0)
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn reasons_turn_the_raw_figure_into_the_result(inputs in any_inputs()) {
+        let decision = decide(inputs);
+        let mut figure = decision.raw;
+        for reason in &decision.reasons {
+            prop_assert_eq!(reason.before, figure);
+            prop_assert_ne!(reason.after, figure);
+            figure = reason.after;
+        }
+        prop_assert_eq!(figure, decision.desired);
+    }
+
+    #[test]
+    fn a_kept_decision_can_be_made_again(inputs in any_inputs()) {
+        let decision = decide(inputs);
+        prop_assert_eq!(&decision.replay(), &decision);
+        let json = serde_json::to_string(&decision).unwrap();
+        let read: Decision = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(&read, &decision);
+        prop_assert_eq!(read.replay(), decision);
+    }
+
+    #[test]
+    fn what_is_not_wholly_known_never_scales_down(inputs in any_inputs()) {
+        let scaling = Arc::clone(&inputs.scaling);
+        let known_s = inputs.averages.map_or(0, |averages| averages.stable.known_s);
+        prop_assume!(inputs.why != Why::Start && known_s < scaling.stable_window_s);
+        let floor = match scaling.max_scale {
+            0 => inputs.replicas,
+            max => inputs.replicas.min(max),
+        };
+        prop_assert!(decide(inputs).desired >= floor);
+    }
+
+    #[test]
+    fn the_result_is_within_bounds_and_a_wake_wakes(inputs in any_inputs()) {
+        let (scaling, why) = (Arc::clone(&inputs.scaling), inputs.why);
+        let desired = decide(inputs).desired;
+        prop_assert!(desired >= scaling.min_scale);
+        prop_assert!(scaling.max_scale == 0 || desired <= scaling.max_scale);
+        prop_assert!(why != Why::Wake || desired >= 1);
+    }
+
+    #[test]
+    fn more_load_never_asks_for_less(inputs in any_inputs(), more in 0.0_f64..1000.0) {
+        let before = decide(inputs.clone()).desired;
+        let mut raised = inputs;
+        if let Some(averages) = &mut raised.averages {
+            averages.stable.value += more;
+            averages.panic.value += more;
+        }
+        prop_assert!(decide(raised).desired >= before);
+    }
+}
