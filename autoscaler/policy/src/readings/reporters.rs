@@ -32,7 +32,7 @@ pub struct Reporters {
 /// What one report covers, for the [`Meter`](super::Meter)s of the functions it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// One number per joining of a reporter.
+    /// One number per process life of a reporter.
     pub(crate) reporter: u64,
     /// Where the report before ended, on the caller's clock; none for the first one.
     pub(crate) start_us: Option<u64>,
@@ -180,14 +180,17 @@ impl Reporters {
     /// A reporter appears, begins a new life, or has its clock anchored anew. What went on since it
     /// was last heard, and for one never heard of anything before, is not known.
     fn join(&mut self, name: &str, boot: u64, at_us: u64, now_us: u64) -> Span {
-        let before = self
-            .reporters
-            .get(name)
-            .map_or(0, |reporter| reporter.covered_us);
-        self.mark_unknown(before..now_us);
-        self.joined += 1;
+        let before = self.reporters.get(name);
+        let (id, covered_us) = match before {
+            // Its counters went on: readings of them can still be compared.
+            Some(before) if before.boot == boot => (before.id, before.covered_us),
+            Some(before) => (self.joined + 1, before.covered_us),
+            None => (self.joined + 1, 0),
+        };
+        self.joined = self.joined.max(id);
+        self.mark_unknown(covered_us..now_us);
         let reporter = Reporter {
-            id: self.joined,
+            id,
             boot,
             at_us,
             offset_us: now_us.wrapping_sub(at_us),
@@ -198,7 +201,7 @@ impl Reporters {
         };
         self.reporters.insert(name.to_owned(), reporter);
         Span {
-            reporter: self.joined,
+            reporter: id,
             start_us: None,
             end_us: now_us,
         }

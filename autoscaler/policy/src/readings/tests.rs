@@ -285,6 +285,34 @@ fn a_clock_found_ahead_is_anchored_at_once() {
 }
 
 #[test]
+fn an_anchor_does_not_forget_the_counters() {
+    let mut world = World::new();
+    let counters = |area_us, started| {
+        Some(Counters {
+            area_us,
+            started,
+            in_flight: 1,
+            held: 0,
+        })
+    };
+    world.report_of(("a", 1), 0, 15 * S, counters(100 * S, 1_000));
+    // Anchored anew by a report that does not name the function.
+    world.report_of(("a", 1), 6 * S, 16 * S, None);
+    world.report_of(("a", 1), 7 * S, 17 * S, counters(101 * S, 1_001));
+    world.settle();
+    assert_eq!(
+        world.seconds,
+        [(
+            16,
+            Sample {
+                concurrency: 1.0,
+                rps: 1.0
+            }
+        )]
+    );
+}
+
+#[test]
 fn counters_that_cannot_be_are_unknown_not_load() {
     let mut world = World::new();
     world.report("a", 10 * S, None);
