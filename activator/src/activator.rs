@@ -119,6 +119,12 @@ impl Activator {
         self.drain.cancel();
     }
 
+    /// Cancelled, it begins the drain too: for those who already wait in [`Activator::stopped`].
+    #[must_use]
+    pub fn drain_token(&self) -> CancellationToken {
+        self.drain.clone()
+    }
+
     /// Waits until the drain is complete and every thread has ended.
     ///
     /// # Errors
