@@ -1,0 +1,64 @@
+//! `dormouse status`: what each function of the running `dormouse up` is doing.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use dormouse_autoscaler::status::FunctionStatus;
+use hyper::StatusCode;
+
+use crate::account::{Row, table};
+use crate::cli::StatusArgs;
+use crate::{client, instance};
+
+/// Where the admin port lists every function.
+pub(crate) const FUNCTIONS_PATH: &str = "/api/v1/functions";
+
+/// Asks and prints.
+///
+/// # Errors
+/// None or several run here, or the one asked does not answer.
+pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let admin = instance::admin(&args.instance)?;
+    let answer = client::get(admin, FUNCTIONS_PATH)?;
+    let body = expect_ok(answer)?;
+    let mut stdout = io::stdout().lock();
+    if args.json {
+        stdout.write_all(&body)?;
+        writeln!(stdout)?;
+    } else {
+        let statuses: Vec<FunctionStatus> =
+            serde_json::from_slice(&body).context("unexpected answer")?;
+        stdout.write_all(render(&statuses).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The body of an answer that is what was asked for.
+pub(crate) fn expect_ok(answer: client::Answer) -> anyhow::Result<Bytes> {
+    if answer.status != StatusCode::OK {
+        let body = String::from_utf8_lossy(&answer.body);
+        bail!("the answer was {}: {body}", answer.status);
+    }
+    Ok(answer.body)
+}
+
+fn render(statuses: &[FunctionStatus]) -> String {
+    let rows: Vec<Row> = statuses.iter().map(Row::new).collect();
+    let mut text = table(&rows).join("\n") + "\n";
+    for status in statuses {
+        for endpoint in &status.endpoints {
+            text += &format!("\n{}", endpoint.name);
+            match (endpoint.listening, &endpoint.error) {
+                (Some(address), _) => text += &format!("  http://{address}"),
+                (None, Some(error)) => text += &format!("  no listener: {error}"),
+                (None, None) => {}
+            }
+            if !endpoint.hosts.is_empty() {
+                text += &format!("  Host {}", endpoint.hosts.join(", "));
+            }
+        }
+    }
+    text + "\n"
+}
