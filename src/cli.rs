@@ -1,0 +1,219 @@
+//! What can be typed. Values that need checking stay text here; `up::Config` checks them all at
+//! once, so that one run shows every mistake.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::demo::DemoArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  dormouse up -f deploy/examples/hello.yaml     run the functions of a manifest, without a cluster
+  curl -i http://127.0.0.1:8080/ -H 'Host: hello.default.localhost'
+                                                wake one (up prints the exact line)
+  dormouse status                               what each function is doing
+  dormouse explain hello                        why it has the replicas it has";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  dormouse up -f app.yaml                       one file
+  dormouse up -f deploy/ -f extra.yaml          every manifest of a folder, and a file
+  dormouse up -f app.yaml --gateway 127.0.0.1:0 any free port; up prints which
+  dormouse up -f app.yaml --json | jq .         one JSON object per change, on stdout
+
+Ctrl-C drains: requests that are held or open are answered, then the replicas stop. A second Ctrl-C
+ends at once.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  dormouse status                               a table
+  dormouse status --json | jq '.[].state'       the same for a program";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  dormouse explain hello                        by name, if it is the only one of that name
+  dormouse explain default/hello                by namespace and name
+  dormouse explain hello --json | jq .          with every figure that led to each decision";
+
+/// Scale plain Deployments to zero and back, by annotation alone.
+#[derive(Debug, Parser)]
+#[command(name = "dormouse", version, after_help = EXAMPLES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How the log is written.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Least level logged to stderr: error, warn, info, debug or trace; or a filter per part, as in
+    /// `warn,dormouse_autoscaler=debug`
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "DORMOUSE_LOG",
+        default_value = "warn"
+    )]
+    pub(crate) log: String,
+    /// Shape of a log line
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "DORMOUSE_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The shapes of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run annotated manifests here, without a cluster: each replica is a child process
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArgs),
+    /// Show what each function of the running `dormouse up` is doing
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
+    /// Show the last decisions on a function and the figures that led to each
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Run a small web server whose start, speed and failures are chosen
+    Demo(DemoArgs),
+    /// Print a completion script
+    #[command(after_help = "Example:\n  source <(dormouse completions bash)")]
+    Completions {
+        /// The shell it is for
+        shell: clap_complete::Shell,
+    },
+    /// Mind the processes of one replica; `up` runs it
+    #[command(hide = true)]
+    Nanny {
+        /// For people who list processes
+        replica: String,
+    },
+}
+
+/// Arguments of `dormouse up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Manifest file, or folder of .yaml, .yml and .json files; may be given several times
+    #[arg(short, long = "file", value_name = "PATH", required = true, num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where every function answers by its Host name; port 0 takes any free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "DORMOUSE_GATEWAY",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) gateway: String,
+    /// Threads that forward requests, 2 to 256 [default: one per core, at least 2]
+    #[arg(long, value_name = "N", env = "DORMOUSE_WORKERS")]
+    pub(crate) workers: Option<String>,
+    /// Where `dormouse status` and `explain` are answered; port 0 takes any free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "DORMOUSE_ADMIN",
+        default_value = "127.0.0.1:0"
+    )]
+    pub(crate) admin: String,
+    /// Where the autoscaler listens for the activator; port 0 takes any free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "DORMOUSE_LINK_LISTEN",
+        default_value = "127.0.0.1:0"
+    )]
+    pub(crate) link_listen: String,
+    /// Where the activator dials the autoscaler, if not where it listens (for a proxy between them)
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_LINK_DIAL")]
+    pub(crate) link_dial: Option<String>,
+    /// Longest wait, after the first Ctrl-C or SIGTERM, for requests that are held or open
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "DORMOUSE_DRAIN_TIMEOUT",
+        default_value = "30s"
+    )]
+    pub(crate) drain_timeout: String,
+    /// Write one JSON object per change to stdout, instead of the account on stderr
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a running `dormouse up` is found.
+#[derive(Debug, Args)]
+pub(crate) struct InstanceArgs {
+    /// The admin address of the one to ask [default: the only one running]
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN")]
+    pub(crate) admin: Option<String>,
+}
+
+/// Arguments of `dormouse status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) instance: InstanceArgs,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `dormouse explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The function: NAME or NAMESPACE/NAME
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) instance: InstanceArgs,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What was typed, or what a manifest says, cannot hold. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\ndormouse: "))]
+pub(crate) struct UsageError(pub(crate) Vec<String>);
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_misspelt_flag_is_answered_with_the_right_one() {
+        let typed = [
+            "dormouse",
+            "up",
+            "-f",
+            "app.yaml",
+            "--gatway",
+            "127.0.0.1:0",
+        ];
+        let error = Cli::try_parse_from(typed).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--gateway"), "{error}");
+    }
+}

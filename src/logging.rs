@@ -1,0 +1,51 @@
+//! The log: to stderr, as text or JSON, by level or by a filter per part.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::cli::{LogArgs, LogFormat, UsageError};
+
+/// A log that is ready to start.
+#[derive(Debug)]
+pub(crate) struct Log {
+    filter: EnvFilter,
+    format: LogFormat,
+}
+
+impl Log {
+    /// # Errors
+    /// The level is no filter.
+    pub(crate) fn new(args: &LogArgs) -> Result<Self, UsageError> {
+        let filter = EnvFilter::try_new(&args.log).map_err(|error| {
+            UsageError(vec![format!(
+                "--log {:?} must be error, warn, info, debug, trace or a filter: {error}",
+                args.log
+            )])
+        })?;
+        Ok(Self {
+            filter,
+            format: args.log_format,
+        })
+    }
+
+    /// Logs to `writer` for the rest of the process.
+    pub(crate) fn start<W>(self, writer: W)
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(self.filter)
+            .with_writer(writer);
+        match self.format {
+            LogFormat::Text => builder.with_ansi(colours()).init(),
+            LogFormat::Json => builder.json().flatten_event(true).init(),
+        }
+    }
+}
+
+/// Colours only where a person looks on, and not against their wish (<https://no-color.org>).
+fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,221 @@
+//! What was typed after `dormouse up`, checked as a whole.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::{UpArgs, UsageError};
+use crate::duration;
+
+/// One worker would hide every mistake that needs two, and two is what the smallest machine has.
+const WORKERS_MIN: usize = 2;
+
+/// More threads than any machine of today has cores.
+const WORKERS_MAX: usize = 256;
+
+/// Nobody waits longer at a terminal; an orchestrator kills long before.
+const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// How `dormouse up` runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Config {
+    /// Manifests, files and folders.
+    pub(crate) files: Vec<PathBuf>,
+    /// Where functions answer by Host.
+    pub(crate) gateway: SocketAddr,
+    /// Threads that forward requests.
+    pub(crate) workers: usize,
+    /// Where `status` and `explain` are answered.
+    pub(crate) admin: SocketAddr,
+    /// Where the autoscaler listens for the activator.
+    pub(crate) link_listen: SocketAddr,
+    /// Where the activator dials it, if elsewhere.
+    pub(crate) link_dial: Option<String>,
+    /// Longest wait for open requests at the end.
+    pub(crate) drain_timeout: Duration,
+    /// What stdout is for.
+    pub(crate) output: Output,
+}
+
+/// Who reads the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Output {
+    /// A person, on stderr.
+    Human,
+    /// A program, on stdout.
+    Json,
+}
+
+impl Config {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// All that cannot hold, each with its flag, its value and the rule.
+    pub(crate) fn new(args: &UpArgs) -> Result<Self, UsageError> {
+        let mut faults = Vec::new();
+        let gateway = check("--gateway", &args.gateway, address, &mut faults);
+        let admin = check("--admin", &args.admin, address, &mut faults);
+        let link_listen = check("--link-listen", &args.link_listen, address, &mut faults);
+        let link_dial = match &args.link_dial {
+            Some(typed) => check("--link-dial", typed, host_and_port, &mut faults).map(Some),
+            None => Some(None),
+        };
+        let workers = match &args.workers {
+            Some(typed) => check("--workers", typed, workers, &mut faults),
+            None => Some(cores().clamp(WORKERS_MIN, WORKERS_MAX)),
+        };
+        let drain_timeout = check(
+            "--drain-timeout",
+            &args.drain_timeout,
+            drain_timeout,
+            &mut faults,
+        );
+        let (
+            Some(gateway),
+            Some(admin),
+            Some(link_listen),
+            Some(link_dial),
+            Some(workers),
+            Some(drain_timeout),
+        ) = (
+            gateway,
+            admin,
+            link_listen,
+            link_dial,
+            workers,
+            drain_timeout,
+        )
+        else {
+            return Err(UsageError(faults));
+        };
+        Ok(Self {
+            files: args.files.clone(),
+            gateway,
+            workers,
+            admin,
+            link_listen,
+            link_dial,
+            drain_timeout,
+            output: if args.json {
+                Output::Json
+            } else {
+                Output::Human
+            },
+        })
+    }
+}
+
+/// The value typed for `flag`; if it breaks its rule, none and one more fault.
+fn check<T>(
+    flag: &str,
+    typed: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+    faults: &mut Vec<String>,
+) -> Option<T> {
+    parse(typed)
+        .map_err(|rule| faults.push(format!("{flag} {typed:?} must be {rule}")))
+        .ok()
+}
+
+fn address(typed: &str) -> Result<SocketAddr, String> {
+    typed
+        .parse()
+        .map_err(|_| "an IP address and a port, as in 127.0.0.1:8080".to_owned())
+}
+
+/// A name is looked up when it is dialled, each time again.
+fn host_and_port(typed: &str) -> Result<String, String> {
+    match typed.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(typed.to_owned())
+        }
+        _ => Err("a host and a port, as in 127.0.0.1:9000".to_owned()),
+    }
+}
+
+fn workers(typed: &str) -> Result<usize, String> {
+    typed
+        .parse()
+        .ok()
+        .filter(|number| (WORKERS_MIN..=WORKERS_MAX).contains(number))
+        .ok_or_else(|| format!("a whole number from {WORKERS_MIN} to {WORKERS_MAX}"))
+}
+
+fn drain_timeout(typed: &str) -> Result<Duration, String> {
+    let timeout = duration::parse(typed)?;
+    match timeout <= DRAIN_TIMEOUT_MAX {
+        true => Ok(timeout),
+        false => Err("at most 1h".to_owned()),
+    }
+}
+
+/// One where the machine does not say.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn config(typed: &[&str]) -> Result<Config, UsageError> {
+        let line = ["dormouse", "up", "-f", "app.yaml"].iter().chain(typed);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Up(args) => Config::new(&args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults_hold() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.gateway.to_string(), "127.0.0.1:8080");
+        assert!(config.workers >= 2);
+        assert_eq!(config.link_dial, None);
+        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn every_fault_is_named_with_value_and_rule() {
+        let typed = [
+            "--gateway=here",
+            "--admin=127.0.0.1",
+            "--link-listen=:1",
+            "--link-dial=localhost",
+            "--workers=1",
+            "--drain-timeout=30",
+        ];
+        let faults = config(&typed).unwrap_err().0;
+        assert_eq!(faults.len(), typed.len(), "{faults:?}");
+        for (fault, typed) in faults.iter().zip(typed) {
+            let (flag, value) = typed.split_once('=').unwrap();
+            assert!(fault.starts_with(flag), "{fault}");
+            assert!(fault.contains(&format!("{value:?} must be ")), "{fault}");
+        }
+    }
+
+    #[test]
+    fn bounds_hold_at_both_ends() {
+        for (typed, valid) in [
+            ("--workers=2", true),
+            ("--workers=256", true),
+            ("--workers=257", false),
+            ("--workers=many", false),
+            ("--link-dial=localhost:1", true),
+            ("--link-dial=[::1]:1", true),
+            ("--link-dial=:1", false),
+            ("--link-dial=localhost:65536", false),
+            ("--drain-timeout=0", true),
+            ("--drain-timeout=1h", true),
+            ("--drain-timeout=3601s", false),
+        ] {
+            assert_eq!(config(&[typed]).is_ok(), valid, "{typed}");
+        }
+    }
+}
