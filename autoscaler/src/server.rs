@@ -3,51 +3,32 @@
 
 mod admin;
 mod peer;
+mod serving;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use dormouse_link::autoscaler_side::Connection;
-use dormouse_link::frame::Down;
 use dormouse_policy::function::FunctionName;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cluster::{Facts, Hands, Scale, ScaleError};
-use crate::core::{Action, Core, Event, Surroundings};
+use crate::core::Event;
 use crate::status::FunctionStatus;
-use peer::PeerError;
-
-/// Most connections at once, greeted or not: far more than there are activators.
-const CONNECTIONS_MAX: usize = 256;
-
-/// Frames read and not yet applied; beyond it peers wait, and TCP makes their senders wait.
-const EVENTS_MAX: usize = 256;
-
-/// Frames for one peer not yet written: one for each of ten thousand functions at once, and room.
-const QUEUE_FRAMES_MAX: usize = 16 * 1024;
+use serving::{Happening, Server};
 
 /// Longest wait for the hands: a call that takes longer than two rounds of decisions is not going to
 /// succeed, and the order can be given again.
 const CALL_MAX: Duration = Duration::from_secs(5);
-
-/// Shortest time between two statuses: people read no faster, and a burst of events costs one.
-const STATUS_PAUSE: Duration = Duration::from_millis(50);
-
-/// Pause after a failed accept: what fails it (descriptors used up) does not pass at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest wait for tasks at the end; then they are cut off.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
@@ -235,260 +216,4 @@ async fn call<H: Hands>(
     let result = timeout(CALL_MAX, hands.scale(scale)).await;
     let late = || Err(ScaleError::Unknown(format!("nothing within {CALL_MAX:?}")));
     (function, order, result.unwrap_or_else(|_| late()))
-}
-
-/// What the loop waits for.
-enum Happening {
-    Event(Event),
-    Accepted(io::Result<(TcpStream, SocketAddr)>),
-    PeerEnded(Result<(SocketAddr, Result<(), PeerError>), JoinError>),
-    AdminEnded(io::Result<()>),
-    Due,
-}
-
-/// All of the loop but facts and hands, whose types are the caller's.
-struct Server {
-    core: Core,
-    link: TcpListener,
-    accept_again: Instant,
-    connections: u64,
-    peers: BTreeMap<Connection, Peer>,
-    peer_tasks: JoinSet<(SocketAddr, Result<(), PeerError>)>,
-    admin_task: JoinSet<io::Result<()>>,
-    admin_end: CancellationToken,
-    events_in: mpsc::Sender<Event>,
-    events: mpsc::Receiver<Event>,
-    status: watch::Sender<Arc<Vec<FunctionStatus>>>,
-    status_due: Option<Instant>,
-    status_last: Instant,
-    ready: watch::Sender<admin::Readiness>,
-    start: Instant,
-}
-
-/// Our end of a connection. Dropping it makes its task write what is queued and close.
-struct Peer {
-    address: SocketAddr,
-    frames: mpsc::Sender<Down>,
-    task: AbortHandle,
-}
-
-impl Server {
-    fn new(bound: Bound) -> Self {
-        let (events_in, events) = mpsc::channel(EVENTS_MAX);
-        let ready = watch::Sender::new(admin::Readiness::Starting);
-        let admin_end = CancellationToken::new();
-        let mut admin_task = JoinSet::new();
-        admin_task.spawn(admin::serve(
-            bound.admin,
-            admin::Sources {
-                status: bound.status.subscribe(),
-                events: events_in.clone(),
-                ready: ready.subscribe(),
-            },
-            admin_end.clone(),
-        ));
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let start = Instant::now();
-        Self {
-            core: Core::new(Surroundings {
-                token: bound.config.token,
-                endpoint_listen: bound.config.endpoint_listen,
-                wall_us: micros(wall.unwrap_or_default()),
-                // Without chance retries of several processes coincide, and no more.
-                seed: getrandom::u64().unwrap_or_default(),
-            }),
-            link: bound.link,
-            accept_again: start,
-            connections: 0,
-            peers: BTreeMap::new(),
-            peer_tasks: JoinSet::new(),
-            admin_task,
-            admin_end,
-            events_in,
-            events,
-            status: bound.status,
-            status_due: None,
-            status_last: start,
-            ready,
-            start,
-        }
-    }
-
-    /// Waits for one thing and changes nothing. Cancel safe.
-    async fn select(&mut self) -> Happening {
-        let due_us = self.core.due_us();
-        let due = due_us.map(|due_us| self.start + Duration::from_micros(due_us));
-        let due = due.into_iter().chain(self.status_due).min();
-        let has_room = self.peer_tasks.len() < CONNECTIONS_MAX;
-        tokio::select! {
-            biased;
-            () = at(due) => Happening::Due,
-            Some(ended) = self.admin_task.join_next() => {
-                Happening::AdminEnded(ended.unwrap_or_else(|error| resume(error)))
-            }
-            Some(ended) = self.peer_tasks.join_next() => Happening::PeerEnded(ended),
-            Some(event) = self.events.recv() => Happening::Event(event),
-            accepted = accept(&self.link, self.accept_again), if has_room => {
-                Happening::Accepted(accepted)
-            }
-        }
-    }
-
-    /// Does what `happening` demands and returns the orders to place, with their numbers.
-    fn apply(&mut self, happening: Happening) -> Result<Vec<(u64, Scale)>, RunError> {
-        let mut orders = Vec::new();
-        match happening {
-            Happening::Event(event) => {
-                if matches!(event, Event::Fact(_)) {
-                    self.ready.send_replace(admin::Readiness::Ready);
-                }
-                orders = self.tell(event);
-            }
-            Happening::Accepted(Ok((stream, address))) => self.admit(stream, address),
-            Happening::Accepted(Err(error)) => {
-                warn!(%error, "link connection not accepted");
-                self.accept_again = Instant::now() + ACCEPT_PAUSE;
-            }
-            Happening::PeerEnded(Ok((_, Ok(())))) => {}
-            Happening::PeerEnded(Ok((address, Err(fault)))) => {
-                warn!(peer = %address, %fault, "link connection cut");
-            }
-            Happening::PeerEnded(Err(error)) if error.is_cancelled() => {}
-            Happening::PeerEnded(Err(error)) => resume(error),
-            Happening::AdminEnded(ended) => {
-                let silent = || io::Error::other("it stopped serving");
-                return Err(RunError::Admin(ended.err().unwrap_or_else(silent)));
-            }
-            Happening::Due => {
-                let now = Instant::now();
-                if self
-                    .core
-                    .due_us()
-                    .is_some_and(|due_us| due_us <= self.now_us())
-                {
-                    orders = self.tell(Event::Due);
-                }
-                if self.status_due.is_some_and(|due| due <= now) {
-                    self.publish(now);
-                }
-            }
-        }
-        if self.core.take_status_stale() && self.status_due.is_none() {
-            self.status_due = Some(self.status_last + STATUS_PAUSE);
-        }
-        Ok(orders)
-    }
-
-    /// Applies an event to the core and does what comes out, which may be an event again.
-    fn tell(&mut self, event: Event) -> Vec<(u64, Scale)> {
-        let now_us = self.now_us();
-        let mut orders = Vec::new();
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for action in self.core.apply(event, now_us) {
-                match action {
-                    Action::Send(connection, frame) => {
-                        events.extend(self.send(connection, frame));
-                    }
-                    Action::Close(connection, fault) => {
-                        if let Some(peer) = self.peers.remove(&connection) {
-                            warn!(peer = %peer.address, %fault, "link connection closed");
-                        }
-                    }
-                    Action::Scale { order, scale } => orders.push((order, scale)),
-                }
-            }
-        }
-        orders
-    }
-
-    /// Queues a frame. A peer whose queue is full does not read: it is cut, and its end is told.
-    fn send(&mut self, connection: Connection, frame: Down) -> Option<Event> {
-        let peer = self.peers.get(&connection)?;
-        match peer.frames.try_send(frame) {
-            Ok(()) => None,
-            // Its task has ended; that event is on its way.
-            Err(TrySendError::Closed(_)) => None,
-            Err(TrySendError::Full(_)) => {
-                let fault = PeerError::Unread(QUEUE_FRAMES_MAX);
-                warn!(peer = %peer.address, %fault, "link connection cut");
-                peer.task.abort();
-                self.peers.remove(&connection);
-                Some(Event::Disconnected(connection))
-            }
-        }
-    }
-
-    fn admit(&mut self, stream: TcpStream, address: SocketAddr) {
-        self.connections += 1;
-        let connection = Connection(self.connections);
-        let (frames, queue) = mpsc::channel(QUEUE_FRAMES_MAX);
-        let events = self.events_in.clone();
-        let task = self.peer_tasks.spawn(async move {
-            let end = peer::converse(stream, connection, queue, &events).await;
-            // The loop holds the other end of the channel for as long as it runs.
-            events.send(Event::Disconnected(connection)).await.ok();
-            (address, end)
-        });
-        let peer = Peer {
-            address,
-            frames,
-            task,
-        };
-        self.peers.insert(connection, peer);
-    }
-
-    fn publish(&mut self, now: Instant) {
-        self.status_due = None;
-        self.status_last = now;
-        let statuses = Arc::new(self.core.statuses(self.now_us()));
-        self.status.send_if_modified(|known| {
-            let is_news = *known != statuses;
-            *known = statuses;
-            is_news
-        });
-    }
-
-    /// Closes what is open and waits for its tasks.
-    async fn part(&mut self) {
-        self.ready.send_replace(admin::Readiness::Ending);
-        self.peers.clear();
-        self.events.close();
-        // Whoever waits for an answer learns that none will come.
-        while self.events.try_recv().is_ok() {}
-        self.admin_end.cancel();
-        while let Some(ended) = self.peer_tasks.join_next().await {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                resume(error)
-            }
-        }
-        while self.admin_task.join_next().await.is_some() {}
-    }
-
-    fn now_us(&self) -> u64 {
-        micros(self.start.elapsed())
-    }
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn accept(link: &TcpListener, not_before: Instant) -> io::Result<(TcpStream, SocketAddr)> {
-    sleep_until(not_before).await;
-    link.accept().await
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A task is never cancelled where this is called, so that it can only have panicked; so do we.
-fn resume(error: JoinError) -> ! {
-    std::panic::resume_unwind(error.into_panic())
 }

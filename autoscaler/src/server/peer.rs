@@ -139,3 +139,98 @@ fn codec(bytes_max: usize) -> LengthDelimitedCodec {
         .max_frame_length(bytes_max)
         .new_codec()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    fn frames(frames: &[Up]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for frame in frames {
+            let frame = serde_json::to_vec(frame).unwrap();
+            bytes.extend(u32::try_from(frame.len()).unwrap().to_be_bytes());
+            bytes.extend(frame);
+        }
+        bytes
+    }
+
+    /// How reading these bytes ends, and how many frames were passed on.
+    async fn read_all(bytes: Vec<u8>) -> (Result<(), PeerError>, usize) {
+        let (events, mut passed) = mpsc::channel(16);
+        let (mut theirs, ours) = duplex(64 * 1024);
+        let count = async {
+            let mut count = 0;
+            while passed.recv().await.is_some() {
+                count += 1;
+            }
+            count
+        };
+        let write = async {
+            // The reader may have gone away; what it said counts.
+            theirs.write_all(&bytes).await.ok();
+            theirs
+        };
+        let read = async move { read(ours, Connection(1), &events).await };
+        let (end, count, _theirs) = tokio::join!(read, count, write);
+        (end, count)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_hello_and_a_long_silence_are_told_apart() {
+        let (end, _) = read_all(Vec::new()).await;
+        assert!(matches!(end, Err(PeerError::HelloLate)), "{end:?}");
+        let hello = Up::Hello {
+            version: 1,
+            token: String::new(),
+            reporter: String::new(),
+            boot: 1,
+        };
+        let (end, passed) = read_all(frames(&[hello])).await;
+        assert!(matches!(end, Err(PeerError::Silent)), "{end:?}");
+        assert_eq!(passed, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_stopped() {
+        let wakes = Up::Wakes { functions: vec![] };
+        let many = usize::try_from(FRAMES_PER_SECOND_MAX).unwrap() + 10;
+        let (end, passed) = read_all(frames(&vec![wakes; many])).await;
+        assert!(matches!(end, Err(PeerError::Flood)), "{end:?}");
+        assert_eq!(passed, many - 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_may_not_be_long_winded() {
+        let length = u32::try_from(HELLO_BYTES_MAX).unwrap() + 1;
+        let (end, _) = read_all(length.to_be_bytes().to_vec()).await;
+        assert!(
+            matches!(end, Err(PeerError::Long(HELLO_BYTES_MAX))),
+            "{end:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_in_nothing_is_given_up() {
+        let (_theirs, ours) = duplex(16);
+        let (frames, queue) = mpsc::channel(4);
+        frames.send(Down::Welcome { version: 1 }).await.unwrap();
+        let end = write(ours, queue).await;
+        assert!(matches!(end, Err(PeerError::Stalled)), "{end:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_is_written_before_the_end() {
+        let (theirs, ours) = duplex(1024);
+        let (sender, queue) = mpsc::channel(4);
+        sender.send(Down::Welcome { version: 1 }).await.unwrap();
+        drop(sender);
+        write(ours, queue).await.unwrap();
+        let mut frames = FramedRead::new(theirs, codec(1024));
+        let frame = frames.next().await.unwrap().unwrap();
+        let frame: Down = serde_json::from_slice(&frame).unwrap();
+        assert_eq!(frame, Down::Welcome { version: 1 });
+        assert!(frames.next().await.is_none());
+    }
+}
