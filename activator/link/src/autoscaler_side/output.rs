@@ -29,7 +29,7 @@ pub enum Output {
         /// Its name.
         reporter: String,
     },
-    /// An activator has been away for [`LOST_AFTER_US`].
+    /// An activator has been away for [`LOST_AFTER_US`](super::LOST_AFTER_US).
     Lost {
         /// Its name.
         reporter: String,
@@ -50,7 +50,7 @@ pub enum Output {
     /// Some activator's listeners changed.
     Listening,
     /// A retirement is acknowledged: stop its pods now and say how it went with
-    /// [`AutoscalerSide::patched`].
+    /// [`AutoscalerSide::patched`](super::AutoscalerSide::patched).
     Patch {
         /// The function.
         function: FunctionName,
