@@ -131,21 +131,6 @@ impl Row {
             State::Failing => "failing",
             State::SetAside => "set aside",
         };
-        let failure = status
-            .failure
-            .as_ref()
-            .map(|failure| failure.message.clone());
-        let pods = status.pods.iter().filter_map(|pod| {
-            let lacks = pod.waiting_for.as_ref()?;
-            Some(format!("{} {lacks}", pod.name))
-        });
-        let complaints: Vec<String> = status
-            .message
-            .iter()
-            .cloned()
-            .chain(failure)
-            .chain(pods)
-            .collect();
         Self {
             name: status.name.to_string(),
             state: state.to_owned(),
@@ -157,7 +142,7 @@ impl Row {
                 .last
                 .as_ref()
                 .map_or_else(String::new, |last| last.line.clone()),
-            message: (!complaints.is_empty()).then(|| complaints.join("; ")),
+            message: status.message.clone(),
         }
     }
 
@@ -183,14 +168,16 @@ impl Row {
     /// The row as a line of its own.
     fn line(&self) -> String {
         let mut line = format!(
-            "{}  {}  ready {}  in flight {}  held {}  rps {}",
+            "{}  {} {}  in flight {}  held {}  rps {}",
             self.name, self.state, self.replicas, self.in_flight, self.held, self.rps
         );
-        for further in std::iter::once(&self.decision).chain(&self.message) {
-            if !further.is_empty() {
-                line += "  | ";
-                line += further;
-            }
+        if !self.decision.is_empty() {
+            line += "  ";
+            line += &self.decision;
+        }
+        if let Some(message) = &self.message {
+            line += "  ! ";
+            line += message;
         }
         line + "\n"
     }
@@ -234,7 +221,7 @@ pub(crate) fn table(rows: &[Row]) -> Vec<String> {
         let message = index
             .checked_sub(1)
             .and_then(|index| rows[index].message.as_ref());
-        lines.extend(message.map(|message| format!("  {message}")));
+        lines.extend(message.map(|message| format!("  ! {message}")));
     }
     lines
 }
@@ -258,7 +245,7 @@ fn json_line(status: &FunctionStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dormouse_autoscaler::status::{DecisionSummary, FailureStatus, PodPhase, PodStatus};
+    use dormouse_autoscaler::status::DecisionSummary;
     use dormouse_policy::function::{FunctionName, WorkloadKind};
 
     use super::*;
@@ -348,24 +335,16 @@ mod tests {
     #[test]
     fn complaints_stand_below_the_function() {
         let mut deaf = status("deaf", State::Waking, 0);
-        deaf.pods.push(PodStatus {
-            name: "deaf-x1".to_owned(),
-            phase: PodPhase::Starting,
-            addresses: Vec::new(),
-            waiting_for: Some("does not listen on PORT=4242".to_owned()),
-        });
+        deaf.message = Some("deaf-x1 does not listen on PORT=4242".to_owned());
         let mut crashing = status("crashing", State::Failing, 0);
-        crashing.failure = Some(FailureStatus {
-            code: "crash-loop".to_owned(),
-            message: "exit status 1".to_owned(),
-        });
+        crashing.message = Some("exit status 1".to_owned());
         let rows = [Row::new(&deaf), Row::new(&crashing)];
         let expected = [
             "FUNCTION          STATE    READY  IN FLIGHT  HELD  RPS  LAST DECISION",
             "default/deaf      waking   0/0    0          0     0.0",
-            "  deaf-x1 does not listen on PORT=4242",
+            "  ! deaf-x1 does not listen on PORT=4242",
             "default/crashing  failing  0/0    0          0     0.0",
-            "  exit status 1",
+            "  ! exit status 1",
         ];
         assert_eq!(table(&rows), expected);
     }
