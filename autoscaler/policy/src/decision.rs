@@ -1,12 +1,12 @@
 //! Averages to replicas, with reasons.
 //!
-//! A [`Scaler`] keeps one function's windows and the little it must remember between decisions. Each
-//! decision is made from [`Inputs`] alone, by a pure function, and carries them: whoever holds a
-//! [`Decision`] can make it again ([`Decision::replay`]).
+//! A [`Scaler`] keeps one function's windows and the little it must remember between decisions.
+//! Each decision is made from [`Inputs`] alone, by a pure function, and carries them: whoever holds
+//! a [`Decision`] can make it again ([`Decision::replay`]).
 //!
-//! The figure starts as ⌈stable average ÷ target⌉. Each rule that changes it leaves a [`Reason`]; the
-//! rules stand in the order of [`Rule`]. Worked: a stable average of 250 over a target of 70 gives 4;
-//! `max-scale: 3` makes it 3, and the reason says `4 → 3 by max-scale 3`.
+//! The figure starts as ⌈stable average ÷ target⌉. Each rule that changes it leaves a [`Reason`];
+//! the rules stand in the order of [`Rule`]. Worked: a stable average of 250 over a target of 70
+//! gives 4; `max-scale: 3` makes it 3, and the reason says `4 → 3 by max-scale 3`.
 
 mod conclude;
 mod delay;

@@ -2,8 +2,8 @@
 //!
 //! [`Reporters`] knows who reports and up to when; it is shared by all functions. Each function has
 //! a [`Meter`], which spreads the growth between two readings over the seconds it covers. A second
-//! every reporter has covered is settled: it leaves the meter once, in order, either known or, where
-//! a reporter was lost or began anew, unknown. Until then its load so far is a lower bound.
+//! every reporter has covered is settled: it leaves the meter once, in order, either known or,
+//! where a reporter was lost or began anew, unknown. Until then its load so far is a lower bound.
 
 mod meter;
 mod reporters;

@@ -38,7 +38,8 @@ pub struct Scaling {
     pub target: f64,
     /// The most one pod can take, > 0.
     pub total: f64,
-    /// −1 = always in path; 0 = only from zero; > 0 = wanted spare capacity, in units of the metric.
+    /// −1 = always in path; 0 = only from zero; > 0 = wanted spare capacity, in units of the
+    /// metric.
     pub target_burst_capacity: f64,
     /// The stable window, in seconds, 6–3600.
     pub stable_window_s: u32,

@@ -1,5 +1,5 @@
-//! Readings to replicas over time: one activator that reports each second, a decision every two, pods
-//! that take two seconds to start. Load is a step function of time, in requests at once.
+//! Readings to replicas over time: one activator that reports each second, a decision every two,
+//! pods that take two seconds to start. Load is a step function of time, in requests at once.
 
 use std::sync::Arc;
 
@@ -116,8 +116,8 @@ impl World {
 
 #[test]
 fn one_request_wakes_and_a_short_window_later_it_sleeps_again() {
-    // Held for the two seconds that the pod takes, then answered. The report of second 13 spreads what
-    // it saw of the request over second 13 too; the six silent seconds are 14 to 19.
+    // Held for the two seconds that the pod takes, then answered. The report of second 13 spreads
+    // what it saw of the request over second 13 too; the six silent seconds are 14 to 19.
     let load = |step| u64::from((105..126).contains(&step));
     let mut world = World::new(&[("window", "6s")], 0, load);
     world.run_until(60);

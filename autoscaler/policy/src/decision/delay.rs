@@ -7,8 +7,8 @@ pub(super) const TICK_US: u64 = 2_000_000;
 
 const TICK_S: u32 = 2;
 
-/// The maximum over the newest ticks, kept as a falling sequence: only a figure above all later ones
-/// can still become the maximum.
+/// The maximum over the newest ticks, kept as a falling sequence: only a figure above all later
+/// ones can still become the maximum.
 #[derive(Clone, Debug)]
 pub(super) struct Highest {
     ticks: u64,

@@ -41,8 +41,8 @@ impl Scaler {
     /// A scaler for a function that has `replicas` replicas, `ready` of them ready, at `now_us`.
     ///
     /// With more than one ready pod it starts in panic, so that a restarted autoscaler does not
-    /// scale in before it has data. `replicas`, or the initial scale if annotated, is kept until the
-    /// function was that ready and a stable window has passed.
+    /// scale in before it has data. `replicas`, or the initial scale if annotated, is kept until
+    /// the function was that ready and a stable window has passed.
     #[must_use]
     pub fn new(
         scaling: Arc<Scaling>,
@@ -168,8 +168,8 @@ impl Scaler {
     }
 
     /// A young series is averaged over the seconds it exists: what was before, asleep, would only
-    /// thin it out. It begins with the first whole second. Where missing seconds are zero, nothing is
-    /// recorded in the sleep and the windows start over by themselves.
+    /// thin it out. It begins with the first whole second. Where missing seconds are zero, nothing
+    /// is recorded in the sleep and the windows start over by themselves.
     fn start_over(&mut self, now_us: u64) {
         if self.missing == Missing::Unknown {
             self.windows.clear();

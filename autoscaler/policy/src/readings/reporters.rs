@@ -5,8 +5,8 @@ use std::ops::Range;
 
 const SECOND_US: u64 = 1_000_000;
 
-/// A reporter silent for this long is lost: twice the longest pause seen when an activator's machine
-/// is overloaded or its link is rebuilt, and short enough that scale-down does not wait for minutes.
+/// A reporter silent for this long is lost: long enough to outlast an overloaded machine or a link
+/// that is rebuilt, short enough that scale-down does not wait for minutes.
 pub const SILENCE_US_MAX: u64 = 60 * SECOND_US;
 
 /// A reporter's clock is anchored anew when it is off by more than this. Averages are made of whole
@@ -169,7 +169,8 @@ impl Reporters {
                 .any(|range| range.contains(&second))
     }
 
-    /// Up to when the reporter of that number has reported; none once it is forgotten or began anew.
+    /// Up to when the reporter of that number has reported; none once it is forgotten or began a
+    /// new life.
     pub(crate) fn covered_us(&self, reporter: u64) -> Option<u64> {
         self.reporters
             .values()
