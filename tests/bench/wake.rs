@@ -17,9 +17,6 @@ const FUNCTIONS: usize = 40;
 /// Samples of the floor.
 const FLOORS: usize = 400;
 
-/// The autoscaler's log line for an order.
-const ORDER: &str = "scale order placed";
-
 const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
 
 pub(crate) fn run() {
@@ -53,10 +50,7 @@ fn wakes() -> Vec<Duration> {
         let sent_us = time_of_day_us(SystemTime::now());
         assert_eq!(up.get(&name, "/").status, 200);
         let ordered_us = up.log().wait_after(mark, "the order in the log", |lines| {
-            let order = lines.iter().find(|line| {
-                line.contains(ORDER) && line.contains(&format!("\"default/{name}\""))
-            })?;
-            logged_us(order)
+            lines.iter().find_map(|line| ordered_us(line, &name))
         });
         wakes.push(Duration::from_micros(
             (ordered_us + DAY_US - sent_us) % DAY_US,
@@ -70,9 +64,14 @@ fn time_of_day_us(at: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).expect("and before the year 500 000") % DAY_US
 }
 
-/// The time of day in `{"timestamp":"2030-01-31T12:34:56.789012Z",…`.
-fn logged_us(line: &str) -> Option<u64> {
+/// The time of day of the log line by which the local cluster takes an order for that function:
+/// `{"timestamp":"2030-01-31T12:34:56.789012Z","fields":{"message":"scale",…},…`.
+fn ordered_us(line: &str, function: &str) -> Option<u64> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let fields = &line["fields"];
+    if fields["message"] != "scale" || fields["function"] != format!("default/{function}") {
+        return None;
+    }
     let (_, time) = line["timestamp"]
         .as_str()?
         .trim_end_matches('Z')

@@ -5,13 +5,14 @@
 //! value is dropped, and a failing test shows the log of the `dormouse` it ran.
 //!
 //! Reading order: [`wait`], [`journal`] (lines a process says, as they come), [`program`] (where
-//! the binaries are, what is running), [`manifest`] (a function's YAML), [`up`] (a running
-//! `dormouse up`), [`http`] (a client that shows every byte), [`link_proxy`] (a link that can be cut).
+//! the binaries are, what is running), [`manifest`] (a function's YAML), [`http`] (a
+//! client that shows every byte), [`link_proxy`] (a link that can be cut), [`up`] (a running
+//! `dormouse up`).
 
 pub mod wait;
 pub mod journal;
 pub mod program;
 pub mod manifest;
-pub mod up;
 pub mod http;
 pub mod link_proxy;
+pub mod up;

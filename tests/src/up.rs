@@ -11,17 +11,19 @@ use serde_json::Value;
 
 use crate::http::{Client, Response};
 use crate::journal::Journal;
+use crate::link_proxy::LinkProxy;
 use crate::manifest::{self, Function};
 use crate::program::{self, MARK, Scratch};
 use crate::wait;
 
 /// How a `dormouse up` is to be started.
-pub struct Start {
+pub struct Start<'a> {
     scratch: Scratch,
     arguments: Vec<String>,
     files: usize,
     log: String,
     core: Option<String>,
+    link: Option<&'a LinkProxy>,
 }
 
 /// A `dormouse up` that listens.
@@ -38,7 +40,7 @@ pub struct Up {
     pub admin: SocketAddr,
 }
 
-impl Start {
+impl<'a> Start<'a> {
     /// With nothing but free ports.
     #[must_use]
     pub fn new() -> Self {
@@ -48,6 +50,7 @@ impl Start {
             files: 0,
             log: "debug".to_owned(),
             core: None,
+            link: None,
         }
         .argument("--gateway", "127.0.0.1:0")
         .argument("--admin", "127.0.0.1:0")
@@ -80,6 +83,13 @@ impl Start {
         self
     }
 
+    /// With that proxy between activator and autoscaler.
+    #[must_use]
+    pub fn through(mut self, proxy: &'a LinkProxy) -> Self {
+        self.link = Some(proxy);
+        self.argument("--link-dial", &proxy.address().to_string())
+    }
+
     /// With a manifest file of that text.
     ///
     /// # Panics
@@ -98,7 +108,7 @@ impl Start {
         self.manifest(&manifest::file(functions))
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts it and waits until it says where requests go.
     ///
     /// # Panics
     /// If it does not.
@@ -137,6 +147,13 @@ impl Start {
                 .unwrap_or_else(|_| panic!("no address {part:?} in {listening}"))
         };
         (up.gateway, up.link, up.admin) = (address("gateway"), address("link"), address("admin"));
+        if let Some(proxy) = self.link {
+            proxy.forward_to(up.link);
+        }
+        up.log.wait("the greeting", |lines| {
+            let greeted = |line: &String| line.starts_with("gateway http://");
+            lines.iter().any(greeted).then_some(())
+        });
         up
     }
 
@@ -169,7 +186,7 @@ impl Start {
     }
 }
 
-impl Default for Start {
+impl Default for Start<'_> {
     fn default() -> Self {
         Self::new()
     }
@@ -247,6 +264,17 @@ impl Up {
         self.wait(function, "asleep", |now| {
             now["state"] == "asleep" && pods(now) == 0
         });
+    }
+
+    /// Waits until `function`, in use just now, has gone back to sleep. What is said of it may be a
+    /// moment old, so that it is seen awake first.
+    ///
+    /// # Panics
+    /// At the deadline.
+    #[track_caller]
+    pub fn wait_asleep_again(&self, function: &str) {
+        self.wait(function, "awake", |now| pods(now) > 0);
+        self.wait_asleep(function);
     }
 
     /// Sends one GET to the function's gateway host on a connection of its own.

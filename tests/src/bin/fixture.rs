@@ -52,16 +52,17 @@ fn main() -> ExitCode {
 
 /// A request as it came: the head with its final empty line, the body still unread.
 struct Request {
-    head: String,
+    head: Vec<u8>,
+    text: String,
 }
 
 impl Request {
     fn line(&self) -> &str {
-        self.head.lines().next().unwrap_or_default()
+        self.text.lines().next().unwrap_or_default()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
+        self.text.lines().skip(1).find_map(|line| {
             let (present, value) = line.split_once(':')?;
             present.eq_ignore_ascii_case(name).then(|| value.trim())
         })
@@ -120,7 +121,7 @@ fn mirror() -> io::Result<ExitCode> {
         }
         seen.push(request.line().to_owned());
         drop(seen);
-        let mut bytes = request.head.clone().into_bytes();
+        let mut bytes = request.head.clone();
         let mut body = Vec::new();
         let trailers = read_body(&request, stream, |part| {
             body.extend_from_slice(part);
@@ -171,8 +172,8 @@ fn read_head(stream: &mut Stream) -> io::Result<Option<Request>> {
             return Ok(None);
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    Ok(Some(Request { head }))
+    let text = String::from_utf8_lossy(&head).into_owned();
+    Ok(Some(Request { head, text }))
 }
 
 /// Gives the body to `part` as it comes, chunked coding taken off; returns the trailers.

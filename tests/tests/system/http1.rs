@@ -211,8 +211,8 @@ const SYNTAX: &[Row] = &[
     ),
     (
         "the characters { } \" | ^ in the target",
-        "GET /{}|^?q=\" HTTP/1.1\r\nHost: HOST\r\n\r\n",
-        Sees(&["get /{}|^?q=\" http/1.1\r\n"], &[]),
+        "GET /{}|^\" HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        Sees(&["get /{}|^\" http/1.1\r\n"], &[]),
     ),
     (
         "bytes beyond ASCII in a header",

@@ -29,11 +29,7 @@ fn outage(begin: impl Fn(&LinkProxy)) {
             "100",
         );
     let cold = Function::demo("cold", &[]);
-    let up = Start::new()
-        .functions(&[&warm, &cold])
-        .argument("--link-dial", &proxy.address().to_string())
-        .up();
-    proxy.forward_to(up.link);
+    let up = Start::new().functions(&[&warm, &cold]).through(&proxy).up();
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // Whatever fails below, the load ends with it.

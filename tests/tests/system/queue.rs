@@ -7,7 +7,7 @@ use dormouse_tests::manifest::Function;
 use dormouse_tests::up::{Start, Up, host};
 
 /// A function that starts to listen once the test opens the gate: requests are held until then.
-fn gated(start: &Start, name: &str) -> Function {
+fn gated(start: &Start<'_>, name: &str) -> Function {
     let gate = start.folder().join("gate");
     let program = dormouse_tests::program::fixture();
     let script = format!(

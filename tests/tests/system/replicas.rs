@@ -55,7 +55,7 @@ fn a_replica_deaf_to_sigterm_is_killed_after_its_grace_period() {
         );
     let up = Start::new().manifest(&deaf).up();
     assert_eq!(up.get("deaf", "/").status, 200);
-    up.wait_asleep("deaf");
+    up.wait_asleep_again("deaf");
     let left = up.processes();
     assert!(
         left.iter().all(|(_, command)| command.contains(" up ")),

@@ -24,8 +24,8 @@ fn sixty_at_zero_are_answered_once_each_and_zero_comes_back_three_times() {
         ],
     );
     let up = start.functions(&[&hello]).up();
+    up.wait_asleep("hello");
     for round in 0..ROUNDS {
-        up.wait_asleep("hello");
         let answers = together(CLIENTS, |client| {
             up.get("hello", &format!("/id/{round}-{client}"))
         });
@@ -35,8 +35,8 @@ fn sixty_at_zero_are_answered_once_each_and_zero_comes_back_three_times() {
         let expected = (0..=round)
             .flat_map(|round| (0..CLIENTS).map(move |client| format!("{round}-{client}")));
         assert_eq!(sorted_lines(&received), sorted(expected));
+        up.wait_asleep_again("hello");
     }
-    up.wait_asleep("hello");
 }
 
 #[test]
