@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dormouse_link::activator_side::Identity;
 
-/// What the activator is told at its start. Defaults stand in [`Config::new`], each with its reason.
+/// What the activator is told at its start. Defaults stand in [`Config::new`], each with its
+/// reason.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Data-plane threads, at least 1.

@@ -1,13 +1,13 @@
 //! The activator: the proxy in the request's way.
 //!
 //! One request walks one way: a worker's listener accepts it ([`worker`]), [`request`] checks it,
-//! finds its function ([`route`]), admits it, holds it while no pod can take it ([`hold`]), forwards
-//! it ([`upstream`]) and counts it. The control thread ([`control`]) speaks with the autoscaler,
-//! keeps routes and pods up to date and tries pods that might be ready ([`probe`]).
+//! finds its function ([`route`]), admits it, holds it while no pod can take it ([`hold`]),
+//! forwards it ([`upstream`]) and counts it. The control thread ([`control`]) speaks with the
+//! autoscaler, keeps routes and pods up to date and tries pods that might be ready ([`probe`]).
 //!
 //! Threads: `workers` data-plane threads, each a single-threaded runtime with listeners, upstream
-//! connections and held requests of its own, and one control thread. What crosses threads: the route
-//! snapshot, each pod's state, the counters, and two bounded channels per worker.
+//! connections and held requests of its own, and one control thread. What crosses threads: the
+//! route snapshot, each pod's state, the counters, and two bounded channels per worker.
 //!
 //! Absent on purpose: Kubernetes, deciding, any knowledge of what a function is for.
 

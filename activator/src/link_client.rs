@@ -22,8 +22,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Frames queued towards the autoscaler. Some hundred are the most that a second brings; a peer that
-/// leaves more unread is cut.
+/// Frames queued towards the autoscaler. Some hundred are the most that a second brings; a peer
+/// that leaves more unread is cut.
 pub(crate) const FRAMES_QUEUED_MAX: usize = 4_096;
 
 /// What happens on the link.

@@ -20,7 +20,8 @@ use crate::worker::Worker;
 /// at zero must not be refused.
 const BACKLOG: i32 = 4_096;
 
-/// Pause after an accept that failed for want of descriptors or memory: it would fail again at once.
+/// Pause after an accept that failed for want of descriptors or memory: it would fail again at
+/// once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Binds one listener per worker to one address. A plain bind proves the port free first: with

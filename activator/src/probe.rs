@@ -1,8 +1,8 @@
 //! Tries pods that might take requests: connect, then the workload's own probe.
 //!
 //! While something is held a pod is tried every few milliseconds, so that its readiness is known at
-//! once rather than at its manager's next look; else at leisure. One try at a time per pod, and none
-//! for a pod whose readiness cannot be tried from outside.
+//! once rather than at its manager's next look; else at leisure. One try at a time per pod, and
+//! none for a pod whose readiness cannot be tried from outside.
 
 use std::cell::Cell;
 use std::collections::HashMap;

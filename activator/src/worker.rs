@@ -93,7 +93,8 @@ pub(crate) struct Worker<N: Network> {
     closing: CancellationToken,
 }
 
-/// A held request in its worker's line; leaving it is told to the control thread if it was the last.
+/// A held request in its worker's line; leaving it is told to the control thread if it was the
+/// last.
 pub(crate) struct Line<'a, N: Network> {
     worker: &'a Worker<N>,
     function: &'a Arc<Function>,

@@ -1,6 +1,7 @@
 //! Facts in, decisions, hands out: the control part of Dormouse.
 //!
-//! Reading order: [`cluster`] (the two traits towards the world), [`status`] (what others are told),
+//! Reading order: [`cluster`] (the two traits towards the world), [`status`] (what others are
+//! told),
 //! `core` (what an event does: synchronous, no I/O), `server` (the loop around it: sockets, clock,
 //! calls), with `server::peer` for one activator's connection and `server::admin` for people.
 

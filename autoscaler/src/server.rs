@@ -26,8 +26,8 @@ use crate::core::Event;
 use crate::status::FunctionStatus;
 use serving::{Happening, Server};
 
-/// Longest wait for the hands: a call that takes longer than two rounds of decisions is not going to
-/// succeed, and the order can be given again.
+/// Longest wait for the hands: a call that takes longer than two rounds of decisions is not going
+/// to succeed, and the order can be given again.
 const CALL_MAX: Duration = Duration::from_secs(5);
 
 /// Longest wait for tasks at the end; then they are cut off.
@@ -42,9 +42,9 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// What an activator has to show to be admitted.
     pub token: String,
-    /// The address on which endpoints have listeners of their own: each at its Service port's number
-    /// where that is at least 1024, free and not claimed by an older function, else at a free one.
-    /// None = the gateway is the only way in.
+    /// The address on which endpoints have listeners of their own: each at its Service port's
+    /// number where that is at least 1024, free and not claimed by an older function, else at a
+    /// free one. None = the gateway is the only way in.
     pub endpoint_listen: Option<IpAddr>,
 }
 

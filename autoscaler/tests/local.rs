@@ -62,7 +62,8 @@ fn main() -> ExitCode {
     }
     let (passed, left_out) = (chosen.len(), TESTS.len() - chosen.len());
     say(&format!(
-        "\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; {left_out} filtered out\n"
+        "\ntest result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; \
+         {left_out} filtered out\n"
     ));
     ExitCode::SUCCESS
 }

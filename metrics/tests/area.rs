@@ -74,7 +74,9 @@ proptest! {
     #[test]
     fn area_equals_the_sum_of_overlaps(
         base in prop_oneof![Just(0u64), Just(u64::MAX - 5_000), any::<u64>()],
-        steps in prop::collection::vec((0u64..1_000, any::<bool>(), any::<prop::sample::Index>()), 1..60),
+        steps in prop::collection::vec(
+            (0u64..1_000, any::<bool>(), any::<prop::sample::Index>()), 1..60,
+        ),
     ) {
         let registry = Registry::new(1);
         let writer = registry.writer().unwrap();

@@ -4,8 +4,8 @@
 //! [`Output`]s, in the order in which they must be carried out; the caller owns sockets and clock.
 //! Time is `now_us`, microseconds on the caller's monotonic clock.
 //!
-//! What must stay true: every PREPARE ends in exactly one COMMIT or ABORT; pods are stopped on the way
-//! to zero only when every activator has acknowledged; an activator that may exist but is not
+//! What must stay true: every PREPARE ends in exactly one COMMIT or ABORT; pods are stopped on the
+//! way to zero only when every activator has acknowledged; an activator that may exist but is not
 //! connected keeps functions from going to zero, because what it has in flight is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,9 +55,9 @@ struct Reporter {
 }
 
 impl AutoscalerSide {
-    /// A link on which `token` admits. Epochs start at `wall_us`, microseconds of wall time, so that
-    /// they exceed every epoch of an earlier process that started fewer than a million retirements
-    /// a second.
+    /// A link on which `token` admits. Epochs start at `wall_us`, microseconds of wall time, so
+    /// that they exceed every epoch of an earlier process that started fewer than a million
+    /// retirements a second.
     #[must_use]
     pub fn new(token: String, wall_us: u64) -> Self {
         Self {

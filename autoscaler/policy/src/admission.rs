@@ -374,7 +374,8 @@ mod tests {
                         }
                     }
                     Step::Release(f) => {
-                        let first = list.iter().position(|held| held.0 == f).map(|i| list.remove(i));
+                        let first = list.iter().position(|held| held.0 == f);
+                        let first = first.map(|i| list.remove(i));
                         prop_assert_eq!(admission.release(f), first.map(|held| held.1));
                         out.extend(first);
                     }

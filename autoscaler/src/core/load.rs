@@ -1,5 +1,5 @@
-//! What the activators last reported of one function, for people to see. Decisions have the policy's
-//! own meter.
+//! What the activators last reported of one function, for people to see. Decisions have the
+//! policy's own meter.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! All of the loop but facts and hands, whose types are the caller's: what it waits for, and what it
-//! does then.
+//! All of the loop but facts and hands, whose types are the caller's: what it waits for, and what
+//! it does then.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -1,12 +1,12 @@
-//! One retirement, from PREPARE to COMMIT or ABORT: the part that can be said without knowing who is
-//! connected.
+//! One retirement, from PREPARE to COMMIT or ABORT: the part that can be said without knowing who
+//! is connected.
 
 use std::collections::BTreeSet;
 
 use crate::frame::Retiring;
 
-/// How long an activator keeps to a PREPARE that is not renewed, in milliseconds. Five renewals fit,
-/// so that four may be late before a pod that is being stopped is used again.
+/// How long an activator keeps to a PREPARE that is not renewed, in milliseconds. Five renewals
+/// fit, so that four may be late before a pod that is being stopped is used again.
 pub const HOLD_MS: u64 = 5_000;
 
 /// Pause between renewals of an open PREPARE, in microseconds: each second, as design has it.
@@ -103,8 +103,8 @@ impl Retirement {
         }
     }
 
-    /// The reporter's word, if it gave it, no longer counts: it left and its hold cannot be renewed,
-    /// or it just joined.
+    /// The reporter's word, if it gave it, no longer counts: it left and its hold cannot be
+    /// renewed, or it just joined.
     pub(super) fn wait_for(&mut self, reporter: &str) {
         if let Phase::Preparing { waiting, .. } = &mut self.phase {
             waiting.insert(reporter.to_owned());

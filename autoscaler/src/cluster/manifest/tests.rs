@@ -242,26 +242,22 @@ fn a_wrong_annotation_is_named_with_value_and_rule() {
 
 #[test]
 fn what_is_not_kubernetes_is_a_fault_with_its_line() {
-    for (text, expected) in [
-        (
-            "a: 1\n",
-            "folder/a.yaml:1: not a Kubernetes object: apiVersion and kind are required",
-        ),
-        (
-            "# c\n---\n- 1\n",
-            "folder/a.yaml:3: not a Kubernetes object: expected a mapping with \
-                             apiVersion and kind",
-        ),
-        (
-            "\nkind: 1\napiVersion: v1\n",
-            "folder/a.yaml:2: not a Kubernetes object: invalid type: integer `1`, expected a string",
-        ),
+    let no_head = "expected a mapping with apiVersion and kind";
+    let no_name = "metadata.name must be a lower-case DNS name";
+    for (text, line, rule) in [
+        ("a: 1\n", 1, no_head),
+        ("# c\n---\n- 1\n", 3, no_head),
+        ("\nkind: 1\napiVersion: v1\n", 2, no_head),
+        ("kind: Service\napiVersion: v1\n", 1, no_name),
+        ("kind: Service\napiVersion: v1\nmetadata: [a]\n", 1, no_name),
         (
             "kind: Service\napiVersion: v1\nmetadata: {name: A/b}\n",
-            "folder/a.yaml:1: not a Kubernetes object: metadata.name must be a lower-case DNS name",
+            1,
+            no_name,
         ),
     ] {
-        check(text, &format!("fault {expected}\n"));
+        let expected = format!("fault folder/a.yaml:{line}: not a Kubernetes object: {rule}\n");
+        check(text, &expected);
     }
     let unclosed = read_text("a: 1\n---\nb: [\n");
     assert_eq!(unclosed.faults[1].line, Some(3));
@@ -343,7 +339,8 @@ fn other_kinds_and_workloads_not_enabled_are_noticed() {
     let text = manifest("", RUNS).replace("dormouse.dev/enabled: \"true\"", "other: note");
     check(
         &(text + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: ops}\n"),
-        "notice folder/a.yaml:20: ConfigMap ops/c: objects of this kind are not used in local mode\n\
+        "notice folder/a.yaml:20: ConfigMap ops/c: objects of this kind are not used in local \
+         mode\n\
          notice folder/a.yaml:8: Deployment default/a: has no dormouse.dev/enabled: \"true\"; not \
          run\n\
          notice folder/a.yaml:1: Service default/a: selects no function\n",

@@ -37,7 +37,8 @@ pub(super) struct World {
     pods: u64,
 }
 
-/// An activator that counts requests and acknowledges what it is asked to when nothing is in flight.
+/// An activator that counts requests and acknowledges what it is asked to when nothing is in
+/// flight.
 pub(super) struct Activator {
     pub(super) load: BTreeMap<FunctionName, Reading>,
 }
