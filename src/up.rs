@@ -33,7 +33,7 @@ mod config;
 mod greeting;
 
 use config::{Config, Output};
-use greeting::greeting;
+use greeting::{greeting, settled};
 
 /// What the activator may need beyond its own drain time-out to end its threads. One that takes
 /// longer hangs, and replicas must be stopped all the same.
@@ -112,14 +112,14 @@ struct Parts {
     /// Cancelled, it begins the activator's drain.
     drain: CancellationToken,
     hands: LocalHands,
-    /// Where functions answer by Host.
-    gateway: SocketAddr,
+    /// Where all this listens.
+    instance: Instance,
     /// Every function's status.
     statuses: Statuses,
+    /// How many there are to be.
+    functions: usize,
     /// Cancelled, it ends the autoscaler.
     stop: CancellationToken,
-    /// Its file goes when this does.
-    _registration: Option<Registration>,
 }
 
 impl Parts {
@@ -153,6 +153,7 @@ impl Parts {
             nanny: NannyCommand::default(),
             output: Arc::new(move |replica, line| output.print(replica_line(replica, line))),
         };
+        let number = functions.len();
         let (facts, hands) = LocalCluster::start(functions, options);
         let stop = CancellationToken::new();
         let drain = activator.drain_token();
@@ -164,10 +165,10 @@ impl Parts {
             }),
             drain,
             hands,
-            gateway,
+            instance,
             statuses,
+            functions: number,
             stop,
-            _registration: register(&instance, console),
         })
     }
 
@@ -181,8 +182,12 @@ impl Parts {
         console: &Console,
         signals: &mut Signals,
     ) -> anyhow::Result<ExitCode> {
+        let mut registration = None;
         let greet = async {
-            console.print(greeting(self.gateway, self.statuses.clone()).await);
+            settled(&mut self.statuses, self.functions).await;
+            // Who finds the file may rely on every function being reachable.
+            registration = register(&self.instance, console);
+            console.print(greeting(self.instance.gateway, &self.statuses.borrow()));
             pending::<Infallible>().await
         };
         let by_itself = tokio::select! {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dormouse_autoscaler::status::FunctionStatus;
+use dormouse_autoscaler::status::{FunctionStatus, State};
 use tokio::time::timeout;
 
 use crate::console::Statuses;
@@ -12,24 +12,24 @@ use crate::console::Statuses;
 /// milliseconds; with a cut link they may never come, and the gateway is told all the same.
 const LISTENERS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Waits until the functions' ports are open and words the greeting.
-pub(super) async fn greeting(gateway: SocketAddr, mut statuses: Statuses) -> String {
-    let settled =
-        statuses.wait_for(|statuses| !statuses.is_empty() && statuses.iter().all(is_settled));
-    // Settled or not, what is known by now is told.
+/// Waits until each of so many functions can be reached, or is known not to be.
+pub(super) async fn settled(statuses: &mut Statuses, functions: usize) {
+    let settled = statuses
+        .wait_for(|statuses| statuses.len() == functions && statuses.iter().all(is_settled));
+    // Settled or not, things go on.
     timeout(LISTENERS_TIMEOUT, settled).await.ok();
-    let known = statuses.borrow();
-    words(gateway, &known)
 }
 
 fn is_settled(status: &FunctionStatus) -> bool {
-    status
-        .endpoints
-        .iter()
-        .all(|endpoint| endpoint.listening.is_some() || endpoint.error.is_some())
+    status.state == State::SetAside
+        || status
+            .endpoints
+            .iter()
+            .all(|endpoint| endpoint.listening.is_some() || endpoint.error.is_some())
 }
 
-fn words(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
+/// The words, as far as listeners are known.
+pub(super) fn greeting(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
     let mut text = format!("gateway http://{gateway}\n");
     let mut example = None;
     for endpoint in statuses.iter().flat_map(|status| &status.endpoints) {
