@@ -25,25 +25,6 @@ pub(super) struct Object<'a> {
     document: Option<String>,
 }
 
-/// What every object says of itself.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Head {
-    #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    metadata: HeadMetadata,
-}
-
-#[derive(Default, Deserialize)]
-struct HeadMetadata {
-    #[serde(default)]
-    name: String,
-    namespace: Option<String>,
-}
-
 #[derive(Deserialize)]
 struct List {
     items: Vec<Spanned<Value>>,
@@ -166,27 +147,28 @@ fn object(
         object: None,
         text: format!("not a Kubernetes object: {text}"),
     };
-    if !value.is_object() {
+    let api_version = value["apiVersion"].as_str();
+    let (Some(api_version), Some(kind)) = (api_version, value["kind"].as_str()) else {
         return Err(fault("expected a mapping with apiVersion and kind"));
-    }
-    let head = Head::deserialize(&value).map_err(|error| fault(&error.to_string()))?;
-    if head.api_version.is_empty() || head.kind.is_empty() {
-        return Err(fault("apiVersion and kind are required"));
-    }
-    if !is_dns_name(&head.metadata.name) {
+    };
+    let metadata = &value["metadata"];
+    let Some(name) = metadata["name"].as_str().filter(|name| is_dns_name(name)) else {
         return Err(fault("metadata.name must be a lower-case DNS name"));
-    }
-    let namespace = head.metadata.namespace.unwrap_or_else(|| "default".into());
-    if !is_dns_name(&namespace) {
+    };
+    let namespace = match &metadata["namespace"] {
+        Value::Null => Some("default"),
+        namespace => namespace.as_str().filter(|name| is_dns_name(name)),
+    };
+    let Some(namespace) = namespace else {
         return Err(fault("metadata.namespace must be a lower-case DNS name"));
-    }
+    };
     Ok(Object {
         path,
         line,
-        api_version: head.api_version,
-        kind: head.kind,
-        namespace,
-        name: head.metadata.name,
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
         value,
         document,
     })
