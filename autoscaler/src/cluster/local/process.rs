@@ -75,6 +75,8 @@ pub(super) async fn run(
 
 async fn start(name: &str, nanny: &NannyCommand, order: &Order) -> io::Result<(Child, ChildStdin)> {
     let mut child = Command::new(&nanny.program)
+        // What people see who list processes.
+        .arg0("dormouse")
         .args(&nanny.args)
         .arg(name)
         // A group of its own keeps a terminal's SIGINT, which is meant for us, away from it.
