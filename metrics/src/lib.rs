@@ -1,9 +1,9 @@
 //! The lock-free aggregator: what happened.
 //!
-//! Every worker thread owns one [`Writer`]. For each function it has one [`cell`](cell::Cell) that
-//! it alone writes: requests started and ended, the sum of their start times and of their end
-//! times, and how requests fared. At any time t, with the cells of all workers summed at one common
-//! t,
+//! Every worker thread owns one [`Writer`](counters::Writer). For each function it has one
+//! [`cell`](cell::Cell) that it alone writes: requests started and ended, the sum of their start
+//! times and of their end times, and how requests fared. At any time t, with the cells of all
+//! workers summed at one common t,
 //!
 //! ```text
 //! concurrency-seconds(t) = Σ end − Σ start + (started − ended) · t
