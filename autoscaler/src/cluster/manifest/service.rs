@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_policy::settings::{Annotations, keys};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -36,13 +37,23 @@ pub(super) enum Target {
 impl Service {
     /// Reads the object; none, with a fault or a notice, if it cannot lead to a function.
     pub(super) fn read(object: &Object<'_>, manifests: &mut Manifests) -> Option<Self> {
-        let spec = match object.typed::<core::Service>() {
-            Ok(service) => service.spec.unwrap_or_default(),
+        let core::Service { metadata, spec, .. } = match object.typed() {
+            Ok(service) => service,
             Err(fault) => {
                 manifests.faults.push(fault);
                 return None;
             }
         };
+        let spec = spec.unwrap_or_default();
+        match no_effect(&metadata.annotations.unwrap_or_default()) {
+            Ok(None) => {}
+            Ok(Some(notice)) => manifests.notices.push(object.finding(notice)),
+            Err(rules) => {
+                let faults = rules.into_iter().map(|rule| object.finding(rule));
+                manifests.faults.extend(faults);
+                return None;
+            }
+        }
         let unfit = match (&spec.type_, &spec.cluster_ip, &spec.selector) {
             (Some(kind), _, _) if kind == "ExternalName" => Some("is an ExternalName"),
             (_, Some(address), _) if address == "None" => Some("is headless"),
@@ -104,6 +115,33 @@ impl Service {
     pub(super) fn unused(&self) -> Finding {
         self.unused.clone()
     }
+}
+
+/// Names our annotations: on a Service none has an effect yet. The error is one text per key that
+/// does not exist.
+fn no_effect(annotations: &Annotations) -> Result<Option<String>, Vec<String>> {
+    let is_ours = |key: &&String| key.starts_with(keys::KNATIVE) || key.starts_with(keys::DORMOUSE);
+    let ours: Vec<_> = (annotations.keys().filter(is_ours))
+        .map(String::as_str)
+        .collect();
+    let unknown = ours.iter().filter(|key| keys::lookup(key).is_none());
+    let fault = |key: &&str| match keys::nearest(key) {
+        Some(near) => {
+            format!("annotation {key}: there is no such annotation; did you mean {near}?")
+        }
+        None => format!("annotation {key}: there is no such annotation"),
+    };
+    let faults: Vec<_> = unknown.map(fault).collect();
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let notice = || {
+        format!(
+            "annotations without effect on a Service: {}",
+            ours.join(", ")
+        )
+    };
+    Ok((!ours.is_empty()).then(notice))
 }
 
 /// None for a protocol other than TCP.

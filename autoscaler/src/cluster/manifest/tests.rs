@@ -321,6 +321,26 @@ fn services_that_lead_nowhere_are_ignored_with_a_notice() {
 }
 
 #[test]
+fn our_annotations_on_a_service_are_named_and_unknown_ones_are_faults() {
+    let annotated = |annotation: &str| {
+        let metadata = format!("metadata: {{name: a, annotations: {{{annotation}: a}}}}");
+        manifest("", RUNS).replacen("metadata: {name: a}", &metadata, 1)
+    };
+    check(
+        &annotated("dormouse.dev/target"),
+        "function default/a\n\
+         notice folder/a.yaml:1: Service default/a: annotations without effect on a Service: \
+         dormouse.dev/target\n",
+    );
+    let faults = read_text(&annotated("dormouse.dev/tarket")).faults;
+    assert_eq!(
+        faults[0].text,
+        "annotation dormouse.dev/tarket: there is no such annotation; did you mean \
+         dormouse.dev/target?"
+    );
+}
+
+#[test]
 fn what_is_not_honoured_is_named_once_per_object() {
     let container = ", command: [sh], image: x, livenessProbe: {}, \
                      readinessProbe: {exec: {command: [x]}}";
