@@ -1,9 +1,9 @@
 //! `dormouse`: scale plain Deployments to zero and back, by annotation alone.
 //!
 //! This file reads the command line and dispatches. Reading order: [`cli`] (what can be typed),
-//! [`logging`], [`console`] (the one writer of the terminal), [`up`] (every part in one process, with
-//! replicas as child processes), [`instance`] (how `status` and `explain` find it), [`client`] (how
-//! they ask it), [`status`], [`explain`].
+//! [`logging`], [`console`] (the one writer of the terminal), [`up`] (every part in one process,
+//! with replicas as child processes), [`instance`] (how `status` and `explain` find it), [`client`]
+//! (how they ask it), [`status`], [`explain`].
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -16,7 +16,7 @@ elsewhere        listen, on another port
 swallow          take requests and never answer
 reset            answer GET /ok; close the connection under any other request
 once FILE        promise keep-alive, close after each answer, append a line to FILE when closed
-mirror           answer each request with its own bytes, unchunked; GET /seen: every request line so far
+mirror           answer each request with its own bytes, unchunked; GET /seen: all request lines
 echo             stream each request's body back while it comes
 tunnel           101 to every upgrade, then every byte back
 moody FILE       503 to every request until FILE exists";
@@ -153,7 +153,8 @@ fn tunnel(request: Request, stream: &mut Stream) -> io::Result<ExitCode> {
     // The greeting leaves in one write with the head: bytes a proxy has read too far must not be
     // lost.
     out.write_all(
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+          Upgrade: websocket\r\n\r\nhello",
     )?;
     io::copy(stream, &mut out)?;
     Err(io::ErrorKind::UnexpectedEof.into())
