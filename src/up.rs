@@ -182,11 +182,10 @@ impl Parts {
         console: &Console,
         signals: &mut Signals,
     ) -> anyhow::Result<ExitCode> {
-        let mut registration = None;
+        // Early: whoever is to forward the link, or waits for the functions, asks through it.
+        let _registration = register(&self.instance, console);
         let greet = async {
             settled(&mut self.statuses, self.functions).await;
-            // Who finds the file may rely on every function being reachable.
-            registration = register(&self.instance, console);
             console.print(greeting(self.instance.gateway, &self.statuses.borrow()));
             pending::<Infallible>().await
         };
