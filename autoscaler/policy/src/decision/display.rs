@@ -5,10 +5,18 @@ use std::fmt;
 use super::{Average, Decision, Outcome, Reason, Rule, Why};
 use crate::settings::Metric;
 
+/// What is done first, then why, then the figures: whatever cuts a line cuts its end.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inputs = &self.inputs;
         write!(f, "{}: ", inputs.why)?;
+        match self.outcome {
+            Outcome::ScaleTo(replicas) => write!(f, "scale to {replicas}; ")?,
+            Outcome::Keep | Outcome::NoData => write!(f, "keep {}; ", inputs.replicas)?,
+        }
+        for reason in &self.reasons {
+            write!(f, "{reason}; ")?;
+        }
         match inputs.averages {
             None => write!(f, "nothing known of the load")?,
             Some(averages) => {
@@ -30,14 +38,7 @@ impl fmt::Display for Decision {
                 write!(f, ", panic {}", of(averages.panic, panic_s))?;
             }
         }
-        write!(f, ", {} of {} ready", inputs.ready, inputs.replicas)?;
-        for reason in &self.reasons {
-            write!(f, "; {reason}")?;
-        }
-        match self.outcome {
-            Outcome::ScaleTo(replicas) => write!(f, "; scale to {replicas}"),
-            Outcome::Keep | Outcome::NoData => write!(f, "; keep {}", inputs.replicas),
-        }
+        write!(f, ", {} of {} ready", inputs.ready, inputs.replicas)
     }
 }
 

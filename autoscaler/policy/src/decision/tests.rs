@@ -321,8 +321,8 @@ fn a_decision_is_one_line() {
     ));
     assert_eq!(
         decision.to_string(),
-        "tick: concurrency 250.5 (60/60 s) ÷ 70 = 4, panic 90 (6/6 s), 2 of 2 ready; \
-         4 → 3 by max-scale 3; scale to 3"
+        "tick: scale to 3; 4 → 3 by max-scale 3; concurrency 250.5 (60/60 s) ÷ 70 = 4, \
+         panic 90 (6/6 s), 2 of 2 ready"
     );
     let decision = decide(Inputs {
         averages: None,
@@ -330,7 +330,7 @@ fn a_decision_is_one_line() {
     });
     assert_eq!(
         decision.to_string(),
-        "tick: nothing known of the load, 2 of 2 ready; 0 → 2 by coverage (0 of 60 s known); keep 2"
+        "tick: keep 2; 0 → 2 by coverage (0 of 60 s known); nothing known of the load, 2 of 2 ready"
     );
 }
 
