@@ -2,6 +2,7 @@
 package main
 
 import (
+	"io"
 	"log"
 	"net/http"
 	"net/http/httputil"
@@ -19,6 +20,8 @@ func main() {
 	transport.MaxIdleConnsPerHost = 256
 	proxy := &httputil.ReverseProxy{
 		Transport: transport,
+		// The load generator leaves in the middle of its last requests.
+		ErrorLog: log.New(io.Discard, "", 0),
 		Rewrite: func(request *httputil.ProxyRequest) {
 			request.SetURL(upstream)
 			request.SetXForwarded()
