@@ -54,12 +54,7 @@ struct Told {
 impl Account {
     /// An account of which nothing has been told.
     pub(crate) fn new(style: Style) -> Self {
-        Self {
-            style,
-            told: BTreeMap::new(),
-            due: None,
-            news: News::default(),
-        }
+        Self { style, told: BTreeMap::new(), due: None, news: News::default() }
     }
 
     /// Compares `statuses` with what was told; [`Account::take`] has what is new.
@@ -88,8 +83,7 @@ impl Account {
             }
             self.told.insert(row.name.clone(), Told { row, at: now });
         }
-        self.told
-            .retain(|name, _| statuses.iter().any(|status| *name == status.name.as_str()));
+        self.told.retain(|name, _| statuses.iter().any(|status| *name == status.name.as_str()));
     }
 
     /// When to call [`Account::update`] again although nothing changed, to tell what waits.
@@ -138,26 +132,14 @@ impl Row {
             in_flight: status.in_flight,
             held: status.held,
             rps: format!("{:.1}", status.rps),
-            decision: status
-                .last
-                .as_ref()
-                .map_or_else(String::new, |last| last.line.clone()),
+            decision: status.last.as_ref().map_or_else(String::new, |last| last.line.clone()),
             message: status.message.clone(),
         }
     }
 
     /// Whether `other` differs in nothing but load, which changes all the time.
     fn same_but_figures(&self, other: &Self) -> bool {
-        let Self {
-            name,
-            state,
-            replicas,
-            in_flight: _,
-            held: _,
-            rps: _,
-            decision,
-            message,
-        } = self;
+        let Self { name, state, replicas, in_flight: _, held: _, rps: _, decision, message } = self;
         *name == other.name
             && *state == other.state
             && *replicas == other.replicas
@@ -185,15 +167,8 @@ impl Row {
 
 /// A head and one line per function, columns aligned; messages below the function they are about.
 pub(crate) fn table(rows: &[Row]) -> Vec<String> {
-    const HEAD: [&str; 7] = [
-        "FUNCTION",
-        "STATE",
-        "READY",
-        "IN FLIGHT",
-        "HELD",
-        "RPS",
-        "LAST DECISION",
-    ];
+    const HEAD: [&str; 7] =
+        ["FUNCTION", "STATE", "READY", "IN FLIGHT", "HELD", "RPS", "LAST DECISION"];
     let cells: Vec<[String; 7]> = std::iter::once(HEAD.map(str::to_owned))
         .chain(rows.iter().map(|row| {
             [
@@ -218,9 +193,7 @@ pub(crate) fn table(rows: &[Row]) -> Vec<String> {
             line += &format!("{cell:<width$}  ");
         }
         lines.push(line.trim_end().to_owned());
-        let message = index
-            .checked_sub(1)
-            .and_then(|index| rows[index].message.as_ref());
+        let message = index.checked_sub(1).and_then(|index| rows[index].message.as_ref());
         lines.extend(message.map(|message| format!("  ! {message}")));
     }
     lines
@@ -286,15 +259,8 @@ mod tests {
         assert_eq!(told(&mut account, &[hello.clone()], after(6_000)), 1);
         hello.in_flight = 4;
         assert_eq!(told(&mut account, &[hello.clone()], after(6_200)), 0);
-        assert_eq!(
-            account.due(),
-            Some(after(7_000)),
-            "what waits is told later"
-        );
-        hello.last = Some(DecisionSummary {
-            at_ms: 1,
-            line: "1 -> 2".to_owned(),
-        });
+        assert_eq!(account.due(), Some(after(7_000)), "what waits is told later");
+        hello.last = Some(DecisionSummary { at_ms: 1, line: "1 -> 2".to_owned() });
         assert_eq!(told(&mut account, &[hello.clone()], after(6_300)), 1);
         assert_eq!(account.due(), None);
         hello.in_flight = 0;
@@ -325,10 +291,7 @@ mod tests {
         account.update(std::slice::from_ref(&hello), Instant::now());
         let news = account.take();
         assert_eq!(news.lines, "");
-        assert_eq!(
-            serde_json::from_str::<FunctionStatus>(&news.json).unwrap(),
-            hello
-        );
+        assert_eq!(serde_json::from_str::<FunctionStatus>(&news.json).unwrap(), hello);
         assert!(news.json.ends_with('\n'));
     }
 

@@ -51,13 +51,7 @@ pub(crate) struct Cli {
 pub(crate) struct LogArgs {
     /// Least level logged to stderr: error, warn, info, debug or trace; or a filter per part, as in
     /// `warn,dormouse_autoscaler=debug`
-    #[arg(
-        long,
-        global = true,
-        value_name = "LEVEL",
-        env = "DORMOUSE_LOG",
-        default_value = "warn"
-    )]
+    #[arg(long, global = true, value_name = "LEVEL", env = "DORMOUSE_LOG", default_value = "warn")]
     pub(crate) log: String,
     /// Shape of a log line
     #[arg(
@@ -114,42 +108,22 @@ pub(crate) struct UpArgs {
     #[arg(short, long = "file", value_name = "PATH", required = true, num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
     /// Where every function answers by its Host name; port 0 takes any free one
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "DORMOUSE_GATEWAY",
-        default_value = "127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_GATEWAY", default_value = "127.0.0.1:8080")]
     pub(crate) gateway: String,
     /// Threads that forward requests, 2 to 256 [default: one per core, at least 2]
     #[arg(long, value_name = "N", env = "DORMOUSE_WORKERS")]
     pub(crate) workers: Option<String>,
     /// Where `dormouse status` and `explain` are answered; port 0 takes any free one
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "DORMOUSE_ADMIN",
-        default_value = "127.0.0.1:0"
-    )]
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "127.0.0.1:0")]
     pub(crate) admin: String,
     /// Where the autoscaler listens for the activator; port 0 takes any free one
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "DORMOUSE_LINK_LISTEN",
-        default_value = "127.0.0.1:0"
-    )]
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_LINK_LISTEN", default_value = "127.0.0.1:0")]
     pub(crate) link_listen: String,
     /// Where the activator dials the autoscaler, if not where it listens (for a proxy between them)
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_LINK_DIAL")]
     pub(crate) link_dial: Option<String>,
     /// Longest wait, after the first Ctrl-C or SIGTERM, for requests that are held or open
-    #[arg(
-        long,
-        value_name = "DURATION",
-        env = "DORMOUSE_DRAIN_TIMEOUT",
-        default_value = "30s"
-    )]
+    #[arg(long, value_name = "DURATION", env = "DORMOUSE_DRAIN_TIMEOUT", default_value = "30s")]
     pub(crate) drain_timeout: String,
     /// Write one JSON object per change to stdout, instead of the account on stderr
     #[arg(long)]
@@ -204,14 +178,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_flag_is_answered_with_the_right_one() {
-        let typed = [
-            "dormouse",
-            "up",
-            "-f",
-            "app.yaml",
-            "--gatway",
-            "127.0.0.1:0",
-        ];
+        let typed = ["dormouse", "up", "-f", "app.yaml", "--gatway", "127.0.0.1:0"];
         let error = Cli::try_parse_from(typed).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("--gateway"), "{error}");

@@ -30,17 +30,10 @@ pub(crate) struct Answer {
 /// # Errors
 /// Nobody answers there in time, or not in HTTP.
 pub(crate) fn get(admin: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime
         .block_on(async { timeout(ANSWER_TIMEOUT, exchange(admin, path)).await })
-        .unwrap_or_else(|_| {
-            Err(anyhow::anyhow!(
-                "no answer within {} s",
-                ANSWER_TIMEOUT.as_secs()
-            ))
-        })
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs())))
         .with_context(|| format!("cannot ask http://{admin}{path}"))
 }
 
@@ -55,11 +48,7 @@ async fn exchange(admin: SocketAddr, path: &str) -> anyhow::Result<Answer> {
         let response = sender.send_request(request).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), BODY_BYTES_MAX);
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| anyhow::anyhow!(error))?
-            .to_bytes();
+        let body = body.collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
         Ok(Answer { status, body })
     };
     // The connection only carries the exchange: what goes wrong with it shows there.
@@ -91,10 +80,7 @@ mod tests {
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
         assert_eq!(answer.body, "none");
         let head = server.join().unwrap();
-        assert!(
-            head.starts_with("GET /api/v1/functions HTTP/1.1\r\n"),
-            "{head}"
-        );
+        assert!(head.starts_with("GET /api/v1/functions HTTP/1.1\r\n"), "{head}");
     }
 
     #[test]

@@ -103,10 +103,7 @@ impl ConsoleThread {
             self.ended.await.ok();
         };
         if timeout(CLOSE_TIMEOUT, closing).await.is_ok() && self.thread.join().is_err() {
-            write_or_forget(
-                &mut io::stderr(),
-                b"dormouse: the console thread panicked\n",
-            );
+            write_or_forget(&mut io::stderr(), b"dormouse: the console thread panicked\n");
         }
     }
 }
@@ -116,9 +113,7 @@ impl ConsoleThread {
 /// # Errors
 /// No thread can be started.
 pub(crate) fn start(style: Style) -> io::Result<(Console, ConsoleThread)> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (messages, received) = mpsc::channel(QUEUE_LINES);
     let (ending, ended) = oneshot::channel();
     let dropped = Arc::new(AtomicU64::new(0));
@@ -129,22 +124,13 @@ pub(crate) fn start(style: Style) -> io::Result<(Console, ConsoleThread)> {
         account: Account::new(style),
         screen: Screen::default(),
     };
-    let thread = thread::Builder::new()
-        .name("console".into())
-        .spawn(move || {
-            runtime.block_on(writer.run());
-            // Nobody waits if the process is ending in haste.
-            ending.send(()).ok();
-        })?;
-    let console = Console {
-        messages: messages.clone(),
-        dropped,
-    };
-    let thread = ConsoleThread {
-        thread,
-        ended,
-        messages,
-    };
+    let thread = thread::Builder::new().name("console".into()).spawn(move || {
+        runtime.block_on(writer.run());
+        // Nobody waits if the process is ending in haste.
+        ending.send(()).ok();
+    })?;
+    let console = Console { messages: messages.clone(), dropped };
+    let thread = ConsoleThread { thread, ended, messages };
     Ok((console, thread))
 }
 

@@ -199,10 +199,7 @@ impl Demo {
 
     /// Spreads the failures evenly: of any run of requests, the share fails that was asked for.
     fn usual_status(&self, number: u64) -> StatusCode {
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "a count of requests stays far below 2^52"
-        )]
+        #[allow(clippy::cast_precision_loss, reason = "a count of requests stays far below 2^52")]
         let failures = |requests: u64| (requests as f64 * self.fail_rate).floor();
         if failures(number) > failures(number - 1) {
             StatusCode::INTERNAL_SERVER_ERROR
@@ -221,10 +218,7 @@ impl Demo {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share = text
-        .parse()
-        .ok()
-        .filter(|share| (0.0..=1.0).contains(share));
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 

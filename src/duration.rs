@@ -11,9 +11,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         return Ok(Duration::ZERO);
     }
     let rule = || "a whole number with a unit, ms, s, m or h (as in 30s)".to_owned();
-    let unit_at = text
-        .find(|character: char| !character.is_ascii_digit())
-        .ok_or_else(rule)?;
+    let unit_at = text.find(|character: char| !character.is_ascii_digit()).ok_or_else(rule)?;
     let (number, unit) = text.split_at(unit_at);
     let number: u64 = number.parse().map_err(|_| rule())?;
     let unit_ms = match unit {
@@ -23,10 +21,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(rule()),
     };
-    number
-        .checked_mul(unit_ms)
-        .map(Duration::from_millis)
-        .ok_or_else(rule)
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(rule)
 }
 
 #[cfg(test)]

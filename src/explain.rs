@@ -99,12 +99,7 @@ fn decision(text: &mut String, kept: &Kept, now_ms: u64) {
         text.push('\n');
     };
     let ago_ms = now_ms.saturating_sub(kept.at_ms);
-    line(format!(
-        "{} ({} ago)  {}",
-        clock(kept.at_ms),
-        age(ago_ms),
-        inputs.why
-    ));
+    line(format!("{} ({} ago)  {}", clock(kept.at_ms), age(ago_ms), inputs.why));
     let unit = match scaling.metric {
         Metric::Concurrency => "concurrency",
         Metric::Rps => "requests/s",
@@ -125,10 +120,7 @@ fn decision(text: &mut String, kept: &Kept, now_ms: u64) {
         "  now     {} of {} ready, {} in flight, {} held",
         inputs.ready, inputs.replicas, inputs.in_flight, inputs.held
     ));
-    line(format!(
-        "  target  {} per pod, which asks for {}",
-        scaling.target, made.raw
-    ));
+    line(format!("  target  {} per pod, which asks for {}", scaling.target, made.raw));
     for reason in &made.reasons {
         line(format!("  rule    {reason}"));
     }
@@ -147,21 +139,14 @@ fn result(made: &Decision) -> String {
 }
 
 fn of(average: Average, window_s: u32) -> String {
-    format!(
-        "{:.2} over {window_s} s ({} s of it known)",
-        average.value, average.known_s
-    )
+    format!("{:.2} over {window_s} s ({} s of it known)", average.value, average.known_s)
 }
 
 /// The time of day, UTC.
 fn clock(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
     let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
-    format!(
-        "{hours:02}:{minutes:02}:{:02}.{:03}Z",
-        seconds % 60,
-        unix_ms % 1000
-    )
+    format!("{hours:02}:{minutes:02}:{:02}.{:03}Z", seconds % 60, unix_ms % 1000)
 }
 
 fn age(ms: u64) -> String {
@@ -176,7 +161,5 @@ fn age(ms: u64) -> String {
 /// Zero before 1970, which only a clock that is far off shows.
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -49,10 +49,7 @@ impl Registration {
         file.lock()?;
         file.write_all(&serde_json::to_vec(instance)?)?;
         fs::rename(&unfinished, &path)?;
-        Ok(Self {
-            path,
-            _locked: file,
-        })
+        Ok(Self { path, _locked: file })
     }
 }
 
@@ -153,11 +150,8 @@ fn choose(instances: &[Instance]) -> anyhow::Result<SocketAddr> {
         several => {
             let mut message = String::from("several are running, choose one:");
             for instance in several {
-                let files: Vec<_> = instance
-                    .files
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect();
+                let files: Vec<_> =
+                    instance.files.iter().map(|path| path.display().to_string()).collect();
                 message += &format!(
                     "\n  --admin {}   pid {}, {}",
                     instance.admin,
@@ -205,10 +199,7 @@ mod tests {
         assert_eq!(choose(&[instance(7)]).unwrap(), instance(7).admin);
         assert!(choose(&[]).is_err());
         let asked = choose(&[instance(7), instance(8)]).unwrap_err().to_string();
-        assert!(
-            asked.contains("pid 7") && asked.contains("pid 8"),
-            "{asked}"
-        );
+        assert!(asked.contains("pid 7") && asked.contains("pid 8"), "{asked}");
         assert!(asked.contains("--admin 127.0.0.1:9000"), "{asked}");
     }
 

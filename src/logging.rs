@@ -24,10 +24,7 @@ impl Log {
                 args.log
             )])
         })?;
-        Ok(Self {
-            filter,
-            format: args.log_format,
-        })
+        Ok(Self { filter, format: args.log_format })
     }
 
     /// Logs to `writer` for the rest of the process.
@@ -35,9 +32,7 @@ impl Log {
     where
         W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
     {
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(self.filter)
-            .with_writer(writer);
+        let builder = tracing_subscriber::fmt().with_env_filter(self.filter).with_writer(writer);
         match self.format {
             LogFormat::Text => builder.with_ansi(colours()).init(),
             LogFormat::Json => builder.json().flatten_event(true).init(),

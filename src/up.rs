@@ -82,11 +82,8 @@ async fn up(config: &Config, console: &Console) -> anyhow::Result<ExitCode> {
 
 /// The functions of the manifests. Each remark on them is printed once.
 fn load(config: &Config, console: &Console) -> Result<Vec<LocalFunction>, UsageError> {
-    let Manifests {
-        functions,
-        faults,
-        notices,
-    } = manifest::load(&config.files, &Programs::from_env());
+    let Manifests { functions, faults, notices } =
+        manifest::load(&config.files, &Programs::from_env());
     for fault in &faults {
         console.print(format!("fault: {fault}\n"));
     }
@@ -94,11 +91,7 @@ fn load(config: &Config, console: &Console) -> Result<Vec<LocalFunction>, UsageE
         console.print(format!("notice: {notice}\n"));
     }
     if functions.is_empty() {
-        let files: Vec<_> = config
-            .files
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
+        let files: Vec<_> = config.files.iter().map(|path| path.display().to_string()).collect();
         let nothing = format!("there is no function to run in {}", files.join(", "));
         return Err(UsageError(vec![nothing]));
     }
@@ -135,9 +128,7 @@ impl Parts {
         let link = bound.link_address();
         let activator = Activator::start(activator_config(config, link, token)?)
             .context("the activator cannot start")?;
-        let gateway = activator
-            .gateway_address()
-            .context("the activator has no gateway")?;
+        let gateway = activator.gateway_address().context("the activator has no gateway")?;
         let instance = Instance {
             pid: std::process::id(),
             admin: bound.admin_address(),
@@ -222,10 +213,7 @@ impl Parts {
                 () = self.autoscaler.ended() => {}
             }
         };
-        if timeout(config.drain_timeout + DRAIN_MARGIN, drained)
-            .await
-            .is_err()
-        {
+        if timeout(config.drain_timeout + DRAIN_MARGIN, drained).await.is_err() {
             tracing::error!("the activator hangs; replicas are stopped all the same");
         }
         self.stop.cancel();
@@ -249,10 +237,7 @@ struct Part {
 
 impl Part {
     fn new(running: impl Future<Output = anyhow::Result<()>> + 'static) -> Self {
-        Self {
-            running: Box::pin(running),
-            ended: None,
-        }
+        Self { running: Box::pin(running), ended: None }
     }
 
     /// Runs it until it has ended; at once if it has. Cancel safe.
@@ -313,10 +298,7 @@ fn activator_config(
     let dial = config.link_dial.clone().unwrap_or_else(|| link.to_string());
     Ok(ActivatorConfig {
         workers: config.workers,
-        gateway: Some(Gateway {
-            address: config.gateway,
-            if_taken: IfTaken::Fail,
-        }),
+        gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
         drain_timeout: config.drain_timeout,
         ..ActivatorConfig::new(dial, identity)
     })
@@ -336,9 +318,8 @@ fn register(instance: &Instance, console: &Console) -> Option<Registration> {
     registered
         .map_err(|error| {
             let admin = instance.admin;
-            console.print(format!(
-                "dormouse: status and explain need --admin {admin}: {error:#}\n"
-            ));
+            console
+                .print(format!("dormouse: status and explain need --admin {admin}: {error:#}\n"));
         })
         .ok()
 }

@@ -130,26 +130,14 @@ impl Activator {
     /// # Errors
     /// A thread ended that nobody told to.
     pub async fn stopped(self) -> Result<(), Died> {
-        let Self {
-            drain,
-            stop,
-            workers,
-            mut control,
-            ..
-        } = self;
+        let Self { drain, stop, workers, mut control, .. } = self;
         let mut running: FuturesUnordered<_> = workers
             .into_iter()
-            .map(
-                |Thread {
-                     name,
-                     ended,
-                     handle,
-                 }| async {
-                    // Dropped, not sent: it resolves however the thread ends.
-                    ended.await.unwrap_or_default();
-                    (name, handle)
-                },
-            )
+            .map(|Thread { name, ended, handle }| async {
+                // Dropped, not sent: it resolves however the thread ends.
+                ended.await.unwrap_or_default();
+                (name, handle)
+            })
             .collect();
         loop {
             let worker = tokio::select! {
@@ -168,9 +156,7 @@ impl Activator {
         }
         stop.cancel();
         control.ended.await.unwrap_or_default();
-        control.handle.join().map_err(|_| Died {
-            thread: control.name,
-        })
+        control.handle.join().map_err(|_| Died { thread: control.name })
     }
 }
 
@@ -220,13 +206,7 @@ impl Start {
         }
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let control = self.control(inboxes, signalled, drain.clone(), stop.clone())?;
-        Ok(Activator {
-            gateway_address,
-            drain,
-            stop,
-            workers,
-            control,
-        })
+        Ok(Activator { gateway_address, drain, stop, workers, control })
     }
 
     fn worker(
@@ -288,10 +268,7 @@ fn thread<F: Future<Output = ()>>(
     name: String,
     main: impl FnOnce() -> F + Send + 'static,
 ) -> Result<Thread, StartError> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::Thread)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let (end, ended) = oneshot::channel::<()>();
     let handle = std::thread::Builder::new()
         .name(name.clone())
@@ -301,9 +278,5 @@ fn thread<F: Future<Output = ()>>(
             LocalSet::new().block_on(&runtime, main());
         })
         .map_err(StartError::Thread)?;
-    Ok(Thread {
-        name,
-        ended,
-        handle,
-    })
+    Ok(Thread { name, ended, handle })
 }

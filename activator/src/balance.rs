@@ -18,13 +18,7 @@ pub(crate) fn choose<'a>(
 ) -> Option<&'a Arc<Pod>> {
     let first = usable_from(pods, rng.usize(..pods.len().max(1)))?;
     let second = usable_from(pods, rng.usize(..pods.len()))?;
-    Some(
-        if second.in_flight_of(worker) < first.in_flight_of(worker) {
-            second
-        } else {
-            first
-        },
-    )
+    Some(if second.in_flight_of(worker) < first.in_flight_of(worker) { second } else { first })
 }
 
 /// The first pod at or after `start`, going round, that can take a request.
@@ -39,9 +33,8 @@ mod tests {
     use crate::pod::{Lease, State};
 
     fn pods(count: usize) -> Vec<Arc<Pod>> {
-        let pods: Vec<_> = (0..count)
-            .map(|i| Arc::new(Pod::new(format!("pod-{i}"), Vec::new(), 1)))
-            .collect();
+        let pods: Vec<_> =
+            (0..count).map(|i| Arc::new(Pod::new(format!("pod-{i}"), Vec::new(), 1))).collect();
         for pod in &pods {
             pod.set_state(State::Usable);
         }
@@ -58,10 +51,7 @@ mod tests {
         for _ in 0..200 {
             chosen.insert(choose(&pods, 0, &mut rng).unwrap().name.clone());
         }
-        assert_eq!(
-            chosen.into_iter().collect::<Vec<_>>(),
-            ["pod-1", "pod-3", "pod-4"]
-        );
+        assert_eq!(chosen.into_iter().collect::<Vec<_>>(), ["pod-1", "pod-3", "pod-4"]);
         assert!(choose(&[], 0, &mut rng).is_none());
         assert!(choose(&pods[..1], 0, &mut rng).is_none());
     }
@@ -76,9 +66,6 @@ mod tests {
             leases.push(Lease::new(Arc::clone(pod), 0));
         }
         let most = pods.iter().map(|pod| pod.in_flight_of(0)).max().unwrap();
-        assert!(
-            most <= 106,
-            "mean 100, most {most}; one random choice gives about 120"
-        );
+        assert!(most <= 106, "mean 100, most {most}; one random choice gives about 120");
     }
 }

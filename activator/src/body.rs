@@ -38,13 +38,7 @@ impl ClientBody {
     /// The body, and where to see whether it broke.
     pub(crate) fn new(body: Incoming) -> (Self, Broken) {
         let broken = Broken::default();
-        (
-            Self {
-                body,
-                broken: broken.clone(),
-            },
-            broken,
-        )
+        (Self { body, broken: broken.clone() }, broken)
     }
 
     /// The body as the client sends it.

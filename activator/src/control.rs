@@ -235,10 +235,7 @@ impl<N: Network> Control<N> {
     }
 
     fn send(&mut self, frame: Up) {
-        let sent = self
-            .outgoing
-            .as_ref()
-            .map(|outgoing| outgoing.try_send(frame));
+        let sent = self.outgoing.as_ref().map(|outgoing| outgoing.try_send(frame));
         if let Some(Err(error)) = sent {
             debug!(%error, "frame not queued; the link starts over");
             self.outgoing = None;
@@ -268,17 +265,12 @@ impl<N: Network> Control<N> {
             for pod in &function.view.load().pods {
                 self.prober.stop(pod);
             }
-            self.tell_workers(|| Command::Look(Arc::clone(&function)))
-                .await;
+            self.tell_workers(|| Command::Look(Arc::clone(&function))).await;
         }
     }
 
     async fn retire(&mut self, name: &FunctionName) {
-        let Some(epoch) = self
-            .side
-            .retirement(name)
-            .map(|retirement| retirement.epoch)
-        else {
+        let Some(epoch) = self.side.retirement(name).map(|retirement| retirement.epoch) else {
             return;
         };
         debug!(function = %name, epoch, "pods retire");
@@ -330,10 +322,7 @@ impl<N: Network> Control<N> {
             return;
         };
         let view = function.view.load();
-        let mut retiring = view
-            .pods
-            .iter()
-            .filter(|pod| goes(&retirement.pods, &pod.name));
+        let mut retiring = view.pods.iter().filter(|pod| goes(&retirement.pods, &pod.name));
         if retiring.all(|pod| pod.in_flight() == 0) {
             self.emptying.remove(name);
             let actions = self.side.emptied(name);
@@ -378,11 +367,7 @@ impl<N: Network> Control<N> {
         };
         tended.pace.set_held(reading.held > 0);
         let usable = view.takes_requests();
-        let wanted = if reading.held > 0 && !usable {
-            Wanted::Yes
-        } else {
-            Wanted::No
-        };
+        let wanted = if reading.held > 0 && !usable { Wanted::Yes } else { Wanted::No };
         match wanted {
             Wanted::Yes => function.wake_begins(now_us),
             Wanted::No if usable => function.wake_ends(now_us),
@@ -397,8 +382,7 @@ impl<N: Network> Control<N> {
 
     async fn look(&self, name: &FunctionName) {
         if let Some(function) = self.parts.table.function(name).map(Arc::clone) {
-            self.tell_workers(|| Command::Look(Arc::clone(&function)))
-                .await;
+            self.tell_workers(|| Command::Look(Arc::clone(&function))).await;
         }
     }
 
@@ -419,13 +403,7 @@ impl<N: Network> Control<N> {
                     held
                 }
             };
-            if held > 0
-                || function
-                    .view
-                    .load()
-                    .pods
-                    .iter()
-                    .any(|pod| pod.state() == State::Trying)
+            if held > 0 || function.view.load().pods.iter().any(|pod| pod.state() == State::Trying)
             {
                 self.evaluate(&name);
                 self.look(&name).await;
@@ -436,9 +414,7 @@ impl<N: Network> Control<N> {
     }
 
     async fn listen(&mut self) {
-        let changes = self
-            .listeners
-            .follow(self.side.table(), self.parts.workers.len());
+        let changes = self.listeners.follow(self.side.table(), self.parts.workers.len());
         for (entrance, sockets) in changes.opened {
             for (worker, socket) in self.parts.workers.iter().zip(sockets) {
                 let command = Command::Listen(entrance.clone(), socket);
@@ -446,8 +422,7 @@ impl<N: Network> Control<N> {
             }
         }
         for entrance in changes.closed {
-            self.tell_workers(|| Command::Unlisten(entrance.clone()))
-                .await;
+            self.tell_workers(|| Command::Unlisten(entrance.clone())).await;
         }
         for action in self.side.listening(self.listeners.listening()) {
             if let Action::Send(frame) = action {

@@ -49,8 +49,7 @@ impl Function {
     pub(crate) fn wake_ends(&self, now_us: u64) {
         let since_us = self.wake_since_us.swap(0, Ordering::Relaxed);
         if since_us > 0 {
-            self.wake_us
-                .store(now_us.saturating_sub(since_us).max(1), Ordering::Relaxed);
+            self.wake_us.store(now_us.saturating_sub(since_us).max(1), Ordering::Relaxed);
         }
     }
 
@@ -61,9 +60,7 @@ impl Function {
             return 0;
         }
         let elapsed_us = now_us.saturating_sub(since_us);
-        self.wake_us
-            .load(Ordering::Relaxed)
-            .saturating_sub(elapsed_us)
+        self.wake_us.load(Ordering::Relaxed).saturating_sub(elapsed_us)
     }
 }
 

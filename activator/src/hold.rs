@@ -73,10 +73,7 @@ impl Parked<'_> {
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
         self.held.waiting.borrow_mut().remove(&self.ticket);
-        self.held
-            .admission
-            .borrow_mut()
-            .cancel(self.function, self.ticket);
+        self.held.admission.borrow_mut().cancel(self.function, self.ticket);
     }
 }
 
@@ -99,9 +96,7 @@ impl Held {
         capacity: Capacity,
         deadline_us: u64,
     ) -> Arrival {
-        self.admission
-            .borrow_mut()
-            .arrive(function.id, &function.bound, capacity, deadline_us)
+        self.admission.borrow_mut().arrive(function.id, &function.bound, capacity, deadline_us)
     }
 
     /// A place for a request that was forwarded and found no pod, its old one if it had one.
@@ -123,20 +118,11 @@ impl Held {
         client: Rc<dyn Peer>,
     ) -> Parked<'_> {
         let (sender, outcome) = oneshot::channel();
-        let waiting = Waiting {
-            function,
-            outcome: sender,
-            client,
-        };
+        let waiting = Waiting { function, outcome: sender, client };
         self.waiting.borrow_mut().insert(ticket, waiting);
         self.deadlines.notify_one();
         self.clients.notify_one();
-        Parked {
-            held: self,
-            function,
-            ticket,
-            outcome,
-        }
+        Parked { held: self, function, ticket, outcome }
     }
 
     /// How many requests of `function` are held here.

@@ -54,9 +54,7 @@ pub(crate) fn check(head: &mut request::Parts) -> Result<Intent, Problem> {
     let host = single_host(&head.headers, head.version)?;
     let meant = match head.uri.authority() {
         Some(_) if head.uri.scheme().is_none() => {
-            return Err(Problem::BadRequest(
-                "the request target is neither a path nor a URI",
-            ));
+            return Err(Problem::BadRequest("the request target is neither a path nor a URI"));
         }
         Some(authority) => Some(check_authority(authority.clone())?),
         None => host,
@@ -78,10 +76,7 @@ pub(crate) fn check(head: &mut request::Parts) -> Result<Intent, Problem> {
 
 /// The host a checked request names; empty if it names none, as HTTP/1.0 may.
 pub(crate) fn host(headers: &HeaderMap) -> &str {
-    headers
-        .get(HOST)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
+    headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Makes a checked request fit for its pod.
@@ -90,31 +85,23 @@ pub(crate) fn prepare_request(head: &mut request::Parts, client: IpAddr, intent:
     strip_hop_by_hop(&mut head.headers);
     head.headers.remove(TE);
     if takes_trailers {
-        head.headers
-            .insert(TE, HeaderValue::from_static("trailers"));
-        head.headers
-            .insert(CONNECTION, HeaderValue::from_static("te"));
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+        head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     // The server side answers it itself, once the pod reads the body.
     head.headers.remove(EXPECT);
     // A client's word on where it comes from is worth nothing.
     head.headers.remove(FORWARDED);
     let client = HeaderValue::from_str(&client.to_canonical().to_string());
-    head.headers.insert(
-        X_FORWARDED_FOR,
-        client.expect("an address is a header value"),
-    );
-    head.headers
-        .insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    head.headers.insert(X_FORWARDED_FOR, client.expect("an address is a header value"));
+    head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     match head.headers.get(HOST).cloned() {
         Some(host) => head.headers.insert(X_FORWARDED_HOST, host),
         None => head.headers.remove(X_FORWARDED_HOST),
     };
     if intent == Intent::WebSocket {
-        head.headers
-            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        head.headers
-            .insert(UPGRADE, HeaderValue::from_static("websocket"));
+        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
     head.version = Version::HTTP_11;
 }
@@ -228,24 +215,9 @@ mod tests {
             ("OPTIONS", "*", vec![host], None),
             ("GET", "http://u@a/", vec![host], Some(400)),
             ("POST", "/", vec![host, chunked], None),
-            (
-                "POST",
-                "/",
-                vec![host, ("transfer-encoding", "gzip, chunked")],
-                Some(501),
-            ),
-            (
-                "POST",
-                "/",
-                vec![host, ("transfer-encoding", "identity, chunked")],
-                Some(501),
-            ),
-            (
-                "POST",
-                "/",
-                vec![host, ("transfer-encoding", "chunked, chunked")],
-                Some(501),
-            ),
+            ("POST", "/", vec![host, ("transfer-encoding", "gzip, chunked")], Some(501)),
+            ("POST", "/", vec![host, ("transfer-encoding", "identity, chunked")], Some(501)),
+            ("POST", "/", vec![host, ("transfer-encoding", "chunked, chunked")], Some(501)),
             ("POST", "/", vec![host, chunked, chunked], Some(501)),
         ] {
             let refused = check(&mut head(method, uri, &headers)).err();
@@ -258,10 +230,7 @@ mod tests {
     fn the_authority_of_an_absolute_target_wins_over_host() {
         let mut head = head("GET", "http://Real:8080/p?q", &[("host", "fake")]);
         assert_eq!(check(&mut head), Ok(Intent::Answer));
-        assert_eq!(
-            (host(&head.headers), head.uri.to_string().as_str()),
-            ("Real:8080", "/p?q")
-        );
+        assert_eq!((host(&head.headers), head.uri.to_string().as_str()), ("Real:8080", "/p?q"));
     }
 
     #[test]
@@ -319,11 +288,8 @@ mod tests {
 
     #[test]
     fn websocket_is_the_one_upgrade_passed_on() {
-        let upgrade = [
-            ("host", "a"),
-            ("connection", "keep-alive, Upgrade"),
-            ("upgrade", "WebSocket"),
-        ];
+        let upgrade =
+            [("host", "a"), ("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
         let mut request = head("GET", "/", &upgrade);
         let intent = check(&mut request).unwrap();
         assert_eq!(intent, Intent::WebSocket);

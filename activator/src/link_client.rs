@@ -81,9 +81,7 @@ async fn converse(
     mut outgoing: mpsc::Receiver<Up>,
     events: &mpsc::Sender<LinkEvent>,
 ) -> Heard {
-    let codec = LengthDelimitedCodec::builder()
-        .max_frame_length(FRAME_BYTES_MAX)
-        .new_codec();
+    let codec = LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec();
     let (mut sink, mut source) = Framed::new(stream, codec).split();
     let mut frames = 0;
     let write = async {
@@ -112,8 +110,5 @@ async fn converse(
         end = write => end,
         end = read => end,
     };
-    Heard {
-        frames,
-        end: end.unwrap_or_else(|error| error),
-    }
+    Heard { frames, end: end.unwrap_or_else(|error| error) }
 }

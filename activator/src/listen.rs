@@ -64,11 +64,7 @@ fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a former process in TIME_WAIT do not make the port taken.
     socket.set_reuse_address(true)?;
     Ok(socket)

@@ -84,10 +84,7 @@ impl Pod {
     pub(crate) fn in_flight(&self) -> u64 {
         // Acquire: pairs with the release in Lease's drop, so that zero here means the worker is
         // done with the pod.
-        self.in_flight
-            .iter()
-            .map(|count| count.load(Ordering::Acquire))
-            .sum()
+        self.in_flight.iter().map(|count| count.load(Ordering::Acquire)).sum()
     }
 }
 

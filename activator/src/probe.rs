@@ -84,11 +84,7 @@ pub(crate) struct Found {
 impl<N: Network> Prober<N> {
     /// Nothing being tried.
     pub(crate) fn new(network: N) -> Self {
-        Self {
-            network,
-            tries: JoinSet::new(),
-            handles: HashMap::new(),
-        }
+        Self { network, tries: JoinSet::new(), handles: HashMap::new() }
     }
 
     /// Tries `pod` until it takes requests, unless it is being tried already.
@@ -147,29 +143,15 @@ async fn try_once(
         within(CONNECT_TIMEOUT, network.connect(address)).await?;
     }
     let address = |pod_port: usize| {
-        addresses
-            .get(pod_port)
-            .copied()
-            .ok_or_else(|| io::Error::other("no such pod port"))
+        addresses.get(pod_port).copied().ok_or_else(|| io::Error::other("no such pod port"))
     };
     match probe {
         Probe::Connect | Probe::Reported => Ok(()),
-        Probe::Tcp {
-            pod_port,
-            timeout_ms,
-        } => {
+        Probe::Tcp { pod_port, timeout_ms } => {
             let connected = network.connect(address(*pod_port)?);
-            within(Duration::from_millis(*timeout_ms), connected)
-                .await
-                .map(drop)
+            within(Duration::from_millis(*timeout_ms), connected).await.map(drop)
         }
-        Probe::Http {
-            pod_port,
-            path,
-            host,
-            headers,
-            timeout_ms,
-        } => {
+        Probe::Http { pod_port, path, host, headers, timeout_ms } => {
             let got = get(network, address(*pod_port)?, path, host.as_deref(), headers);
             within(Duration::from_millis(*timeout_ms), got).await
         }
@@ -190,14 +172,10 @@ async fn get(
 ) -> io::Result<()> {
     let request = probe_request(address, path, host, headers).map_err(io::Error::other)?;
     let stream = network.connect(address).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let answered = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(io::Error::other)?;
+        let response = sender.send_request(request).await.map_err(io::Error::other)?;
         let status = response.status().as_u16();
         if (200..400).contains(&status) {
             Ok(())

@@ -139,10 +139,7 @@ impl Problem {
         let mut response = Response::new(Answer::text(Bytes::from(format!("{body}\n"))));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -179,33 +176,15 @@ mod tests {
     /// The list that clients and dashboards may rely on.
     #[test]
     fn every_problem_has_its_status_type_and_retry_after() {
-        let crash_loop = || Problem::CannotStart {
-            code: "crash-loop".into(),
-            retry_after_s: 7,
-        };
+        let crash_loop = || Problem::CannotStart { code: "crash-loop".into(), retry_after_s: 7 };
         for (problem, status, slug, retry_after) in [
-            (
-                Problem::BadRequest("two Host headers"),
-                400,
-                "bad-request",
-                None,
-            ),
+            (Problem::BadRequest("two Host headers"), 400, "bad-request", None),
             (Problem::MethodNotAllowed, 405, "method-not-allowed", None),
             (Problem::TransferCoding, 501, "transfer-coding", None),
             (Problem::UnknownHost, 404, "unknown-host", None),
             (Problem::FunctionGone, 503, "function-gone", Some("1")),
-            (
-                Problem::QueueFull { retry_after_s: 3 },
-                503,
-                "queue-full",
-                Some("3"),
-            ),
-            (
-                Problem::ActivatorFull { retry_after_s: 2 },
-                503,
-                "activator-full",
-                Some("2"),
-            ),
+            (Problem::QueueFull { retry_after_s: 3 }, 503, "queue-full", Some("3")),
+            (Problem::ActivatorFull { retry_after_s: 2 }, 503, "activator-full", Some("2")),
             (Problem::QueueTimeout, 504, "queue-timeout", None),
             (crash_loop(), 503, "crash-loop", Some("7")),
             (Problem::RequestTimeout, 504, "request-timeout", None),
@@ -215,11 +194,7 @@ mod tests {
             assert_eq!(response.status().as_u16(), status, "{problem:?}");
             assert_eq!(problem.slug(), slug);
             let header = response.headers().get(RETRY_AFTER);
-            assert_eq!(
-                header.map(|value| value.to_str().unwrap()),
-                retry_after,
-                "{problem:?}"
-            );
+            assert_eq!(header.map(|value| value.to_str().unwrap()), retry_after, "{problem:?}");
             assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         }
     }

@@ -63,10 +63,7 @@ pub(crate) async fn answer<N: Network>(
     let found = hygiene::check(&mut head).and_then(|intent| {
         let routes = worker.routes.load();
         let route = routes.find(&client.entrance, hygiene::host(&head.headers));
-        route
-            .cloned()
-            .map(|route| (intent, route))
-            .ok_or(Problem::UnknownHost)
+        route.cloned().map(|route| (intent, route)).ok_or(Problem::UnknownHost)
     });
     let (intent, route) = match found {
         Ok(found) => found,
@@ -119,17 +116,13 @@ async fn discard(mut body: Incoming) {
         }
     };
     // Past the bound the connection is closed, as it would have been without.
-    tokio::time::timeout(DISCARD_TIME_MAX, read)
-        .await
-        .unwrap_or_default();
+    tokio::time::timeout(DISCARD_TIME_MAX, read).await.unwrap_or_default();
 }
 
 /// The last touch of every answer.
 fn finish<N: Network>(worker: &Worker<N>, mut response: Response<Answer>) -> Response<Answer> {
     if worker.is_leaving() {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -277,9 +270,7 @@ impl<'a, N: Network> Journey<'a, N> {
     async fn hold(&self, place: Ticket) -> Result<(), Waited> {
         let client: Rc<dyn Peer> = Rc::clone(&self.client.peer) as _;
         let in_flight = self.in_flight.as_ref().expect("no answer began yet");
-        let mut line = self
-            .worker
-            .stand_in_line(self.function(), place, in_flight, client);
+        let mut line = self.worker.stand_in_line(self.function(), place, in_flight, client);
         match line.outcome().await {
             Outcome::Released => Ok(()),
             Outcome::ClientGone => Err(Waited::Abandoned),
@@ -309,10 +300,7 @@ impl<'a, N: Network> Journey<'a, N> {
     ) -> Result<Result<Answered<N>, Box<Request<ClientBody>>>, Unanswered> {
         // The table lists an address per pod port; a peer of another mind costs one request.
         let Some(&address) = lease.pod.addresses.get(self.route.pod_port) else {
-            return Err(Unanswered::Problem(
-                Problem::UnknownHost,
-                Some(Box::new(request)),
-            ));
+            return Err(Unanswered::Problem(Problem::UnknownHost, Some(Box::new(request))));
         };
         let deadline = self.deadline.as_mut().expect("no answer began yet");
         let sent = tokio::select! {
@@ -356,10 +344,7 @@ impl<'a, N: Network> Journey<'a, N> {
         (answered, lease): (Answered<N>, Lease),
         upgrade: OnUpgrade,
     ) -> Response<Answer> {
-        let Answered {
-            mut response,
-            connection,
-        } = answered;
+        let Answered { mut response, connection } = answered;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if self.intent != Intent::WebSocket {
                 let problem = Problem::UpstreamAmbiguous;
@@ -385,10 +370,7 @@ impl<'a, N: Network> Journey<'a, N> {
             lease,
             in_flight: self.in_flight.take().expect("it is taken only here"),
         };
-        finish(
-            self.worker,
-            Response::from_parts(head, Answer::upstream(body, rest)),
-        )
+        finish(self.worker, Response::from_parts(head, Answer::upstream(body, rest)))
     }
 }
 

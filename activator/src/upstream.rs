@@ -89,9 +89,7 @@ pub(crate) struct Checkout<N: Network> {
 
 impl<N: Network> fmt::Debug for Checkout<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checkout")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Checkout").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -130,18 +128,11 @@ impl<N: Network> Upstream<N> {
                     Err(error) => return Err(Failed::NotDelivered(Box::new(request), error)),
                 },
             };
-            let mut checkout = Checkout {
-                link: Some(link),
-                address,
-                upstream: Rc::clone(self),
-            };
+            let mut checkout = Checkout { link: Some(link), address, upstream: Rc::clone(self) };
             let link = checkout.link.as_mut().expect("it was just put there");
             match link.sender.try_send_request(request).await {
                 Ok(response) => {
-                    return Ok(Answered {
-                        response,
-                        connection: checkout,
-                    });
+                    return Ok(Answered { response, connection: checkout });
                 }
                 Err(mut error) => match error.take_message() {
                     // The pod closed an idle connection just before: try the next one.
@@ -198,10 +189,7 @@ impl<N: Network> Upstream<N> {
         let mut idle = self.idle.borrow_mut();
         let links = idle.entry(address).or_default();
         if links.len() < IDLE_PER_POD_MAX {
-            links.push(Idle {
-                link,
-                since: Instant::now(),
-            });
+            links.push(Idle { link, since: Instant::now() });
             self.has_idle.notify_one();
         }
     }
@@ -209,18 +197,13 @@ impl<N: Network> Upstream<N> {
     async fn connect(&self, address: SocketAddr) -> io::Result<Link<N>> {
         let stream = timeout(self.connect_timeout, self.network.connect(address)).await??;
         let peer = stream.peer();
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let task = self.tasks.spawn_local(async move {
             // Whoever waits for an answer on it is told by the sender; nobody else wants to know.
             drop(connection.with_upgrades().await);
         });
-        Ok(Link {
-            sender,
-            peer,
-            task: task.abort_handle(),
-        })
+        Ok(Link { sender, peer, task: task.abort_handle() })
     }
 }
 

@@ -162,11 +162,7 @@ impl<N: Network> Worker<N> {
         if function.view.load().takes_requests() {
             self.look(function);
         }
-        Line {
-            worker: self,
-            function,
-            parked: Some((parked, counted)),
-        }
+        Line { worker: self, function, parked: Some((parked, counted)) }
     }
 
     /// A pod could not be reached: no more requests go there until it was tried with success.
@@ -193,11 +189,7 @@ impl<N: Network> Worker<N> {
         address: SocketAddr,
         entrance: Entrance,
     ) {
-        let client = Rc::new(Client::<N> {
-            address,
-            peer: Rc::new(stream.peer()),
-            entrance,
-        });
+        let client = Rc::new(Client::<N> { address, peer: Rc::new(stream.peer()), entrance });
         let worker = Rc::clone(&self);
         let service = service_fn(move |request| {
             let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
@@ -208,9 +200,7 @@ impl<N: Network> Worker<N> {
             .timer(TokioTimer::new())
             .header_read_timeout(self.config.header_read_timeout)
             .max_header_size(self.config.header_bytes_max);
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
+        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
@@ -280,10 +270,7 @@ impl<N: Network> Worker<N> {
 
     /// Waits for what is open, still obeying what concerns held requests.
     async fn finish(&self, commands: &mut mpsc::Receiver<Command>) {
-        let mut finished = pin!(tokio::time::timeout(
-            self.config.drain_timeout,
-            self.tasks.wait()
-        ));
+        let mut finished = pin!(tokio::time::timeout(self.config.drain_timeout, self.tasks.wait()));
         loop {
             let command = tokio::select! {
                 finished = finished.as_mut() => {
@@ -328,10 +315,7 @@ impl<N: Network> Worker<N> {
         // AcqRel: the control thread swaps the flag back before it reads the counters, so whatever
         // was counted before this swap is seen by that reading.
         if !function.signalled.swap(true, Ordering::AcqRel)
-            && self
-                .signals
-                .try_send(Signal::Changed(Arc::clone(function)))
-                .is_err()
+            && self.signals.try_send(Signal::Changed(Arc::clone(function))).is_err()
         {
             // Full: the control thread looks at every function each second anyway.
             function.signalled.store(false, Ordering::Release);

@@ -25,10 +25,7 @@ struct Autoscaler {
 
 impl Autoscaler {
     async fn say(&mut self, frame: Down) {
-        self.link
-            .send(Bytes::from(serde_json::to_vec(&frame).unwrap()))
-            .await
-            .unwrap();
+        self.link.send(Bytes::from(serde_json::to_vec(&frame).unwrap())).await.unwrap();
     }
 
     /// The next frame that `wanted` picks, past all others.
@@ -41,9 +38,7 @@ impl Autoscaler {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, heard)
-            .await
-            .expect("the activator says it")
+        tokio::time::timeout(PATIENCE, heard).await.expect("the activator says it")
     }
 
     async fn hear_wake(&mut self) {
@@ -55,12 +50,7 @@ impl Autoscaler {
     }
 
     async fn table(&mut self, entry: Entry) {
-        self.say(Down::Table {
-            whole: true,
-            functions: vec![entry],
-            removed: vec![],
-        })
-        .await;
+        self.say(Down::Table { whole: true, functions: vec![entry], removed: vec![] }).await;
     }
 }
 
@@ -96,31 +86,18 @@ fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
 /// An activator with one worker, its autoscaler, and where its gateway listens.
 async fn start() -> (Activator, Autoscaler, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let identity = Identity {
-        token: "secret".into(),
-        reporter: "local".into(),
-        boot: 1,
-    };
+    let identity = Identity { token: "secret".into(), reporter: "local".into(), boot: 1 };
     let mut config = Config::new(listener.local_addr().unwrap().to_string(), identity);
     config.workers = 1;
     let address = "127.0.0.1:0".parse().unwrap();
-    config.gateway = Some(Gateway {
-        address,
-        if_taken: IfTaken::Fail,
-    });
+    config.gateway = Some(Gateway { address, if_taken: IfTaken::Fail });
     let activator = Activator::start(config).unwrap();
     let gateway = activator.gateway_address().unwrap();
     let (stream, _) = listener.accept().await.unwrap();
-    let mut autoscaler = Autoscaler {
-        link: Framed::new(stream, LengthDelimitedCodec::new()),
-    };
+    let mut autoscaler = Autoscaler { link: Framed::new(stream, LengthDelimitedCodec::new()) };
     let token = autoscaler
         .hear(|frame| match frame {
-            Up::Hello {
-                version: VERSION,
-                token,
-                ..
-            } => Some(token),
+            Up::Hello { version: VERSION, token, .. } => Some(token),
             _ => None,
         })
         .await;
@@ -165,20 +142,12 @@ async fn get(gateway: SocketAddr) -> TcpStream {
 
 async fn answer(mut stream: TcpStream) -> String {
     let mut answer = String::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer))
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
     answer
 }
 
 async fn status(stream: TcpStream) -> String {
-    answer(stream)
-        .await
-        .split_whitespace()
-        .nth(1)
-        .unwrap_or("none")
-        .to_owned()
+    answer(stream).await.split_whitespace().nth(1).unwrap_or("none").to_owned()
 }
 
 #[tokio::test]
@@ -187,42 +156,22 @@ async fn a_request_at_zero_is_held_wakes_and_is_answered_once() {
     autoscaler.table(entry(&[])).await;
     // Routes are there once another frame's effect is: a retirement is acknowledged after them.
     retire(&mut autoscaler, 1).await;
-    autoscaler
-        .say(Down::Commit {
-            function: hello(),
-            epoch: 1,
-        })
-        .await;
+    autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
     let held = get(gateway).await;
     autoscaler.hear_wake().await;
     let (address, mut received) = pod(OK).await;
     autoscaler.table(entry(&[("a", address)])).await;
     assert!(answer(held).await.ends_with("ok"));
-    assert!(
-        received
-            .recv()
-            .await
-            .unwrap()
-            .starts_with("GET / HTTP/1.1\r\n")
-    );
+    assert!(received.recv().await.unwrap().starts_with("GET / HTTP/1.1\r\n"));
     assert!(received.try_recv().is_err(), "sent once");
 }
 
 async fn retire(autoscaler: &mut Autoscaler, epoch: u64) {
     let function = hello();
-    autoscaler
-        .say(Down::Prepare {
-            function,
-            epoch,
-            pods: Retiring::All,
-            hold_ms: 5_000,
-        })
-        .await;
+    autoscaler.say(Down::Prepare { function, epoch, pods: Retiring::All, hold_ms: 5_000 }).await;
     autoscaler
         .hear(|frame| match frame {
-            Up::Prepared {
-                epoch: prepared, ..
-            } => (prepared == epoch).then_some(()),
+            Up::Prepared { epoch: prepared, .. } => (prepared == epoch).then_some(()),
             _ => None,
         })
         .await;
@@ -241,16 +190,8 @@ async fn an_arrival_during_a_retirement_recalls_it_and_goes_on_after_the_abort()
             _ => None,
         })
         .await;
-    assert!(
-        received.try_recv().is_err(),
-        "nothing is sent to a retiring pod"
-    );
-    autoscaler
-        .say(Down::Abort {
-            function: hello(),
-            epoch: 4,
-        })
-        .await;
+    assert!(received.try_recv().is_err(), "nothing is sent to a retiring pod");
+    autoscaler.say(Down::Abort { function: hello(), epoch: 4 }).await;
     assert_eq!(status(held).await, "200");
 }
 
@@ -259,12 +200,7 @@ async fn a_full_queue_sheds_with_retry_after_while_the_others_are_still_held() {
     let (_activator, mut autoscaler, gateway) = start().await;
     autoscaler.table(entry(&[])).await;
     retire(&mut autoscaler, 1).await;
-    autoscaler
-        .say(Down::Commit {
-            function: hello(),
-            epoch: 1,
-        })
-        .await;
+    autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
     let first = get(gateway).await;
     autoscaler.hear_wake().await;
     let second = get(gateway).await;
@@ -280,10 +216,7 @@ async fn a_full_queue_sheds_with_retry_after_while_the_others_are_still_held() {
     assert!(shed.contains("problems/queue-full"), "{shed}");
     let (address, _received) = pod(OK).await;
     autoscaler.table(entry(&[("a", address)])).await;
-    assert_eq!(
-        (status(first).await, status(second).await),
-        ("200".into(), "200".into())
-    );
+    assert_eq!((status(first).await, status(second).await), ("200".into(), "200".into()));
 }
 
 #[tokio::test]
@@ -291,24 +224,11 @@ async fn what_cannot_start_refuses_the_held_and_the_new() {
     let (_activator, mut autoscaler, gateway) = start().await;
     autoscaler.table(entry(&[])).await;
     retire(&mut autoscaler, 1).await;
-    autoscaler
-        .say(Down::Commit {
-            function: hello(),
-            epoch: 1,
-        })
-        .await;
+    autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
     let held = get(gateway).await;
     autoscaler.hear_wake().await;
-    let failure = Some(Failure {
-        code: "crash-loop".into(),
-        retry_ms: 60_000,
-    });
-    autoscaler
-        .table(Entry {
-            failure,
-            ..entry(&[])
-        })
-        .await;
+    let failure = Some(Failure { code: "crash-loop".into(), retry_ms: 60_000 });
+    autoscaler.table(Entry { failure, ..entry(&[]) }).await;
     let refused = answer(held).await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(refused.contains("problems/crash-loop"), "{refused}");
@@ -319,17 +239,10 @@ async fn what_cannot_start_refuses_the_held_and_the_new() {
 async fn an_undelivered_request_goes_to_another_pod() {
     let (_activator, mut autoscaler, gateway) = start().await;
     // Ready by a probe of its own says its manager, yet nothing listens there.
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (address, _received) = pod(OK).await;
     let mut both = entry(&[("gone", nobody), ("here", address)]);
-    both.probe = Probe::Tcp {
-        pod_port: 0,
-        timeout_ms: 100,
-    };
+    both.probe = Probe::Tcp { pod_port: 0, timeout_ms: 100 };
     autoscaler.table(both).await;
     let host = async || loop {
         match status(get(gateway).await).await.as_str() {
@@ -348,16 +261,9 @@ async fn what_may_have_been_delivered_is_answered_502_and_never_sent_again() {
     // Answers nothing and closes.
     let (first, mut received_first) = pod("").await;
     let (second, mut received_second) = pod("").await;
-    autoscaler
-        .table(entry(&[("a", first), ("b", second)]))
-        .await;
+    autoscaler.table(entry(&[("a", first), ("b", second)])).await;
     retire(&mut autoscaler, 1).await;
-    autoscaler
-        .say(Down::Abort {
-            function: hello(),
-            epoch: 1,
-        })
-        .await;
+    autoscaler.say(Down::Abort { function: hello(), epoch: 1 }).await;
     let answer = answer(get(gateway).await).await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     assert!(answer.contains("problems/upstream-ambiguous"), "{answer}");
@@ -371,12 +277,7 @@ async fn a_held_upload_whose_client_leaves_frees_its_place() {
     let (_activator, mut autoscaler, gateway) = start().await;
     autoscaler.table(entry(&[])).await;
     retire(&mut autoscaler, 1).await;
-    autoscaler
-        .say(Down::Commit {
-            function: hello(),
-            epoch: 1,
-        })
-        .await;
+    autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
     let mut upload = TcpStream::connect(gateway).await.unwrap();
     let head = "POST / HTTP/1.1\r\nhost: hello.test\r\ncontent-length: 1000\r\n\r\nbegun";
     upload.write_all(head.as_bytes()).await.unwrap();
@@ -395,24 +296,13 @@ async fn the_drain_answers_what_is_held_and_then_every_thread_ends() {
     let (activator, mut autoscaler, gateway) = start().await;
     autoscaler.table(entry(&[])).await;
     retire(&mut autoscaler, 1).await;
-    autoscaler
-        .say(Down::Commit {
-            function: hello(),
-            epoch: 1,
-        })
-        .await;
+    autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
     let held = get(gateway).await;
     autoscaler.hear_wake().await;
     activator.drain();
     let (address, _received) = pod(OK).await;
     autoscaler.table(entry(&[("a", address)])).await;
     assert_eq!(status(held).await, "200");
-    tokio::time::timeout(PATIENCE, activator.stopped())
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(
-        TcpStream::connect(gateway).await.is_err(),
-        "the listener is closed"
-    );
+    tokio::time::timeout(PATIENCE, activator.stopped()).await.unwrap().unwrap();
+    assert!(TcpStream::connect(gateway).await.is_err(), "the listener is closed");
 }

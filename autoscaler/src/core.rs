@@ -39,11 +39,7 @@ pub(crate) enum Event {
     /// A connection ended.
     Disconnected(Connection),
     /// An attempt at an order ended.
-    Scaled {
-        function: FunctionName,
-        order: u64,
-        result: Result<(), ScaleError>,
-    },
+    Scaled { function: FunctionName, order: u64, result: Result<(), ScaleError> },
     /// The time of [`Core::due_us`] has come.
     Due,
     /// Somebody asks about a function.
@@ -113,11 +109,9 @@ impl Core {
             Event::Fact(fact) => self.take_fact(fact, now_us),
             Event::Frame(connection, frame) => self.link.hear(connection, frame, now_us),
             Event::Disconnected(connection) => self.link.disconnected(connection, now_us),
-            Event::Scaled {
-                function,
-                order,
-                result,
-            } => self.scaled(&function, order, result, now_us),
+            Event::Scaled { function, order, result } => {
+                self.scaled(&function, order, result, now_us)
+            }
             Event::Due => self.pass_time(now_us),
             Event::Explain(function, answer) => {
                 // One who no longer waits for the answer does not miss it.
@@ -218,10 +212,7 @@ impl Core {
         {
             scaling.placed = None;
         }
-        state.seen = Some(Seen {
-            pods,
-            at_us: now_us,
-        });
+        state.seen = Some(Seen { pods, at_us: now_us });
         state.forget_stopped(now_us);
         self.put_entry(name, now_us);
         self.begin(name, now_us);
@@ -271,20 +262,15 @@ impl Core {
             }
             Output::Left { reporter } => warn!(reporter, "activator disconnected"),
             Output::Lost { reporter } => warn!(reporter, "activator given up for lost"),
-            Output::Report {
-                reporter,
-                boot,
-                at_us,
-                readings,
-            } => self.take_report(reporter, boot, at_us, readings, now_us),
+            Output::Report { reporter, boot, at_us, readings } => {
+                self.take_report(reporter, boot, at_us, readings, now_us)
+            }
             Output::Woken(function) => self.wake(&function, now_us),
             Output::Listening => self.is_status_stale = true,
             Output::Patch { function, epoch } => self.patch(&function, epoch),
-            Output::Ended {
-                function,
-                epoch,
-                ending,
-            } => self.retirement_ended(&function, epoch, ending, now_us),
+            Output::Ended { function, epoch, ending } => {
+                self.retirement_ended(&function, epoch, ending, now_us)
+            }
         }
     }
 

@@ -130,11 +130,7 @@ async fn listen(
     address: SocketAddr,
     what: &'static str,
 ) -> Result<(TcpListener, SocketAddr), BindError> {
-    let failed = |source| BindError {
-        address,
-        what,
-        source,
-    };
+    let failed = |source| BindError { address, what, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

@@ -77,10 +77,7 @@ fn say(line: &str) {
 fn serve() -> ExitCode {
     let port: u16 = env::var("PORT").unwrap().parse().unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-    say(&format!(
-        "{} serves on {port}",
-        env::var("HOSTNAME").unwrap()
-    ));
+    say(&format!("{} serves on {port}", env::var("HOSTNAME").unwrap()));
     for stream in listener.incoming() {
         drop(stream);
     }
@@ -98,10 +95,7 @@ fn own(line: &str) -> ExitCode {
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.unwrap() })
 }
 
@@ -153,11 +147,7 @@ spec:
             }),
         };
         let (facts, hands) = LocalCluster::start(manifests.functions, options);
-        Self {
-            facts,
-            hands,
-            output,
-        }
+        Self { facts, hands, output }
     }
 
     /// The pods as soon as they are so.
@@ -172,11 +162,7 @@ spec:
 
     async fn scale(&self, replicas: u32, victims: Vec<String>) -> Result<(), ScaleError> {
         let function = FunctionName::new("default", "a");
-        let scale = Scale {
-            function,
-            replicas,
-            victims,
-        };
+        let scale = Scale { function, replicas, victims };
         self.hands.scale(scale).await
     }
 
@@ -291,11 +277,7 @@ fn a_command_that_ends_at_once_is_a_crash_loop() {
         let pods = world.until(|pods| pods.failure.is_some()).await;
         let failure = pods.failure.unwrap();
         assert_eq!(failure.code, "crash-loop");
-        assert!(
-            failure.message.ends_with(" exited with status 3"),
-            "{}",
-            failure.message
-        );
+        assert!(failure.message.ends_with(" exited with status 3"), "{}", failure.message);
         assert!(failure.retry_ms <= 10_000);
         let output = world.shut_down().await;
         assert_eq!(output.len(), 2, "{output:?}");
@@ -382,11 +364,7 @@ fn unknown_functions_and_late_orders_are_refused() {
     run(async {
         let world = World::start("exec sleep 1000", "", 0);
         let function = FunctionName::new("default", "b");
-        let scale = Scale {
-            function: function.clone(),
-            replicas: 1,
-            victims: Vec::new(),
-        };
+        let scale = Scale { function: function.clone(), replicas: 1, victims: Vec::new() };
         let refused = world.hands.scale(scale.clone()).await;
         assert_eq!(refused, Err(ScaleError::Gone(function)));
         let hands = world.hands.clone();

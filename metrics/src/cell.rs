@@ -63,21 +63,16 @@ impl Cell {
         // The only writer is this thread, so a relaxed load sees its own last store.
         let sequence = self.sequence.load(Ordering::Relaxed);
         debug_assert!(sequence.is_multiple_of(2), "a cell has one writer");
-        self.sequence
-            .store(sequence.wrapping_add(1), Ordering::Relaxed);
+        self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
         // Release fence: whoever sees one of the stores below through its acquire fence also sees
         // the odd sequence above, and so throws its copy away.
         fence(Ordering::Release);
         for &(word, amount) in amounts {
             let word = &self.words[word as usize];
-            word.store(
-                word.load(Ordering::Relaxed).wrapping_add(amount),
-                Ordering::Relaxed,
-            );
+            word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
         }
         // Release: whoever reads this even sequence with acquire sees every store before it.
-        self.sequence
-            .store(sequence.wrapping_add(2), Ordering::Release);
+        self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
     }
 
     /// A consistent copy, or none if the writer was in the way each time.
@@ -120,10 +115,7 @@ mod tests {
             let mut last = 0;
             while last < rounds {
                 let Some(words) = cell.read() else { continue };
-                assert_eq!(
-                    words[Word::StartSum as usize],
-                    3 * words[Word::Started as usize]
-                );
+                assert_eq!(words[Word::StartSum as usize], 3 * words[Word::Started as usize]);
                 assert!(words[Word::Started as usize] >= last, "counts never fall");
                 last = words[Word::Started as usize];
             }

@@ -61,9 +61,7 @@ pub struct Counters {
 
 impl Counters {
     pub(crate) fn new(workers: usize) -> Self {
-        Self {
-            cells: (0..workers).map(|_| CachePadded::default()).collect(),
-        }
+        Self { cells: (0..workers).map(|_| CachePadded::default()).collect() }
     }
 
     /// All workers' counts summed at `now_us`, or none if a worker could not be read.
@@ -117,10 +115,7 @@ pub struct Writer {
 
 impl Writer {
     pub(crate) fn new(worker: usize) -> Self {
-        Self {
-            worker,
-            stays_on_its_thread: PhantomData,
-        }
+        Self { worker, stays_on_its_thread: PhantomData }
     }
 
     /// The worker's number, from 0.

@@ -20,11 +20,7 @@ impl Registry {
     /// A registry for that many worker threads, at least 1.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self {
-            functions: DashMap::new(),
-            workers: workers.max(1),
-            writers: AtomicUsize::new(0),
-        }
+        Self { functions: DashMap::new(), workers: workers.max(1), writers: AtomicUsize::new(0) }
     }
 
     /// The next worker's writer, to be taken on that worker's own thread; none once every worker
@@ -53,9 +49,6 @@ impl Registry {
     /// Every function and its counters, in no order.
     #[must_use]
     pub fn functions(&self) -> Vec<(Arc<str>, Arc<Counters>)> {
-        self.functions
-            .iter()
-            .map(|e| (Arc::clone(e.key()), Arc::clone(e.value())))
-            .collect()
+        self.functions.iter().map(|e| (Arc::clone(e.key()), Arc::clone(e.value()))).collect()
     }
 }

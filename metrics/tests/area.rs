@@ -30,10 +30,7 @@ fn one_request_from_1_s_to_4_s_read_at_2_s_and_6_s() {
     clock.0.set(4_000_000);
     drop(request);
     let reading = counters.read(6_000_000).unwrap();
-    assert_eq!(
-        (reading.area_us, reading.in_flight, reading.started),
-        (3_000_000, 0, 1)
-    );
+    assert_eq!((reading.area_us, reading.in_flight, reading.started), (3_000_000, 0, 1));
 }
 
 #[test]
@@ -52,10 +49,7 @@ fn a_guard_gives_back_what_it_took() {
     drop(request);
     let reading = counters.read(0).unwrap();
     assert_eq!(reading.in_flight, 0);
-    assert_eq!(
-        reading.refused,
-        Refusal::ALL.map(|r| u64::from(r == Refusal::QueueTimeout))
-    );
+    assert_eq!(reading.refused, Refusal::ALL.map(|r| u64::from(r == Refusal::QueueTimeout)));
 }
 
 #[test]

@@ -51,12 +51,8 @@ mod tests {
     fn lines_scroll_above_the_table() {
         let mut screen = Screen::default();
         let mut check = |text: &str, table: Option<&[&str]>, expected: &str| {
-            let table = table.map(|lines| {
-                lines
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<String>>()
-            });
+            let table =
+                table.map(|lines| lines.iter().map(ToString::to_string).collect::<Vec<String>>());
             let drawn = screen.draw(text.as_bytes(), table.as_deref());
             assert_eq!(String::from_utf8(drawn).unwrap(), expected);
         };

@@ -67,12 +67,8 @@ impl Config {
             Some(typed) => check("--workers", typed, workers, &mut faults),
             None => Some(cores().clamp(WORKERS_MIN, WORKERS_MAX)),
         };
-        let drain_timeout = check(
-            "--drain-timeout",
-            &args.drain_timeout,
-            drain_timeout,
-            &mut faults,
-        );
+        let drain_timeout =
+            check("--drain-timeout", &args.drain_timeout, drain_timeout, &mut faults);
         let (
             Some(gateway),
             Some(admin),
@@ -80,14 +76,7 @@ impl Config {
             Some(link_dial),
             Some(workers),
             Some(drain_timeout),
-        ) = (
-            gateway,
-            admin,
-            link_listen,
-            link_dial,
-            workers,
-            drain_timeout,
-        )
+        ) = (gateway, admin, link_listen, link_dial, workers, drain_timeout)
         else {
             return Err(UsageError(faults));
         };
@@ -99,11 +88,7 @@ impl Config {
             link_listen,
             link_dial,
             drain_timeout,
-            output: if args.json {
-                Output::Json
-            } else {
-                Output::Human
-            },
+            output: if args.json { Output::Json } else { Output::Human },
         })
     }
 }
@@ -115,15 +100,11 @@ fn check<T>(
     parse: impl Fn(&str) -> Result<T, String>,
     faults: &mut Vec<String>,
 ) -> Option<T> {
-    parse(typed)
-        .map_err(|rule| faults.push(format!("{flag} {typed:?} must be {rule}")))
-        .ok()
+    parse(typed).map_err(|rule| faults.push(format!("{flag} {typed:?} must be {rule}"))).ok()
 }
 
 fn address(typed: &str) -> Result<SocketAddr, String> {
-    typed
-        .parse()
-        .map_err(|_| "an IP address and a port, as in 127.0.0.1:8080".to_owned())
+    typed.parse().map_err(|_| "an IP address and a port, as in 127.0.0.1:8080".to_owned())
 }
 
 /// A name is looked up when it is dialled, each time again.

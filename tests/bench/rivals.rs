@@ -77,13 +77,8 @@ impl Nginx {
             pid.display()
         );
         fs::write(&file, configuration).expect("the scratch folder is writable");
-        let master = pinned("nginx")
-            .arg("-e")
-            .arg(log)
-            .arg("-c")
-            .arg(file)
-            .spawn()
-            .expect("nginx starts");
+        let master =
+            pinned("nginx").arg("-e").arg(log).arg("-c").arg(file).spawn().expect("nginx starts");
         listens(address);
         Self { address, master }
     }

@@ -48,21 +48,9 @@ fn main() {
     let nginx = rivals::Nginx::start(up.folder(), backend);
     let go = rivals::Go::start(backend);
     let proxies = [
-        Proxy {
-            name: "dormouse",
-            address: up.gateway,
-            pid: up.pid(),
-        },
-        Proxy {
-            name: "nginx",
-            address: nginx.address,
-            pid: nginx.worker(),
-        },
-        Proxy {
-            name: "go",
-            address: go.address,
-            pid: go.pid(),
-        },
+        Proxy { name: "dormouse", address: up.gateway, pid: up.pid() },
+        Proxy { name: "nginx", address: nginx.address, pid: nginx.worker() },
+        Proxy { name: "go", address: go.address, pid: go.pid() },
     ];
     println!(
         "HTTP/1.1 keep-alive, {CONNECTIONS} connections, one core per proxy, medians of the quiet \
@@ -138,16 +126,10 @@ fn load(proxy: &Proxy, path: &str) -> Round {
     // "  193842 requests in 3.01s, 28.10MB read"
     let line = report.lines().find(|line| line.contains(" requests in "));
     let mut words = line.expect("wrk counts").split_whitespace();
-    let requests: f64 = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .expect("a number");
+    let requests: f64 = words.next().and_then(|word| word.parse().ok()).expect("a number");
     let seconds = words.nth(2).and_then(|word| word.strip_suffix("s,"));
     let seconds: f64 = seconds.and_then(|word| word.parse().ok()).expect("seconds");
-    Round {
-        cpu_us: spent / requests,
-        per_second: requests / seconds,
-    }
+    Round { cpu_us: spent / requests, per_second: requests / seconds }
 }
 
 /// User and system time of a process so far.
@@ -170,15 +152,10 @@ impl Stolen {
     fn now() -> Self {
         let stat = fs::read_to_string("/proc/stat").expect("/proc is there on Linux");
         let line = stat.lines().next().unwrap_or_default();
-        let ticks: Vec<f64> = line
-            .split_whitespace()
-            .filter_map(|field| field.parse().ok())
-            .collect();
+        let ticks: Vec<f64> =
+            line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
         // user nice system idle iowait irq softirq steal; what follows is counted in user already.
-        Self {
-            stolen: ticks[7],
-            all: ticks[..8].iter().sum(),
-        }
+        Self { stolen: ticks[7], all: ticks[..8].iter().sum() }
     }
 
     fn share(&self) -> f64 {

@@ -38,9 +38,7 @@ fn wakes() -> Vec<Duration> {
     let functions: Vec<Function> = (0..FUNCTIONS)
         .map(|number| Function::fixture(&format!("f{number}"), &["mirror"]))
         .collect();
-    let start = Start::new()
-        .log("warn,dormouse_autoscaler=debug")
-        .argument("--log-format", "json");
+    let start = Start::new().log("warn,dormouse_autoscaler=debug").argument("--log-format", "json");
     let up = start.functions(&functions.iter().collect::<Vec<_>>()).up();
     let mut wakes = Vec::new();
     for number in 0..FUNCTIONS {
@@ -52,9 +50,7 @@ fn wakes() -> Vec<Duration> {
         let ordered_us = up.log().wait_after(mark, "the order in the log", |lines| {
             lines.iter().find_map(|line| ordered_us(line, &name))
         });
-        wakes.push(Duration::from_micros(
-            (ordered_us + DAY_US - sent_us) % DAY_US,
-        ));
+        wakes.push(Duration::from_micros((ordered_us + DAY_US - sent_us) % DAY_US));
     }
     wakes
 }
@@ -72,10 +68,7 @@ fn ordered_us(line: &str, function: &str) -> Option<u64> {
     if fields["message"] != "scale" || fields["function"] != format!("default/{function}") {
         return None;
     }
-    let (_, time) = line["timestamp"]
-        .as_str()?
-        .trim_end_matches('Z')
-        .split_once('T')?;
+    let (_, time) = line["timestamp"].as_str()?.trim_end_matches('Z').split_once('T')?;
     let mut parts = time.split([':', '.']);
     let mut next = || parts.next()?.parse::<u64>().ok();
     let (hours, minutes, seconds, micros) = (next()?, next()?, next()?, next()?);
@@ -104,9 +97,7 @@ fn floors() -> Vec<Duration> {
             .map(|_| {
                 let sent = Instant::now();
                 client.write_all(&[1]).expect("the worker reads");
-                autoscaler
-                    .read_exact(&mut [0])
-                    .expect("the activator writes");
+                autoscaler.read_exact(&mut [0]).expect("the activator writes");
                 sent.elapsed()
             })
             .collect();
@@ -121,9 +112,7 @@ fn pair() -> (TcpStream, TcpStream) {
     let one = TcpStream::connect(address).expect("it listens");
     let (other, _) = listener.accept().expect("one has dialled");
     for stream in [&one, &other] {
-        stream
-            .set_nodelay(true)
-            .expect("a fresh socket takes options");
+        stream.set_nodelay(true).expect("a fresh socket takes options");
     }
     (one, other)
 }

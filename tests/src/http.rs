@@ -52,9 +52,7 @@ impl Client {
             .and_then(|()| stream.set_write_timeout(Some(DEADLINE)))
             .and_then(|()| stream.set_nodelay(true))
             .expect("a fresh socket takes options");
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self { stream: BufReader::new(stream) }
     }
 
     /// The socket, to write from another thread.
@@ -127,11 +125,7 @@ impl Client {
                 .ok_or_else(|| io::Error::other(format!("not a header: {line:?}")))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        Ok(Response {
-            status,
-            headers,
-            body: Vec::new(),
-        })
+        Ok(Response { status, headers, body: Vec::new() })
     }
 
     /// Reads one chunk of a chunked body; none after the last, its trailers skipped.
@@ -217,11 +211,7 @@ pub fn together<T: Send>(count: usize, client: impl Fn(usize) -> T + Sync) -> Ve
             .collect();
         clients
             .into_iter()
-            .map(|client| {
-                client
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            .map(|client| client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
 }

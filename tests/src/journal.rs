@@ -29,10 +29,7 @@ impl<T: Clone + Send + 'static> Journal<T> {
         parse: impl Fn(&str) -> T + Send + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                entries: Vec::new(),
-                ended: false,
-            }),
+            state: Mutex::new(State { entries: Vec::new(), ended: false }),
             grew: Condvar::new(),
         });
         let writer = Arc::clone(&shared);
@@ -48,10 +45,7 @@ impl<T: Clone + Send + 'static> Journal<T> {
             writer.lock().ended = true;
             writer.grew.notify_all();
         });
-        Self {
-            shared,
-            reader: Some(reader),
-        }
+        Self { shared, reader: Some(reader) }
     }
 
     /// Everything said so far.
@@ -113,9 +107,7 @@ impl<T: Clone + Send + 'static> Journal<T> {
     /// Waits until the stream has ended.
     pub fn finish(&mut self) {
         if let Some(reader) = self.reader.take() {
-            reader
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
     }
 }

@@ -46,11 +46,7 @@ impl LinkProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has one");
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                forward_to: None,
-                mood: Mood::Healthy,
-                carried: Vec::new(),
-            }),
+            state: Mutex::new(State { forward_to: None, mood: Mood::Healthy, carried: Vec::new() }),
             changed: Condvar::new(),
         });
         let accepting = Arc::clone(&shared);
@@ -112,9 +108,7 @@ impl Drop for LinkProxy {
         // The acceptor looks at the mood after each connection: give it one.
         drop(TcpStream::connect(self.address));
         if let Some(acceptor) = self.acceptor.take() {
-            acceptor
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            acceptor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
     }
 }
@@ -145,18 +139,14 @@ impl Shared {
             }
         }
         for copier in copiers {
-            copier
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            copier.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
     }
 
     fn copy(&self, mut from: TcpStream, mut to: TcpStream) {
         let mut bytes = [0; COPY_BYTES];
         while let Ok(length @ 1..) = from.read(&mut bytes) {
-            let thawed = self
-                .changed
-                .wait_while(self.lock(), |state| state.mood == Mood::Frozen);
+            let thawed = self.changed.wait_while(self.lock(), |state| state.mood == Mood::Frozen);
             drop(thawed);
             if to.write_all(&bytes[..length]).is_err() {
                 break;

@@ -27,19 +27,16 @@ impl Function {
     /// A function of this name that runs `dormouse demo` with these arguments.
     #[must_use]
     pub fn demo(name: &str, arguments: &[&str]) -> Self {
-        let arguments: Vec<&str> = std::iter::once("demo")
-            .chain(arguments.iter().copied())
-            .collect();
+        let arguments: Vec<&str> =
+            std::iter::once("demo").chain(arguments.iter().copied()).collect();
         Self::running(name, &program::dormouse().to_string_lossy(), &arguments)
     }
 
     /// A function of this name that runs any program.
     #[must_use]
     pub fn running(name: &str, program: &str, arguments: &[&str]) -> Self {
-        let command = std::iter::once(program)
-            .chain(arguments.iter().copied())
-            .map(str::to_owned)
-            .collect();
+        let command =
+            std::iter::once(program).chain(arguments.iter().copied()).map(str::to_owned).collect();
         Self {
             name: name.to_owned(),
             replicas: 0,
@@ -107,20 +104,14 @@ impl Function {
         let mut container = String::new();
         if !self.command.is_empty() {
             let words: Vec<String> = self.command.iter().map(|word| quoted(word)).collect();
-            line(
-                &mut container,
-                &format!("          command: [{}]", words.join(", ")),
-            );
+            line(&mut container, &format!("          command: [{}]", words.join(", ")));
         }
         if !self.env.is_empty() {
             line(&mut container, "          env:");
         }
         for (name, value) in &self.env {
             let value = quoted(value);
-            line(
-                &mut container,
-                &format!("            - {{name: {name}, value: {value}}}"),
-            );
+            line(&mut container, &format!("            - {{name: {name}, value: {value}}}"));
         }
         if let Some(path) = &self.readiness {
             let get = format!("{{path: {path}, port: http}}");

@@ -39,11 +39,8 @@ pub fn checkout() -> PathBuf {
 fn beside(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let deps = test.parent().expect("a program lies in a folder");
-    let folder = if deps.ends_with("deps") {
-        deps.parent().expect("deps/ lies in a folder")
-    } else {
-        deps
-    };
+    let folder =
+        if deps.ends_with("deps") { deps.parent().expect("deps/ lies in a folder") } else { deps };
     folder.join(name)
 }
 
@@ -112,9 +109,8 @@ pub fn marked(mark: &str) -> Vec<(i32, String)> {
             let pid = entry.file_name().to_str()?.parse().ok()?;
             // A process that ended meanwhile has nothing to read.
             let environ = std::fs::read(entry.path().join("environ")).ok()?;
-            let belongs = environ
-                .split(|&byte| byte == 0)
-                .any(|variable| variable == wanted.as_bytes());
+            let belongs =
+                environ.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes());
             let command = std::fs::read(entry.path().join("cmdline")).ok()?;
             belongs.then(|| (pid, String::from_utf8_lossy(&command).replace('\0', " ")))
         })

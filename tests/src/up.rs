@@ -143,8 +143,7 @@ impl<'a> Start<'a> {
         });
         let address = |part: &str| {
             let text = listening[part].as_str().unwrap_or_default();
-            text.parse()
-                .unwrap_or_else(|_| panic!("no address {part:?} in {listening}"))
+            text.parse().unwrap_or_else(|_| panic!("no address {part:?} in {listening}"))
         };
         (up.gateway, up.link, up.admin) = (address("gateway"), address("link"), address("admin"));
         if let Some(proxy) = self.link {
@@ -250,9 +249,7 @@ impl Up {
     /// At the deadline.
     #[track_caller]
     pub fn wait_held(&self, function: &str, held: u64) {
-        self.wait(function, &format!("holding {held}"), |now| {
-            now["held"] == held
-        });
+        self.wait(function, &format!("holding {held}"), |now| now["held"] == held);
     }
 
     /// Waits until `function` has no replica left.
@@ -261,9 +258,7 @@ impl Up {
     /// At the deadline.
     #[track_caller]
     pub fn wait_asleep(&self, function: &str) {
-        self.wait(function, "asleep", |now| {
-            now["state"] == "asleep" && pods(now) == 0
-        });
+        self.wait(function, "asleep", |now| now["state"] == "asleep" && pods(now) == 0);
     }
 
     /// Waits until `function`, in use just now, has gone back to sleep. What is said of it may be a
@@ -330,9 +325,7 @@ impl Up {
     #[track_caller]
     pub fn wait_end(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        wait::until("dormouse to end", || {
-            child.try_wait().expect("a child can be waited for")
-        })
+        wait::until("dormouse to end", || child.try_wait().expect("a child can be waited for"))
     }
 
     /// Waits until no process of this test is left.
@@ -342,9 +335,7 @@ impl Up {
     #[track_caller]
     pub fn wait_nobody_left(&self) {
         let mark = self.scratch.name();
-        wait::until("every child to be gone", || {
-            program::marked(mark).is_empty().then_some(())
-        });
+        wait::until("every child to be gone", || program::marked(mark).is_empty().then_some(()));
     }
 
     /// The processes of this test, `dormouse` itself included.

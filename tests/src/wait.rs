@@ -20,10 +20,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(
-            started.elapsed() < DEADLINE,
-            "waited in vain for {what} ({DEADLINE:?})"
-        );
+        assert!(started.elapsed() < DEADLINE, "waited in vain for {what} ({DEADLINE:?})");
         #[allow(
             clippy::disallowed_methods,
             reason = "the one pause between two looks at what cannot wake us"

@@ -29,19 +29,10 @@ const WORDS: [&str; 5] = [
 /// (crossbeam-utils, dashmap, thiserror), functions of their arguments (libm, strsim).
 const PURE: [(&str, &[&str]); 3] = [
     ("metrics", &["crossbeam-utils", "dashmap"]),
-    (
-        "autoscaler/policy",
-        &["dormouse-metrics", "libm", "serde", "strsim", "thiserror"],
-    ),
+    ("autoscaler/policy", &["dormouse-metrics", "libm", "serde", "strsim", "thiserror"]),
     (
         "activator/link",
-        &[
-            "dormouse-metrics",
-            "dormouse-policy",
-            "serde",
-            "serde_json",
-            "thiserror",
-        ],
+        &["dormouse-metrics", "dormouse-policy", "serde", "serde_json", "thiserror"],
     ),
 ];
 
@@ -50,18 +41,9 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("metrics", &[]),
     ("autoscaler/policy", &["dormouse-metrics"]),
     ("activator/link", &["dormouse-metrics", "dormouse-policy"]),
-    (
-        "activator",
-        &["dormouse-link", "dormouse-metrics", "dormouse-policy"],
-    ),
-    (
-        "autoscaler",
-        &["dormouse-link", "dormouse-metrics", "dormouse-policy"],
-    ),
-    (
-        "sim",
-        &["dormouse-link", "dormouse-metrics", "dormouse-policy"],
-    ),
+    ("activator", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
+    ("autoscaler", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
+    ("sim", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
     ("tests", &[]),
 ];
 
@@ -75,10 +57,7 @@ fn files(endings: &[&str]) -> Vec<PathBuf> {
     assert!(output.status.success(), "{output:?}");
     let names = String::from_utf8(output.stdout).unwrap();
     let wanted = |name: &&str| endings.iter().any(|ending| name.ends_with(ending));
-    let paths = names
-        .lines()
-        .filter(wanted)
-        .map(|name| checkout().join(name));
+    let paths = names.lines().filter(wanted).map(|name| checkout().join(name));
     // A file deleted but not yet committed as such is still listed.
     paths.filter(|path| path.is_file()).collect()
 }
@@ -108,10 +87,8 @@ fn source_files_are_short_and_narrow() {
 
 #[test]
 fn no_file_is_called_mod_rs() {
-    let named: Vec<String> = files(&["/mod.rs"])
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let named: Vec<String> =
+        files(&["/mod.rs"]).iter().map(|path| path.display().to_string()).collect();
     none(&named);
 }
 

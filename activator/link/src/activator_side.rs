@@ -118,9 +118,7 @@ impl ActivatorSide {
             boot: self.identity.boot,
         })];
         if !self.listening.is_empty() {
-            actions.push(Action::Send(Up::Listening {
-                listeners: self.listening.clone(),
-            }));
+            actions.push(Action::Send(Up::Listening { listeners: self.listening.clone() }));
         }
         self.wakes_told = false;
         actions.extend(self.whole_wakes());
@@ -138,22 +136,10 @@ impl ActivatorSide {
         match frame {
             Down::Welcome { .. } => Vec::new(),
             Down::Refused { reason } => vec![Action::Close(reason)],
-            Down::Table {
-                whole,
-                functions,
-                removed,
-            } => self.take_table(whole, functions, removed),
-            Down::Prepare {
-                function,
-                epoch,
-                pods,
-                hold_ms,
-            } => self.prepare(
-                function,
-                epoch,
-                pods,
-                now_us.saturating_add(hold_ms * 1_000),
-            ),
+            Down::Table { whole, functions, removed } => self.take_table(whole, functions, removed),
+            Down::Prepare { function, epoch, pods, hold_ms } => {
+                self.prepare(function, epoch, pods, now_us.saturating_add(hold_ms * 1_000))
+            }
             Down::Commit { function, epoch } => self.end(function, epoch, Action::Retired),
             Down::Abort { function, epoch } => self.end(function, epoch, Action::Resume),
         }
@@ -167,10 +153,7 @@ impl ActivatorSide {
         };
         retirement.emptied = true;
         let epoch = retirement.epoch;
-        self.send(Up::Prepared {
-            function: function.clone(),
-            epoch,
-        })
+        self.send(Up::Prepared { function: function.clone(), epoch })
     }
 
     /// `function` now holds requests that no usable pod can take, or no longer does.
@@ -192,23 +175,14 @@ impl ActivatorSide {
                     && !retirement.recalled
                 {
                     retirement.recalled = true;
-                    let recall = Up::Recall {
-                        function: function.clone(),
-                        epoch: retirement.epoch,
-                    };
+                    let recall = Up::Recall { function: function.clone(), epoch: retirement.epoch };
                     actions.push(Action::Send(recall));
                 }
                 self.wakes_told |= self.connected;
-                actions.extend(self.send(Up::WakesChanged {
-                    added: one,
-                    removed: Vec::new(),
-                }));
+                actions.extend(self.send(Up::WakesChanged { added: one, removed: Vec::new() }));
             }
             Wanted::No => {
-                actions.extend(self.send(Up::WakesChanged {
-                    added: Vec::new(),
-                    removed: one,
-                }));
+                actions.extend(self.send(Up::WakesChanged { added: Vec::new(), removed: one }));
             }
         }
         actions
@@ -221,9 +195,7 @@ impl ActivatorSide {
             return Vec::new();
         }
         self.listening = listeners;
-        self.send(Up::Listening {
-            listeners: self.listening.clone(),
-        })
+        self.send(Up::Listening { listeners: self.listening.clone() })
     }
 
     /// Once a second: report the readings that say something new, say the wake set again while it
@@ -232,18 +204,12 @@ impl ActivatorSide {
     pub fn tick(&mut self, now_us: u64, readings: Vec<Reading>) -> Vec<Action> {
         let mut actions = self.expire(now_us);
         if self.connected {
-            let readings: Vec<Reading> = readings
-                .into_iter()
-                .filter(|r| self.says_something_new(r))
-                .collect();
+            let readings: Vec<Reading> =
+                readings.into_iter().filter(|r| self.says_something_new(r)).collect();
             for reading in &readings {
-                self.reported
-                    .insert(reading.function.clone(), reading.clone());
+                self.reported.insert(reading.function.clone(), reading.clone());
             }
-            actions.push(Action::Send(Up::Report {
-                at_us: now_us,
-                readings,
-            }));
+            actions.push(Action::Send(Up::Report { at_us: now_us, readings }));
             actions.extend(self.whole_wakes());
         }
         actions
@@ -264,9 +230,7 @@ impl ActivatorSide {
             return Vec::new();
         }
         self.wakes_told = !self.wakes.is_empty();
-        self.send(Up::Wakes {
-            functions: self.wakes.iter().cloned().collect(),
-        })
+        self.send(Up::Wakes { functions: self.wakes.iter().cloned().collect() })
     }
 
     fn take_table(
@@ -322,13 +286,7 @@ impl ActivatorSide {
             }
         }
         let recalled = self.wakes.contains(&function);
-        let retirement = Retirement {
-            epoch,
-            pods,
-            until_us,
-            emptied: false,
-            recalled,
-        };
+        let retirement = Retirement { epoch, pods, until_us, emptied: false, recalled };
         let superseded = self.retirements.insert(function.clone(), retirement);
         let mut actions = Vec::new();
         if superseded.is_some() {
@@ -347,11 +305,7 @@ impl ActivatorSide {
         epoch: u64,
         outcome: fn(FunctionName) -> Action,
     ) -> Vec<Action> {
-        if self
-            .retirements
-            .get(&function)
-            .is_none_or(|open| open.epoch != epoch)
-        {
+        if self.retirements.get(&function).is_none_or(|open| open.epoch != epoch) {
             return Vec::new();
         }
         self.retirements.remove(&function);
@@ -366,11 +320,7 @@ impl ActivatorSide {
     }
 
     fn send(&self, frame: Up) -> Vec<Action> {
-        if self.connected {
-            vec![Action::Send(frame)]
-        } else {
-            Vec::new()
-        }
+        if self.connected { vec![Action::Send(frame)] } else { Vec::new() }
     }
 }
 

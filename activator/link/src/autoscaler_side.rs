@@ -84,18 +84,12 @@ impl AutoscalerSide {
         };
         match frame {
             Up::Hello { .. } => {
-                self.outputs
-                    .push(Output::Close(connection, Fault::SecondHello));
+                self.outputs.push(Output::Close(connection, Fault::SecondHello));
                 self.disconnected(connection, now_us);
             }
             Up::Report { at_us, readings } => {
                 let boot = self.reporters.get(&reporter).map_or(0, |known| known.boot);
-                self.outputs.push(Output::Report {
-                    reporter,
-                    boot,
-                    at_us,
-                    readings,
-                });
+                self.outputs.push(Output::Report { reporter, boot, at_us, readings });
             }
             Up::Wakes { functions } => {
                 let whole: BTreeSet<FunctionName> = functions.into_iter().collect();
@@ -169,16 +163,12 @@ impl AutoscalerSide {
     /// Whether some activator holds requests for the function and has no pod for them.
     #[must_use]
     pub fn wants_waking(&self, function: &FunctionName) -> bool {
-        self.reporters
-            .values()
-            .any(|reporter| reporter.wakes.contains(function))
+        self.reporters.values().any(|reporter| reporter.wakes.contains(function))
     }
 
     /// What the activators said of their listeners, reporter by reporter.
     pub fn listening(&self) -> impl Iterator<Item = &Listening> {
-        self.reporters
-            .values()
-            .flat_map(|reporter| &reporter.listening)
+        self.reporters.values().flat_map(|reporter| &reporter.listening)
     }
 
     /// Starts to retire pods of a function and returns the retirement's epoch.
@@ -258,9 +248,7 @@ impl AutoscalerSide {
         self.reporters.retain(|name, reporter| {
             let lost = (reporter.left_us).is_some_and(|left| now_us >= left + LOST_AFTER_US);
             if lost {
-                outputs.push(Output::Lost {
-                    reporter: name.clone(),
-                });
+                outputs.push(Output::Lost { reporter: name.clone() });
             }
             !lost
         });
@@ -278,19 +266,12 @@ impl AutoscalerSide {
 
     /// First frame of a connection: admits the peer or refuses it.
     fn greet(&mut self, connection: Connection, frame: Up, now_us: u64) {
-        let Up::Hello {
-            version,
-            token,
-            reporter,
-            boot,
-        } = frame
-        else {
+        let Up::Hello { version, token, reporter, boot } = frame else {
             return self.outputs.push(Output::Close(connection, Fault::NoHello));
         };
         if let Err(fault) = self.check(version, &token, &reporter) {
             let reason = fault.to_string();
-            self.outputs
-                .push(Output::Send(connection, Down::Refused { reason }));
+            self.outputs.push(Output::Send(connection, Down::Refused { reason }));
             return self.outputs.push(Output::Close(connection, fault));
         }
         let older = self.connected.iter().find(|(_, name)| **name == reporter);
@@ -355,11 +336,7 @@ impl AutoscalerSide {
 
     fn send_changes(&mut self) {
         if let Some((functions, removed)) = self.table.changes(self.activators()) {
-            self.send_all(&Down::Table {
-                whole: false,
-                functions,
-                removed,
-            });
+            self.send_all(&Down::Table { whole: false, functions, removed });
         }
     }
 
@@ -372,8 +349,7 @@ impl AutoscalerSide {
 
     fn send_all(&mut self, frame: &Down) {
         let all = self.connected.keys();
-        self.outputs
-            .extend(all.map(|connection| Output::Send(*connection, frame.clone())));
+        self.outputs.extend(all.map(|connection| Output::Send(*connection, frame.clone())));
     }
 
     /// One reporter wants these awake. Functions not in the table are left out: they could not be
@@ -397,10 +373,8 @@ impl AutoscalerSide {
             Turn::Stay => {}
             Turn::Patch => {
                 if let Some(open) = self.retirements.get(function) {
-                    self.outputs.push(Output::Patch {
-                        function: function.clone(),
-                        epoch: open.epoch,
-                    });
+                    self.outputs
+                        .push(Output::Patch { function: function.clone(), epoch: open.epoch });
                 }
             }
             Turn::Abort(abort) => self.end(function, Ending::Aborted(abort)),
@@ -413,20 +387,10 @@ impl AutoscalerSide {
         };
         let function = function.clone();
         self.broadcast(&match ending {
-            Ending::Committed => Down::Commit {
-                function: function.clone(),
-                epoch,
-            },
-            Ending::Aborted(_) => Down::Abort {
-                function: function.clone(),
-                epoch,
-            },
+            Ending::Committed => Down::Commit { function: function.clone(), epoch },
+            Ending::Aborted(_) => Down::Abort { function: function.clone(), epoch },
         });
-        self.outputs.push(Output::Ended {
-            function,
-            epoch,
-            ending,
-        });
+        self.outputs.push(Output::Ended { function, epoch, ending });
     }
 }
 

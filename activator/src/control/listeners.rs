@@ -57,9 +57,7 @@ impl Listeners {
             }
             let (outcome, sockets) = open(&name, wanted, workers);
             if !sockets.is_empty() {
-                changes
-                    .opened
-                    .push((Entrance::Endpoint(Arc::clone(&name)), sockets));
+                changes.opened.push((Entrance::Endpoint(Arc::clone(&name)), sockets));
             }
             self.0.insert(name, Open { wanted, outcome });
         }
@@ -73,35 +71,17 @@ impl Listeners {
 }
 
 fn open(name: &str, wanted: Listen, workers: usize) -> (Listening, Vec<TcpListener>) {
-    let if_taken = if wanted.else_free {
-        IfTaken::AnyFree
-    } else {
-        IfTaken::Fail
-    };
+    let if_taken = if wanted.else_free { IfTaken::AnyFree } else { IfTaken::Fail };
     match listen::bind(wanted.address, if_taken, workers) {
         Ok((address, sockets)) => {
             info!(endpoint = name, %address, "listening");
             let endpoint = name.to_owned();
-            (
-                Listening {
-                    endpoint,
-                    address: Some(address),
-                    error: None,
-                },
-                sockets,
-            )
+            (Listening { endpoint, address: Some(address), error: None }, sockets)
         }
         Err(error) => {
             warn!(endpoint = name, address = %wanted.address, %error, "cannot listen");
             let error = Some(error.to_string());
-            (
-                Listening {
-                    endpoint: name.to_owned(),
-                    address: None,
-                    error,
-                },
-                Vec::new(),
-            )
+            (Listening { endpoint: name.to_owned(), address: None, error }, Vec::new())
         }
     }
 }

@@ -40,13 +40,7 @@ pub(crate) struct Tended {
 impl Table {
     /// No functions yet.
     pub(crate) fn new(routes: Arc<ArcSwap<Routes>>, workers: usize) -> Self {
-        Self {
-            functions: BTreeMap::new(),
-            routes,
-            workers,
-            next_id: 0,
-            routes_stale: false,
-        }
+        Self { functions: BTreeMap::new(), routes, workers, next_id: 0, routes_stale: false }
     }
 
     /// The names of all functions.
@@ -74,10 +68,7 @@ impl Table {
         let workers = self.workers;
         let before = self.functions.remove(&entry.function);
         let (old_pods, old_listed) = match &before {
-            Some(tended) => (
-                tended.function.view.load().pods.clone(),
-                tended.listed.as_slice(),
-            ),
+            Some(tended) => (tended.function.view.load().pods.clone(), tended.listed.as_slice()),
             None => (Vec::new(), &[][..]),
         };
         let pods: Vec<Arc<Pod>> = entry
@@ -87,17 +78,14 @@ impl Table {
                 let known = old_pods
                     .iter()
                     .find(|pod| pod.name == listed.name && pod.addresses == listed.addresses);
-                let was_ready = old_listed
-                    .iter()
-                    .any(|old| old.name == listed.name && old.ready);
+                let was_ready = old_listed.iter().any(|old| old.name == listed.name && old.ready);
                 let pod = known.map_or_else(|| Arc::new(fresh(listed, workers)), Arc::clone);
                 heed(&pod, &entry.probe, was_ready, listed.ready);
                 pod
             })
             .collect();
-        let dropped = old_pods
-            .into_iter()
-            .filter(|old| !pods.iter().any(|pod| Arc::ptr_eq(pod, old)));
+        let dropped =
+            old_pods.into_iter().filter(|old| !pods.iter().any(|pod| Arc::ptr_eq(pod, old)));
         let dropped = dropped.collect();
         let view = view_of(entry, pods, now_us);
         let tended = match before {
@@ -125,10 +113,7 @@ impl Table {
         registry: &Registry,
     ) -> Option<Arc<Function>> {
         let function = self.functions.remove(name)?.function;
-        let view = View {
-            presence: Presence::Gone,
-            ..View::clone(&function.view.load())
-        };
+        let view = View { presence: Presence::Gone, ..View::clone(&function.view.load()) };
         function.view.store(Arc::new(view));
         registry.remove(name.as_str());
         self.routes_stale = true;
@@ -144,10 +129,7 @@ impl Table {
         for tended in self.functions.values() {
             for endpoint in &tended.endpoints {
                 let function = Arc::clone(&tended.function);
-                let route = Route {
-                    function,
-                    pod_port: endpoint.pod_port,
-                };
+                let route = Route { function, pod_port: endpoint.pod_port };
                 for host in &endpoint.hosts {
                     if routes.hosts.contains_key(host) {
                         warn!(host, function = %tended.function.name, "host claimed twice");
@@ -155,9 +137,7 @@ impl Table {
                     }
                     routes.hosts.insert(host.clone(), route.clone());
                 }
-                routes
-                    .endpoints
-                    .insert(endpoint.name.as_str().into(), route);
+                routes.endpoints.insert(endpoint.name.as_str().into(), route);
             }
         }
         self.routes.store(Arc::new(routes));

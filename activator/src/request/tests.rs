@@ -130,20 +130,12 @@ fn entry(pods: Vec<Pod>) -> Entry {
 
 fn ready_pod() -> Pod {
     let addresses = vec!["192.0.2.1:80".parse().unwrap()];
-    Pod {
-        name: "a".into(),
-        addresses,
-        ready: true,
-    }
+    Pod { name: "a".into(), addresses, ready: true }
 }
 
 impl World {
     fn new(entry: &Entry) -> Self {
-        let identity = Identity {
-            token: String::new(),
-            reporter: String::new(),
-            boot: 0,
-        };
+        let identity = Identity { token: String::new(), reporter: String::new(), boot: 0 };
         let (signals, received) = mpsc::channel(64);
         let (clock, registry) = (Clock::start(), Arc::new(Registry::new(1)));
         let routes = Arc::default();
@@ -163,14 +155,7 @@ impl World {
         tokio::task::spawn_local(async move { held.held.keep_deadlines().await });
         let swept = Rc::clone(&worker);
         tokio::task::spawn_local(async move { swept.upstream.sweep().await });
-        Self {
-            worker,
-            table,
-            registry,
-            network,
-            clock,
-            _signals: received,
-        }
+        Self { worker, table, registry, network, clock, _signals: received }
     }
 
     fn function(&self) -> &Arc<Function> {
@@ -319,20 +304,13 @@ async fn a_head_beyond_its_bound_is_answered_431() {
         .run_until(async {
             let world = World::new(&entry(vec![]));
             let mut client = world.connect();
-            let long = format!(
-                "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
-                "y".repeat(70_000)
-            );
+            let long = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(70_000));
             let (mut read, mut write) = tokio::io::split(&mut client);
             let sent = write.write_all(long.as_bytes());
             let mut answer = Vec::new();
             let (_, got) = tokio::join!(sent, read.read_to_end(&mut answer));
             got.unwrap();
-            assert!(
-                answer.starts_with(b"HTTP/1.1 431"),
-                "{}",
-                String::from_utf8_lossy(&answer)
-            );
+            assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
         })
         .await;
 }
@@ -354,14 +332,10 @@ async fn held_requests_leave_first_in_first_out_when_a_pod_appears() {
                 }
                 clients.push(client);
             }
-            world
-                .table
-                .update(&entry(vec![ready_pod()]), 0, &world.registry);
+            world.table.update(&entry(vec![ready_pod()]), 0, &world.registry);
             world.worker.look(world.function());
             for number in 0..5 {
-                let head = read_head(&mut connections.recv().await.unwrap())
-                    .await
-                    .unwrap();
+                let head = read_head(&mut connections.recv().await.unwrap()).await.unwrap();
                 assert!(head.starts_with(&format!("GET /{number} ")), "{head}");
             }
         })

@@ -26,10 +26,7 @@ impl Bound {
     /// A bound of `limit` places.
     #[must_use]
     pub fn new(limit: u32) -> Self {
-        Self {
-            taken: AtomicU32::new(0),
-            limit: AtomicU32::new(limit),
-        }
+        Self { taken: AtomicU32::new(0), limit: AtomicU32::new(limit) }
     }
 
     /// Changes the number of places. Requests already held keep theirs.
@@ -118,12 +115,7 @@ impl<K: Copy + Ord + std::hash::Hash> Admission<K> {
     /// A machine with nothing held, drawing on the bound over all functions.
     #[must_use]
     pub fn new(all: Arc<Bound>) -> Self {
-        Self {
-            queues: HashMap::new(),
-            deadlines: BTreeSet::new(),
-            all,
-            next_ticket: 0,
-        }
+        Self { queues: HashMap::new(), deadlines: BTreeSet::new(), all, next_ticket: 0 }
     }
 
     /// A request for `function` arrives; if it is held, then until `deadline_us` at the longest.
@@ -201,9 +193,7 @@ impl<K: Copy + Ord + std::hash::Hash> Admission<K> {
     /// How many requests of `function` this machine holds.
     #[must_use]
     pub fn held(&self, function: K) -> usize {
-        self.queues
-            .get(&function)
-            .map_or(0, |queue| queue.held.len())
+        self.queues.get(&function).map_or(0, |queue| queue.held.len())
     }
 
     /// How many requests this machine holds.
@@ -213,10 +203,10 @@ impl<K: Copy + Ord + std::hash::Hash> Admission<K> {
     }
 
     fn insert(&mut self, function: K, bound: &Arc<Bound>, ticket: Ticket, deadline_us: u64) {
-        let queue = self.queues.entry(function).or_insert_with(|| Queue {
-            bound: Arc::clone(bound),
-            held: BTreeMap::new(),
-        });
+        let queue = self
+            .queues
+            .entry(function)
+            .or_insert_with(|| Queue { bound: Arc::clone(bound), held: BTreeMap::new() });
         queue.held.insert(ticket, deadline_us);
         self.deadlines.insert((deadline_us, ticket, function));
     }
@@ -251,10 +241,7 @@ mod tests {
     fn forwards_while_a_pod_can_take_it_and_holds_behind_those_already_held() {
         let mut admission = machine(10);
         let bound = Arc::new(Bound::new(10));
-        assert_eq!(
-            admission.arrive(1, &bound, Capacity::Open, 5),
-            Arrival::Forward
-        );
+        assert_eq!(admission.arrive(1, &bound, Capacity::Open, 5), Arrival::Forward);
         let Arrival::Hold(first) = admission.arrive(1, &bound, Capacity::None, 5) else {
             panic!("held while no pod can take it")
         };
@@ -270,29 +257,13 @@ mod tests {
     fn a_full_function_sheds_its_own_and_no_others() {
         let mut admission = machine(3);
         let (small, large) = (Arc::new(Bound::new(1)), Arc::new(Bound::new(10)));
-        assert!(matches!(
-            admission.arrive(1, &small, Capacity::None, 5),
-            Arrival::Hold(_)
-        ));
+        assert!(matches!(admission.arrive(1, &small, Capacity::None, 5), Arrival::Hold(_)));
         let full = Arrival::Shed(Full::Function);
         assert_eq!(admission.arrive(1, &small, Capacity::None, 5), full);
-        assert!(matches!(
-            admission.arrive(2, &large, Capacity::None, 5),
-            Arrival::Hold(_)
-        ));
-        assert!(matches!(
-            admission.arrive(2, &large, Capacity::None, 5),
-            Arrival::Hold(_)
-        ));
-        assert_eq!(
-            admission.arrive(2, &large, Capacity::None, 5),
-            Arrival::Shed(Full::All)
-        );
-        assert_eq!(
-            (small.taken(), large.taken()),
-            (1, 2),
-            "a shed request takes no place"
-        );
+        assert!(matches!(admission.arrive(2, &large, Capacity::None, 5), Arrival::Hold(_)));
+        assert!(matches!(admission.arrive(2, &large, Capacity::None, 5), Arrival::Hold(_)));
+        assert_eq!(admission.arrive(2, &large, Capacity::None, 5), Arrival::Shed(Full::All));
+        assert_eq!((small.taken(), large.taken()), (1, 2), "a shed request takes no place");
     }
 
     #[test]
@@ -318,11 +289,7 @@ mod tests {
         let first = admission.release(1).unwrap();
         admission.arrive(1, &bound, Capacity::None, 3);
         assert_eq!(admission.hold_again(1, &bound, Some(first), 1), first);
-        assert_eq!(
-            bound.taken(),
-            3,
-            "it was accepted before, so the bound does not turn it away"
-        );
+        assert_eq!(bound.taken(), 3, "it was accepted before, so the bound does not turn it away");
         assert_eq!(admission.release(1), Some(first));
     }
 

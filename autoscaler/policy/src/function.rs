@@ -23,9 +23,7 @@ impl FunctionName {
     /// The namespace part; empty if the text holds no `/`, which only a foreign peer can cause.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.0
-            .split_once('/')
-            .map_or("", |(namespace, _)| namespace)
+        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 
     /// The workload's own name.

@@ -47,10 +47,7 @@ pub(crate) struct Tail<'a> {
 }
 
 impl Tail<'_> {
-    pub(crate) const EMPTY: Tail<'static> = Tail {
-        first_s: u64::MAX,
-        values: &[],
-    };
+    pub(crate) const EMPTY: Tail<'static> = Tail { first_s: u64::MAX, values: &[] };
 
     fn value(&self, second: u64) -> f64 {
         usize::try_from(second - self.first_s)
@@ -125,8 +122,7 @@ impl Windows {
 
     /// Whether the stable window, ending with the second `end_s`, holds no value at all.
     pub(crate) fn is_empty(&self, end_s: u64) -> bool {
-        self.last_s
-            .is_none_or(|last| end_s.saturating_sub(last) > u64::from(self.stable.length_s))
+        self.last_s.is_none_or(|last| end_s.saturating_sub(last) > u64::from(self.stable.length_s))
     }
 
     /// Forgets every second.
@@ -176,8 +172,7 @@ impl Windows {
         }
         let last_s = self.last_s?;
         let held =
-            view.first_s
-                .max((last_s + 1).saturating_sub(self.buckets.len() as u64))..=last_s;
+            view.first_s.max((last_s + 1).saturating_sub(self.buckets.len() as u64))..=last_s;
         if !held.contains(&second) {
             return None;
         }
@@ -205,11 +200,7 @@ struct View {
 impl View {
     fn new(length_s: u32) -> Self {
         let left = libm::pow(1.0 - WEIGHT_IN_WINDOW, 1.0 / f64::from(length_s));
-        Self {
-            length_s,
-            first_s: 0,
-            smoothing: (1.0 - left).max(SMOOTHING_MIN),
-        }
+        Self { length_s, first_s: 0, smoothing: (1.0 - left).max(SMOOTHING_MIN) }
     }
 
     /// A value newer than all before: after a whole window without one, the window starts over.
@@ -263,10 +254,7 @@ mod tests {
     }
 
     fn check(have: (f64, u32), value: f64, known_s: u32) {
-        assert!(
-            (have.0 - value).abs() < 1e-9 && have.1 == known_s,
-            "{have:?}"
-        );
+        assert!((have.0 - value).abs() < 1e-9 && have.1 == known_s, "{have:?}");
     }
 
     #[test]
@@ -287,10 +275,8 @@ mod tests {
 
     #[test]
     fn every_third_second_missing_thins_a_load_of_nine() {
-        let samples: Vec<_> = (0..59)
-            .filter(|second| second % 3 != 2)
-            .map(|second| (second, 9.0))
-            .collect();
+        let samples: Vec<_> =
+            (0..59).filter(|second| second % 3 != 2).map(|second| (second, 9.0)).collect();
         check(stable(&filled(Missing::Zero, &samples), 58), 6.101_695, 59);
         check(stable(&filled(Missing::Unknown, &samples), 58), 9.0, 40);
     }
@@ -301,12 +287,7 @@ mod tests {
         // One zero report, then nothing.
         let mut cliff = filled(Missing::Zero, &steady);
         cliff.record(60, 0.0);
-        for (after_s, value) in [
-            (1, 98.305_085),
-            (30, 96.666_667),
-            (50, 90.0),
-            (57, 66.666_667),
-        ] {
+        for (after_s, value) in [(1, 98.305_085), (30, 96.666_667), (50, 90.0), (57, 66.666_667)] {
             let (have, _) = stable(&cliff, 60 + after_s);
             assert!((have - value).abs() < 1e-6, "{have} after {after_s} s");
         }
@@ -376,10 +357,7 @@ mod tests {
     #[test]
     fn unsettled_seconds_take_part_where_they_are_asked_for() {
         let windows = filled(Missing::Unknown, &[(0, 1.0), (1, 1.0)]);
-        let tail = Tail {
-            first_s: 2,
-            values: &[10.0, 4.0],
-        };
+        let tail = Tail { first_s: 2, values: &[10.0, 4.0] };
         let average = windows.stable(3, tail);
         check((average.value, average.known_s), 4.0, 4);
     }
@@ -412,9 +390,7 @@ mod tests {
             if silent_s >= length_s {
                 return 0.0;
             }
-            let oldest_s = (end_s.max(last_s) + 1)
-                .saturating_sub(length_s)
-                .max(self.first_s);
+            let oldest_s = (end_s.max(last_s) + 1).saturating_sub(length_s).max(self.first_s);
             let sum: f64 = self
                 .values
                 .iter()

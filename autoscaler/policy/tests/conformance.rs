@@ -90,14 +90,8 @@ fn mismatches(case: &Case) -> Vec<String> {
     for step in &case.steps {
         for &(second, value) in &step.samples {
             let sample = match case.policy.metric {
-                Metric::Concurrency => Sample {
-                    concurrency: value,
-                    rps: 0.0,
-                },
-                Metric::Rps => Sample {
-                    concurrency: 0.0,
-                    rps: value,
-                },
+                Metric::Concurrency => Sample { concurrency: value, rps: 0.0 },
+                Metric::Rps => Sample { concurrency: 0.0, rps: value },
             };
             scaler.record(second, sample);
         }
@@ -121,10 +115,7 @@ fn mismatches(case: &Case) -> Vec<String> {
             }
         };
         if !same {
-            wrong.push(format!(
-                "{} {} at {} s: {decision:?}",
-                case.id, case.load, step.t
-            ));
+            wrong.push(format!("{} {} at {} s: {decision:?}", case.id, case.load, step.t));
         }
         assert_eq!(decision.replay(), decision);
     }
@@ -133,16 +124,9 @@ fn mismatches(case: &Case) -> Vec<String> {
 
 #[test]
 fn every_recorded_step_comes_out_the_same() {
-    let cases: Vec<Case> = RECORDINGS
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let cases: Vec<Case> =
+        RECORDINGS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(cases.len(), 150);
     let wrong: Vec<String> = cases.iter().flat_map(mismatches).collect();
-    assert!(
-        wrong.is_empty(),
-        "{} mismatches, first: {}",
-        wrong.len(),
-        wrong[0]
-    );
+    assert!(wrong.is_empty(), "{} mismatches, first: {}", wrong.len(), wrong[0]);
 }

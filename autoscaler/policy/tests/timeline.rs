@@ -33,18 +33,9 @@ impl World {
     fn new(pairs: &[(&str, &str)], replicas: u32, load: fn(u64) -> u64) -> Self {
         let annotations: Annotations = pairs
             .iter()
-            .map(|(name, value)| {
-                (
-                    format!("autoscaling.knative.dev/{name}"),
-                    (*value).to_owned(),
-                )
-            })
+            .map(|(name, value)| (format!("autoscaling.knative.dev/{name}"), (*value).to_owned()))
             .collect();
-        let parsed = parse(
-            &annotations,
-            &Annotations::new(),
-            &ClusterDefaults::default(),
-        );
+        let parsed = parse(&annotations, &Annotations::new(), &ClusterDefaults::default());
         let scaling: Arc<Scaling> = Arc::new(parsed.expect("valid annotations").settings.scaling);
         Self {
             now_us: 0,
@@ -80,11 +71,8 @@ impl World {
         }
         let cut = self.cut_s.contains(&(self.now_us / S));
         if self.now_us % S == 300_000 && !cut {
-            let span = self
-                .reporters
-                .report("a", 1, self.now_us, self.now_us + 900);
-            self.meter
-                .read(span.expect("newer than the last"), self.counters);
+            let span = self.reporters.report("a", 1, self.now_us, self.now_us + 900);
+            self.meter.read(span.expect("newer than the last"), self.counters);
         }
         self.reporters.advance(self.now_us);
         if self.replicas == 0 && begun > 0 {
@@ -140,23 +128,11 @@ fn load_that_ends_leaves_by_a_ramp_once_panic_is_over() {
     let load = |step| if step < 3000 { 700 } else { 0 };
     let mut world = World::new(&[], 10, load);
     world.run_until(400);
-    let down: Vec<u32> = world
-        .changes
-        .iter()
-        .map(|(_, replicas)| *replicas)
-        .collect();
+    let down: Vec<u32> = world.changes.iter().map(|(_, replicas)| *replicas).collect();
     assert_eq!(down, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     // 700 requests ÷ 70 falls below 9 pods six seconds in, plus what the reports take.
-    assert!(
-        (306..=310).contains(&world.changes[0].0),
-        "{:?}",
-        world.changes
-    );
-    assert!(
-        (360..=364).contains(&world.changes[9].0),
-        "{:?}",
-        world.changes
-    );
+    assert!((306..=310).contains(&world.changes[0].0), "{:?}", world.changes);
+    assert!((360..=364).contains(&world.changes[9].0), "{:?}", world.changes);
 }
 
 #[test]

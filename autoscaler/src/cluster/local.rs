@@ -107,11 +107,8 @@ impl LocalCluster {
         let named = functions.iter().enumerate();
         let index = named.map(|(index, local)| (local.function.name.clone(), index));
         let index: BTreeMap<_, _> = index.collect();
-        let slot = |function| Slot {
-            replicas: Replicas::new(function),
-            is_announced: false,
-            told: None,
-        };
+        let slot =
+            |function| Slot { replicas: Replicas::new(function), is_announced: false, told: None };
         // Names that repeat from run to run would be a nuisance, not a danger.
         let seed = getrandom::u32().unwrap_or_default();
         let mut cluster = Self {
@@ -133,15 +130,8 @@ impl LocalCluster {
             cluster.start_first();
             cluster.run().await;
         });
-        let facts = LocalFacts {
-            facts: facts_out,
-            task: Some(task),
-        };
-        let hands = LocalHands {
-            orders: orders_in,
-            shutdown,
-            stopped,
-        };
+        let facts = LocalFacts { facts: facts_out, task: Some(task) };
+        let hands = LocalHands { orders: orders_in, shutdown, stopped };
         (facts, hands)
     }
 
@@ -171,11 +161,7 @@ impl LocalCluster {
     /// Waits for one event and changes nothing.
     async fn select(&mut self) -> Happening {
         let now = Instant::now();
-        let due = self
-            .functions
-            .iter()
-            .filter_map(|slot| slot.replicas.due(now))
-            .min();
+        let due = self.functions.iter().filter_map(|slot| slot.replicas.due(now)).min();
         let due = async {
             match due {
                 Some(due) => sleep_until(due).await,
@@ -229,15 +215,7 @@ impl LocalCluster {
     }
 
     fn take(&mut self, order: Order) {
-        let Order {
-            scale:
-                Scale {
-                    function,
-                    replicas,
-                    victims,
-                },
-            answer,
-        } = order;
+        let Order { scale: Scale { function, replicas, victims }, answer } = order;
         let result = match self.index.get(&function) {
             Some(&index) => {
                 debug!(%function, replicas, "scale");

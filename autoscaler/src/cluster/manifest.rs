@@ -214,9 +214,9 @@ fn read_workload(
             let notices = notices.into_iter().map(|text| object.finding(text));
             manifests.notices.extend(notices);
         }
-        Ok(workload::Read::NotEnabled) => manifests
-            .notices
-            .push(object.finding("has no dormouse.dev/enabled: \"true\"; not run")),
+        Ok(workload::Read::NotEnabled) => {
+            manifests.notices.push(object.finding("has no dormouse.dev/enabled: \"true\"; not run"))
+        }
         Err(faults) => manifests.faults.extend(faults),
     }
 }

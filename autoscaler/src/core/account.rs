@@ -19,9 +19,7 @@ impl Core {
     pub(crate) fn statuses(&self, now_us: u64) -> Vec<FunctionStatus> {
         let listening = self.listening();
         let functions = self.functions.values();
-        functions
-            .map(|state| self.status(state, &listening, now_us))
-            .collect()
+        functions.map(|state| self.status(state, &listening, now_us)).collect()
     }
 
     /// A function's status and kept decisions, each made again; none if there is no such function.

@@ -82,10 +82,7 @@ impl Core {
             *orders += 1;
             order.id = *orders;
             order.due_us = None;
-            self.actions.push(Action::Scale {
-                order: order.id,
-                scale: order.scale.clone(),
-            });
+            self.actions.push(Action::Scale { order: order.id, scale: order.scale.clone() });
         }
         self.set_timer(name, now_us);
     }
@@ -108,8 +105,7 @@ impl Core {
             if let Some(before_us) = std::mem::replace(&mut state.timer_us, timer_us) {
                 self.timers.remove(&(before_us, name.clone()));
             }
-            self.timers
-                .extend(timer_us.map(|timer_us| (timer_us, name.clone())));
+            self.timers.extend(timer_us.map(|timer_us| (timer_us, name.clone())));
         }
     }
 
@@ -122,13 +118,8 @@ impl Core {
             return;
         };
         let load = scaling.scaler.settle(&mut scaling.meter, &self.reporters);
-        let decision = Arc::new(scaling.scaler.decide(&Observation {
-            now_us,
-            why,
-            ready,
-            replicas,
-            load,
-        }));
+        let decision =
+            Arc::new(scaling.scaler.decide(&Observation { now_us, why, ready, replicas, load }));
         debug!(function = %name, decision = %decision, "decided");
         let window_s = decision.inputs.scaling.stable_window_s;
         let known_s = (decision.inputs.averages).map_or(0, |averages| averages.stable.known_s);
@@ -157,10 +148,7 @@ impl Core {
         }
         // An unanswered order that is not wanted any more gives way, and its failures with it.
         scaling.order = None;
-        let retiring = scaling
-            .retiring
-            .as_ref()
-            .map(|retiring| retiring.scale.replicas);
+        let retiring = scaling.retiring.as_ref().map(|retiring| retiring.scale.replicas);
         let asked = state.asked(now_us);
         if retiring.is_some_and(|replicas| replicas < wish) {
             // A lower wish than what is asked for starts its own retirement with the next decision.
@@ -187,11 +175,7 @@ impl Core {
         match self.link.retire(name, pods, now_us) {
             Ok(epoch) => {
                 debug!(function = %name, epoch, replicas, "retirement begins");
-                let scale = Scale {
-                    function: name.clone(),
-                    replicas,
-                    victims,
-                };
+                let scale = Scale { function: name.clone(), replicas, victims };
                 if let Some(scaling) = self.scaling_of(name) {
                     scaling.retiring = Some(Retiring { epoch, scale });
                 }
@@ -219,18 +203,8 @@ impl Core {
         epoch: Option<u64>,
     ) {
         self.orders += 1;
-        let scale = Scale {
-            function: name.clone(),
-            replicas,
-            victims,
-        };
-        let order = Order {
-            id: self.orders,
-            scale: scale.clone(),
-            epoch,
-            failed: 0,
-            due_us: None,
-        };
+        let scale = Scale { function: name.clone(), replicas, victims };
+        let order = Order { id: self.orders, scale: scale.clone(), epoch, failed: 0, due_us: None };
         let Some(scaling) = self.scaling_of(name) else {
             return;
         };
@@ -238,10 +212,7 @@ impl Core {
         info!(function = %name, replicas, why, "scaling");
         scaling.order = Some(order);
         self.is_status_stale = true;
-        self.actions.push(Action::Scale {
-            order: self.orders,
-            scale,
-        });
+        self.actions.push(Action::Scale { order: self.orders, scale });
     }
 
     /// An attempt at an order ended.

@@ -88,10 +88,7 @@ impl FunctionState {
     }
 
     pub(super) fn ready(&self) -> u32 {
-        let ready = self
-            .pods()
-            .iter()
-            .filter(|pod| pod.phase == PodPhase::Ready);
+        let ready = self.pods().iter().filter(|pod| pod.phase == PodPhase::Ready);
         u32::try_from(ready.count()).unwrap_or(u32::MAX)
     }
 
@@ -104,9 +101,7 @@ impl FunctionState {
         };
         let order = scaling.order.as_ref().map(|order| order.scale.replicas);
         let placed = scaling.placed.filter(|placed| now_us < placed.until_us);
-        order
-            .or(placed.map(|placed| placed.replicas))
-            .unwrap_or(seen)
+        order.or(placed.map(|placed| placed.replicas)).unwrap_or(seen)
     }
 
     /// Pods that can be used or will be: neither terminating nor stopped by our orders.
@@ -166,13 +161,7 @@ impl FunctionState {
 
     /// Its row of the table.
     pub(super) fn entry(&self, listen: impl Fn(usize) -> Option<Listen>, now_us: u64) -> Entry {
-        let Function {
-            name,
-            settings,
-            endpoints,
-            probe,
-            ..
-        } = &self.description;
+        let Function { name, settings, endpoints, probe, .. } = &self.description;
         let endpoints = endpoints.iter().enumerate();
         let endpoints = endpoints.map(|(index, endpoint)| EndpointEntry {
             name: endpoint.name.clone(),
@@ -216,10 +205,7 @@ impl FunctionState {
 
 /// Where an endpoint should listen: at its Service port's number if that is its own, else anywhere.
 pub(super) fn listen_at(ip: IpAddr, own_port: Option<u16>) -> Listen {
-    Listen {
-        address: SocketAddr::new(ip, own_port.unwrap_or(0)),
-        else_free: true,
-    }
+    Listen { address: SocketAddr::new(ip, own_port.unwrap_or(0)), else_free: true }
 }
 
 /// FNV-1a, 64 bits: stable over machines and releases, which the standard hashers are not.

@@ -21,11 +21,7 @@ pub(super) struct History<D> {
 
 impl<D> History<D> {
     pub(super) fn new() -> Self {
-        Self {
-            next: 0,
-            functions: BTreeMap::new(),
-            order: BTreeMap::new(),
-        }
+        Self { next: 0, functions: BTreeMap::new(), order: BTreeMap::new() }
     }
 
     pub(super) fn push(&mut self, function: &FunctionName, decision: D) {

@@ -44,10 +44,7 @@ impl Load {
         let before = before.filter(|before| before.boot == boot);
         let rps = before.map_or(0.0, |before| {
             let since_us = since_us.unwrap_or(before.at_us).max(before.at_us);
-            per_second(
-                reading.started.wrapping_sub(before.started),
-                at_us.saturating_sub(since_us),
-            )
+            per_second(reading.started.wrapping_sub(before.started), at_us.saturating_sub(since_us))
         });
         let reported = Reported {
             boot,
@@ -87,10 +84,7 @@ fn per_second(requests: u64, us: u64) -> f64 {
     if us == 0 || requests > EXACT_MAX || us > EXACT_MAX {
         return 0.0;
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "both are at most 2^52, exact as f64"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "both are at most 2^52, exact as f64")]
     let (requests, seconds) = (requests as f64, us as f64 / 1e6);
     requests / seconds
 }
@@ -118,21 +112,13 @@ mod tests {
         assert_eq!(load.figures().rps.to_bits(), 0.0_f64.to_bits());
         load.read("a", 1, Some(1_000_000), 3_000_000, &reading(30, 4));
         load.read("b", 1, None, 5_000_000, &reading(7, 6));
-        let expected = Figures {
-            in_flight: 10,
-            held: 5,
-            rps: 10.0,
-        };
+        let expected = Figures { in_flight: 10, held: 5, rps: 10.0 };
         assert_eq!(load.figures(), expected);
         load.rest("a");
         assert_eq!(load.figures().in_flight, 6);
         load.read("a", 1, Some(9_000_000), 10_000_000, &reading(35, 1));
         assert_eq!(load.figures().rps.to_bits(), 5.0_f64.to_bits());
         load.read("a", 2, Some(9_000_000), 10_000_000, &reading(5, 1));
-        assert_eq!(
-            load.figures().rps.to_bits(),
-            0.0_f64.to_bits(),
-            "a new boot"
-        );
+        assert_eq!(load.figures().rps.to_bits(), 0.0_f64.to_bits(), "a new boot");
     }
 }

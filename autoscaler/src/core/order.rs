@@ -43,10 +43,7 @@ pub(super) struct Placed {
 
 impl Placed {
     pub(super) fn new(replicas: u32, now_us: u64) -> Self {
-        Self {
-            replicas,
-            until_us: now_us + SETTLES_US,
-        }
+        Self { replicas, until_us: now_us + SETTLES_US }
     }
 }
 
@@ -82,17 +79,10 @@ mod tests {
             failed,
             due_us: None,
         };
-        for (failed, longest_us) in [
-            (1, 100_000),
-            (2, 200_000),
-            (5, 1_600_000),
-            (40, PAUSE_US_MAX),
-        ] {
+        for (failed, longest_us) in [(1, 100_000), (2, 200_000), (5, 1_600_000), (40, PAUSE_US_MAX)]
+        {
             let pause_us = order(failed, "a").again_us(7, 0);
-            assert!(
-                pause_us > longest_us / 2 && pause_us <= longest_us,
-                "{pause_us}"
-            );
+            assert!(pause_us > longest_us / 2 && pause_us <= longest_us, "{pause_us}");
         }
         assert_ne!(order(3, "a").again_us(7, 0), order(3, "b").again_us(7, 0));
     }

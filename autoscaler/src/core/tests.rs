@@ -42,12 +42,8 @@ fn a_wake_at_zero_is_an_order_in_the_same_apply() {
     let mut world = asleep();
     world.hands = Hands::Busy;
     let connection = *world.activators.keys().next().unwrap();
-    let wakes = Up::Wakes {
-        functions: vec![name("hello")],
-    };
-    let actions = world
-        .core
-        .apply(Event::Frame(connection, wakes.clone()), world.now_us);
+    let wakes = Up::Wakes { functions: vec![name("hello")] };
+    let actions = world.core.apply(Event::Frame(connection, wakes.clone()), world.now_us);
     let scale = actions.iter().find_map(|action| match action {
         Action::Scale { scale, .. } => Some(scale.clone()),
         _ => None,
@@ -58,26 +54,15 @@ fn a_wake_at_zero_is_an_order_in_the_same_apply() {
     world.load("hello", 5, 5);
     world.hear(connection, wakes);
     world.run(4);
-    assert_eq!(
-        world.ordered(),
-        Vec::<u32>::new(),
-        "no second order while one is open"
-    );
+    assert_eq!(world.ordered(), Vec::<u32>::new(), "no second order while one is open");
 }
 
 #[test]
 fn load_scales_out_and_its_end_scales_in_with_the_victims_named() {
-    let mut world = World::with(
-        function("hello", &[("target", "10"), ("max-scale", "3")]),
-        1,
-    );
+    let mut world = World::with(function("hello", &[("target", "10"), ("max-scale", "3")]), 1);
     world.load("hello", 100, 0);
     world.run(10);
-    assert_eq!(
-        world.ordered(),
-        [3],
-        "max-scale holds, and nothing is said twice"
-    );
+    assert_eq!(world.ordered(), [3], "max-scale holds, and nothing is said twice");
     assert_eq!(world.status("hello").in_flight, 100);
 
     world.load("hello", 6, 0);
@@ -99,11 +84,7 @@ fn the_initial_scale_is_ordered_at_first_sight() {
     world.run(1);
     assert_eq!(world.ordered(), [2]);
     let world = World::with(function("hello", &[]), 0);
-    assert_eq!(
-        world.ordered(),
-        Vec::<u32>::new(),
-        "zero at first sight is sleep"
-    );
+    assert_eq!(world.ordered(), Vec::<u32>::new(), "zero at first sight is sleep");
 }
 
 #[test]
@@ -124,11 +105,7 @@ fn nothing_scales_down_while_the_link_is_cut_and_coverage_comes_back_with_it() {
     let connection = world.connect("a");
     world.activators.insert(connection, activator);
     world.run(5);
-    assert_eq!(
-        world.ordered(),
-        [3],
-        "what was counted meanwhile is known again"
-    );
+    assert_eq!(world.ordered(), [3], "what was counted meanwhile is known again");
     assert!(world.status("hello").coverage >= 1.0);
     world.load("hello", 0, 0);
     world.run(30);
@@ -144,11 +121,7 @@ fn seconds_that_nobody_counted_keep_what_there_is() {
     world.run(59);
     let connection = world.connect("b");
     world.run(4);
-    assert_eq!(
-        world.ordered(),
-        Vec::<u32>::new(),
-        "no whole window is known"
-    );
+    assert_eq!(world.ordered(), Vec::<u32>::new(), "no whole window is known");
     world.run(10);
     assert_eq!(world.ordered(), [0]);
     world.cut(connection);
@@ -175,10 +148,7 @@ fn an_arrival_takes_a_retirement_back() {
         world.now_us += SECOND_US / 10;
         if world.now_us.is_multiple_of(SECOND_US) || epoch.is_none() {
             let at_us = world.now_us;
-            let report = Up::Report {
-                at_us,
-                readings: vec![],
-            };
+            let report = Up::Report { at_us, readings: vec![] };
             world.core.apply(Event::Frame(connection, report), at_us);
         }
         let actions = world.core.apply(Event::Due, world.now_us);
@@ -192,19 +162,13 @@ fn an_arrival_takes_a_retirement_back() {
     }
     let epoch = epoch.unwrap();
     assert_eq!(world.status("hello").state, State::Retiring);
-    let recall = Up::Recall {
-        function: name("hello"),
-        epoch,
-    };
+    let recall = Up::Recall { function: name("hello"), epoch };
     world.hear(connection, recall);
     assert!(matches!(world.sent.last(), Some((_, Down::Abort { .. }))));
     world.wake("hello");
     assert_eq!(world.status("hello").state, State::Ready);
     assert_eq!(world.status("hello").desired, 1);
-    let late = Up::Prepared {
-        function: name("hello"),
-        epoch,
-    };
+    let late = Up::Prepared { function: name("hello"), epoch };
     world.hear(connection, late);
     assert_eq!(world.ordered(), Vec::<u32>::new());
 }
@@ -221,10 +185,7 @@ fn an_arrival_too_late_to_recall_wakes_once_the_pods_are_gone() {
     assert_eq!(world.ordered(), [0, 1]);
     let order = |frame: &Down| matches!(frame, Down::Commit { .. });
     assert!(world.sent.iter().any(|(_, frame)| order(frame)));
-    assert!(
-        world.entry("hello").pods.is_empty(),
-        "the old pod is not used again"
-    );
+    assert!(world.entry("hello").pods.is_empty(), "the old pod is not used again");
 }
 
 #[test]
@@ -318,10 +279,7 @@ fn a_failure_is_passed_through_with_what_is_left_of_its_time() {
     assert_eq!(status.state, State::Failing);
     assert_eq!(status.message.unwrap(), "exit status: 1");
     let failure = world.entry("hello").failure.unwrap();
-    assert_eq!(
-        (failure.code.as_str(), failure.retry_ms),
-        ("crash-loop", 10_000)
-    );
+    assert_eq!((failure.code.as_str(), failure.retry_ms), ("crash-loop", 10_000));
     world.now_us += 3 * SECOND_US;
     world.connect("b");
     assert_eq!(world.entry("hello").failure.unwrap().retry_ms, 7_000);

@@ -59,9 +59,7 @@ pub(super) async fn serve(
         .route("/api/v1/functions/{namespace}/{name}", get(function))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page".to_owned()) })
         .with_state(sources);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(end.cancelled_owned())
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await
 }
 
 async fn readiness(State(sources): State<Sources>) -> Response {

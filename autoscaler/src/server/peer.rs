@@ -135,9 +135,7 @@ async fn write(
 }
 
 fn codec(bytes_max: usize) -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder()
-        .max_frame_length(bytes_max)
-        .new_codec()
+    LengthDelimitedCodec::builder().max_frame_length(bytes_max).new_codec()
 }
 
 #[cfg(test)]
@@ -181,12 +179,8 @@ mod tests {
     async fn a_late_hello_and_a_long_silence_are_told_apart() {
         let (end, _) = read_all(Vec::new()).await;
         assert!(matches!(end, Err(PeerError::HelloLate)), "{end:?}");
-        let hello = Up::Hello {
-            version: 1,
-            token: String::new(),
-            reporter: String::new(),
-            boot: 1,
-        };
+        let hello =
+            Up::Hello { version: 1, token: String::new(), reporter: String::new(), boot: 1 };
         let (end, passed) = read_all(frames(&[hello])).await;
         assert!(matches!(end, Err(PeerError::Silent)), "{end:?}");
         assert_eq!(passed, 1);
@@ -205,10 +199,7 @@ mod tests {
     async fn a_stranger_may_not_be_long_winded() {
         let length = u32::try_from(HELLO_BYTES_MAX).unwrap() + 1;
         let (end, _) = read_all(length.to_be_bytes().to_vec()).await;
-        assert!(
-            matches!(end, Err(PeerError::Long(HELLO_BYTES_MAX))),
-            "{end:?}"
-        );
+        assert!(matches!(end, Err(PeerError::Long(HELLO_BYTES_MAX))), "{end:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -162,11 +162,7 @@ impl Server {
             }
             Happening::Due => {
                 let now = Instant::now();
-                if self
-                    .core
-                    .due_us()
-                    .is_some_and(|due_us| due_us <= self.now_us())
-                {
+                if self.core.due_us().is_some_and(|due_us| due_us <= self.now_us()) {
                     orders = self.tell(Event::Due);
                 }
                 if self.status_due.is_some_and(|due| due <= now) {
@@ -231,11 +227,7 @@ impl Server {
             events.send(Event::Disconnected(connection)).await.ok();
             (address, end)
         });
-        let peer = Peer {
-            address,
-            frames,
-            task,
-        };
+        let peer = Peer { address, frames, task };
         self.peers.insert(connection, peer);
     }
 

@@ -55,21 +55,12 @@ fn pods(replicas: u32) -> Fact {
         phase: PodPhase::Ready,
         waiting_for: None,
     };
-    let pods = Pods {
-        replicas,
-        pods: (0..replicas).map(pod).collect(),
-        failure: None,
-    };
+    let pods = Pods { replicas, pods: (0..replicas).map(pod).collect(), failure: None };
     Fact::Pods(name(), pods)
 }
 
 fn hello(token: &str) -> Up {
-    Up::Hello {
-        version: 1,
-        token: token.into(),
-        reporter: "local".into(),
-        boot: 1,
-    }
+    Up::Hello { version: 1, token: token.into(), reporter: "local".into(), boot: 1 }
 }
 
 /// An autoscaler that runs, seen from all sides.
@@ -84,10 +75,7 @@ struct Running {
 }
 
 async fn start() -> Running {
-    let config = Config {
-        token: "secret".into(),
-        ..Config::default()
-    };
+    let config = Config { token: "secret".into(), ..Config::default() };
     let bound = Autoscaler::bind(config).await.unwrap();
     let (facts, told) = mpsc::channel(4);
     let (recorded, orders) = mpsc::channel(4);
@@ -139,10 +127,7 @@ async fn receive(stream: &mut TcpStream) -> Down {
 async fn is_cut(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     // An end with unread bytes resets the connection.
-    stream
-        .read_to_end(&mut rest)
-        .await
-        .map_or(true, |_| rest.is_empty())
+    stream.read_to_end(&mut rest).await.map_or(true, |_| rest.is_empty())
 }
 
 #[tokio::test]
@@ -156,18 +141,13 @@ async fn a_wake_on_the_link_is_a_call_to_the_hands() {
     let mut link = TcpStream::connect(running.link).await.unwrap();
     send(&mut link, &hello("secret")).await;
     assert_eq!(receive(&mut link).await, Down::Welcome { version: 1 });
-    let Down::Table {
-        whole, functions, ..
-    } = receive(&mut link).await
-    else {
+    let Down::Table { whole, functions, .. } = receive(&mut link).await else {
         panic!("no table");
     };
     let names: Vec<&Entry> = functions.iter().collect();
     assert!(whole && names.len() == 1 && names[0].function == name());
 
-    let wakes = Up::Wakes {
-        functions: vec![name()],
-    };
+    let wakes = Up::Wakes { functions: vec![name()] };
     send(&mut link, &wakes).await;
     let order = running.orders.recv().await.unwrap();
     assert_eq!((order.function, order.replicas), (name(), 1));
@@ -189,11 +169,7 @@ async fn the_admin_port_tells_what_is_and_why() {
     assert!(running.get("/readyz").await.0.starts_with("HTTP/1.1 503"));
     running.facts.send(function()).await.unwrap();
     running.facts.send(pods(1)).await.unwrap();
-    running
-        .status
-        .wait_for(|all| !all.is_empty())
-        .await
-        .unwrap();
+    running.status.wait_for(|all| !all.is_empty()).await.unwrap();
     assert!(running.get("/readyz").await.0.starts_with("HTTP/1.1 200"));
 
     let (_, body) = running.get("/api/v1/functions").await;
@@ -206,10 +182,7 @@ async fn the_admin_port_tells_what_is_and_why() {
     for path in ["/api/v1/functions/default/nobody", "/nowhere"] {
         let (head, body) = running.get(path).await;
         assert!(head.starts_with("HTTP/1.1 404"), "{head}");
-        assert!(
-            head.contains("content-type: application/problem+json"),
-            "{head}"
-        );
+        assert!(head.contains("content-type: application/problem+json"), "{head}");
         assert!(body.contains("\"status\":404"), "{body}");
     }
     running.stop().await;
@@ -227,11 +200,7 @@ async fn who_misbehaves_is_cut_and_the_others_stay() {
     assert!(matches!(receive(&mut stranger).await, Down::Refused { .. }));
     assert!(is_cut(&mut stranger).await);
 
-    let garbage: [&[u8]; 3] = [
-        b"\0\0\0\x02{]",
-        b"\x7f\xff\xff\xff",
-        b"GET / HTTP/1.1\r\n\r\n",
-    ];
+    let garbage: [&[u8]; 3] = [b"\0\0\0\x02{]", b"\x7f\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"];
     for bytes in garbage {
         let mut peer = TcpStream::connect(running.link).await.unwrap();
         peer.write_all(bytes).await.unwrap();
@@ -252,15 +221,9 @@ async fn the_end_of_the_facts_is_a_good_end() {
 async fn a_taken_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
-    let config = Config {
-        admin_listen: address,
-        ..Config::default()
-    };
+    let config = Config { admin_listen: address, ..Config::default() };
     let error = Autoscaler::bind(config).await.unwrap_err().to_string();
-    assert!(
-        error.contains(&address.to_string()) && error.contains("admin"),
-        "{error}"
-    );
+    assert!(error.contains(&address.to_string()) && error.contains("admin"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,11 +234,7 @@ async fn a_call_without_an_answer_has_an_unknown_outcome() {
             std::future::pending().await
         }
     }
-    let scale = Scale {
-        function: name(),
-        replicas: 1,
-        victims: vec![],
-    };
+    let scale = Scale { function: name(), replicas: 1, victims: vec![] };
     let (_, order, result) = call(&Mute, 7, scale).await;
     assert_eq!(order, 7);
     assert!(matches!(result, Err(ScaleError::Unknown(_))));

@@ -38,11 +38,7 @@ fn main() -> ExitCode {
         ["echo"] => serve(echo),
         ["tunnel"] => serve(tunnel),
         ["moody", file] => serve(|_, stream| {
-            let status = if std::fs::exists(file)? {
-                "200 OK"
-            } else {
-                "503 Not Yet"
-            };
+            let status = if std::fs::exists(file)? { "200 OK" } else { "503 Not Yet" };
             answer(stream, status, b"")
         }),
         _ => Err(io::Error::other(WAYS)),
@@ -220,13 +216,8 @@ fn read_trailers(stream: &mut Stream) -> io::Result<String> {
 }
 
 fn answer(stream: &mut Stream, status: &str, body: &[u8]) -> io::Result<ExitCode> {
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream
-        .get_mut()
-        .write_all(&[head.as_bytes(), body].concat())?;
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.get_mut().write_all(&[head.as_bytes(), body].concat())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -83,9 +83,7 @@ fn a_child_that_hangs_is_504_at_the_request_timeout() {
 
 #[test]
 fn a_child_that_resets_is_502_for_those_in_flight_only() {
-    let up = Start::new()
-        .functions(&[&Function::fixture("reset", &["reset"])])
-        .up();
+    let up = Start::new().functions(&[&Function::fixture("reset", &["reset"])]).up();
     assert_eq!(up.get("reset", "/ok").status, 200);
     for answer in together(5, |client| up.get("reset", &format!("/{client}"))) {
         assert_eq!(answer.status, 502, "{}", answer.text());

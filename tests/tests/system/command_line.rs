@@ -7,10 +7,7 @@ use dormouse_tests::program;
 use dormouse_tests::up::Start;
 
 fn dormouse(arguments: &[&str]) -> Output {
-    Command::new(program::dormouse())
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(program::dormouse()).args(arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -39,19 +36,12 @@ fn completions_are_printed_for_every_shell() {
 #[test]
 fn a_misspelt_flag_or_command_exits_2_and_names_the_right_one() {
     for (arguments, right) in [
-        (
-            &["up", "-f", "app.yaml", "--gatway", "127.0.0.1:0"][..],
-            "--gateway",
-        ),
+        (&["up", "-f", "app.yaml", "--gatway", "127.0.0.1:0"][..], "--gateway"),
         (&["explian", "hello"], "explain"),
     ] {
         let output = dormouse(arguments);
         assert_eq!(output.status.code(), Some(2));
-        assert!(
-            text(&output.stderr).contains(right),
-            "{}",
-            text(&output.stderr)
-        );
+        assert!(text(&output.stderr).contains(right), "{}", text(&output.stderr));
     }
 }
 
@@ -72,16 +62,10 @@ fn every_bad_value_is_named_in_one_run_that_exits_2() {
 
 #[test]
 fn an_unknown_function_is_answered_with_the_nearest_name() {
-    let up = Start::new()
-        .functions(&[&Function::fixture("hello", &["mirror"])])
-        .up();
+    let up = Start::new().functions(&[&Function::fixture("hello", &["mirror"])]).up();
     let output = up.ask(&["explain", "helo"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stderr).contains("hello"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("hello"), "{}", text(&output.stderr));
     let output = up.ask(&["explain", "default/hello"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
@@ -95,9 +79,5 @@ fn status_without_a_running_one_says_so() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stderr).contains("dormouse up"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("dormouse up"), "{}", text(&output.stderr));
 }

@@ -19,11 +19,7 @@ fn hello_answers_from_zero_and_goes_back_there() {
     up.wait_asleep("hello");
     let answer = up.get("hello", "/");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(
-        answer.text().starts_with("Hello from "),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.text().starts_with("Hello from "), "{}", answer.text());
     up.wait_asleep_again("hello");
 }
 

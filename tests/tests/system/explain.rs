@@ -14,10 +14,7 @@ const KINDS: [&str; 6] = ["start", "wake", "scale out", "keep", "scale in", "zer
 fn one_decision_of_each_kind_follows_from_the_figures_shown_with_it() {
     let busy = Function::demo("busy", &["--work", "100ms"])
         .annotated("autoscaling.knative.dev/target", "2")
-        .annotated(
-            "autoscaling.knative.dev/target-utilization-percentage",
-            "50",
-        )
+        .annotated("autoscaling.knative.dev/target-utilization-percentage", "50")
         .annotated("autoscaling.knative.dev/max-scale", "3");
     let up = Start::new().functions(&[&busy]).up();
     load_until(&up, 8, |now| now["ready"] == 3);
@@ -30,22 +27,13 @@ fn one_decision_of_each_kind_follows_from_the_figures_shown_with_it() {
     let mut rules = BTreeSet::new();
     for kept in decisions {
         let decision = &kept["decision"];
-        assert_eq!(
-            by_hand(decision),
-            integer(&decision["desired"]),
-            "{decision:#}"
-        );
+        assert_eq!(by_hand(decision), integer(&decision["desired"]), "{decision:#}");
         assert_reasons_lead_there(decision);
         shown.insert(kind(decision));
         let reasons = decision["reasons"].as_array().unwrap();
         rules.extend(reasons.iter().filter_map(|reason| reason["rule"].as_str()));
     }
-    assert_eq!(
-        shown,
-        BTreeSet::from(KINDS),
-        "of {} decisions",
-        decisions.len()
-    );
+    assert_eq!(shown, BTreeSet::from(KINDS), "of {} decisions", decisions.len());
     assert!(rules.contains("max-scale"), "{rules:?}");
 }
 
@@ -139,13 +127,9 @@ fn assert_reasons_lead_there(decision: &Value) {
 }
 
 fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 fn integer(value: &Value) -> u64 {
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("{value} is no count"))
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
 }

@@ -164,36 +164,16 @@ const CODINGS: &[Row] = &[
 ];
 
 const SYNTAX: &[Row] = &[
-    (
-        "a space before the colon",
-        "GET / HTTP/1.1\r\nHost : HOST\r\n\r\n",
-        Refused(400),
-    ),
-    (
-        "a folded header",
-        "GET / HTTP/1.1\r\nHost: HOST\r\nX-Folded: a\r\n b\r\n\r\n",
-        Refused(400),
-    ),
+    ("a space before the colon", "GET / HTTP/1.1\r\nHost : HOST\r\n\r\n", Refused(400)),
+    ("a folded header", "GET / HTTP/1.1\r\nHost: HOST\r\nX-Folded: a\r\n b\r\n\r\n", Refused(400)),
     (
         "a bare carriage return",
         "GET / HTTP/1.1\r\nHost: HOST\r\nX-Bare: a\rb\r\n\r\n",
         Refused(400),
     ),
-    (
-        "a NUL",
-        "GET / HTTP/1.1\r\nHost: HOST\r\nX-Nul: a\0b\r\n\r\n",
-        Refused(400),
-    ),
-    (
-        "a space before the first header",
-        "GET / HTTP/1.1\r\n Host: HOST\r\n\r\n",
-        Refused(400),
-    ),
-    (
-        "HTTP/1.2",
-        "GET / HTTP/1.2\r\nHost: HOST\r\n\r\n",
-        Refused(400),
-    ),
+    ("a NUL", "GET / HTTP/1.1\r\nHost: HOST\r\nX-Nul: a\0b\r\n\r\n", Refused(400)),
+    ("a space before the first header", "GET / HTTP/1.1\r\n Host: HOST\r\n\r\n", Refused(400)),
+    ("HTTP/1.2", "GET / HTTP/1.2\r\nHost: HOST\r\n\r\n", Refused(400)),
     (
         "bytes beyond ASCII in the target",
         "GET /caf\u{e9} HTTP/1.1\r\nHost: HOST\r\n\r\n",
@@ -228,19 +208,12 @@ const SYNTAX: &[Row] = &[
 
 const TARGETS: &[Row] = &[
     ("no Host", "GET / HTTP/1.1\r\n\r\n", Refused(400)),
-    (
-        "two Hosts",
-        "GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n",
-        Refused(400),
-    ),
+    ("two Hosts", "GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n", Refused(400)),
     (
         "the authority of an absolute target wins",
         "GET http://HOST/absolute HTTP/1.1\r\nHost: other.example\r\n\r\n",
         Sees(
-            &[
-                "get /absolute http/1.1\r\n",
-                "\r\nhost: mirror.default.localhost\r\n",
-            ],
+            &["get /absolute http/1.1\r\n", "\r\nhost: mirror.default.localhost\r\n"],
             &["other.example"],
         ),
     ),
@@ -249,11 +222,7 @@ const TARGETS: &[Row] = &[
         "OPTIONS * HTTP/1.1\r\nHost: HOST\r\n\r\n",
         Sees(&["options * http/1.1\r\n"], &[]),
     ),
-    (
-        "CONNECT",
-        "CONNECT HOST:80 HTTP/1.1\r\nHost: HOST:80\r\n\r\n",
-        Refused(405),
-    ),
+    ("CONNECT", "CONNECT HOST:80 HTTP/1.1\r\nHost: HOST:80\r\n\r\n", Refused(405)),
 ];
 
 const HOP_BY_HOP: &[Row] = &[
@@ -261,10 +230,7 @@ const HOP_BY_HOP: &[Row] = &[
         "an upgrade to HTTP/2 is not passed on",
         "GET / HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
          HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
-        Sees(
-            &["get / http/1.1\r\n"],
-            &["upgrade", "http2-settings", "h2c"],
-        ),
+        Sees(&["get / http/1.1\r\n"], &["upgrade", "http2-settings", "h2c"]),
     ),
     (
         "what Connection names ends here",
@@ -335,11 +301,7 @@ fn check(up: &Up, request: &str, expect: &Expect) -> Result<(), String> {
     match expect {
         Refused(status) => {
             if answer.status != *status {
-                return Err(format!(
-                    "{} instead of {status}: {}",
-                    answer.status,
-                    said(&answer)
-                ));
+                return Err(format!("{} instead of {status}: {}", answer.status, said(&answer)));
             }
             match client.closed().map_err(|error| error.to_string())? {
                 Closed::Yes => Ok(()),
@@ -391,10 +353,7 @@ fn a_head_past_its_bounds_is_refused() {
     let long = format!("X-Long: {}\r\n", "x".repeat(512 * 1024));
     for headers in [many, long] {
         let mut client = Client::connect(up.gateway);
-        let request = format!(
-            "GET / HTTP/1.1\r\nHost: {}\r\n{headers}\r\n",
-            host("mirror")
-        );
+        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", host("mirror"));
         // The proxy may close before it has read everything.
         let sent = client.send(request);
         match client.response() {
@@ -404,12 +363,7 @@ fn a_head_past_its_bounds_is_refused() {
     }
     let mut client = Client::connect(up.gateway);
     let target = "x".repeat(70_000);
-    client
-        .send(format!(
-            "GET /{target} HTTP/1.1\r\nHost: {}\r\n\r\n",
-            host("mirror")
-        ))
-        .unwrap();
+    client.send(format!("GET /{target} HTTP/1.1\r\nHost: {}\r\n\r\n", host("mirror"))).unwrap();
     let status = client.response().unwrap().status;
     assert!(matches!(status, 414 | 431), "{status}");
 }
@@ -419,16 +373,10 @@ fn pipelined_requests_are_answered_in_order() {
     let up = mirror();
     let mut client = Client::connect(up.gateway);
     let request = |path| format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", host("mirror"));
-    client
-        .send(["/first", "/second", "/third"].map(request).concat())
-        .unwrap();
+    client.send(["/first", "/second", "/third"].map(request).concat()).unwrap();
     for path in ["/first", "/second", "/third"] {
         let answer = client.response().unwrap();
-        assert!(
-            answer.text().starts_with(&format!("GET {path} ")),
-            "{}",
-            answer.text()
-        );
+        assert!(answer.text().starts_with(&format!("GET {path} ")), "{}", answer.text());
     }
 }
 
@@ -441,10 +389,8 @@ fn a_connection_is_kept_until_the_client_says_close() {
         assert_eq!(answer.status, 200);
         assert_ne!(answer.header("connection"), Some("close"));
     }
-    let request = format!(
-        "GET /last HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        host("mirror")
-    );
+    let request =
+        format!("GET /last HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", host("mirror"));
     client.send(request).unwrap();
     assert_eq!(client.response().unwrap().status, 200);
     assert_eq!(client.closed().unwrap(), Closed::Yes);

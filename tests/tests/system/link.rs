@@ -24,10 +24,7 @@ fn outage(begin: impl Fn(&LinkProxy)) {
     let proxy = LinkProxy::new();
     let warm = Function::demo("warm", &["--work", "50ms"])
         .annotated("autoscaling.knative.dev/target", "2")
-        .annotated(
-            "autoscaling.knative.dev/target-utilization-percentage",
-            "100",
-        );
+        .annotated("autoscaling.knative.dev/target-utilization-percentage", "100");
     let cold = Function::demo("cold", &[]);
     let up = Start::new().functions(&[&warm, &cold]).through(&proxy).up();
     let enough = AtomicBool::new(false);
@@ -51,20 +48,12 @@ fn outage(begin: impl Fn(&LinkProxy)) {
             assert_eq!(up.get("warm", "/").status, 200);
         }
         let now = up.now("warm").unwrap();
-        assert!(
-            now["ready"].as_u64() >= Some(2),
-            "scaled down blindly: {now}"
-        );
-        assert!(
-            now["desired"].as_u64() >= Some(2),
-            "scaled down blindly: {now}"
-        );
+        assert!(now["ready"].as_u64() >= Some(2), "scaled down blindly: {now}");
+        assert!(now["desired"].as_u64() >= Some(2), "scaled down blindly: {now}");
         assert_eq!(up.now("cold").unwrap()["ready"], 0, "woken without a link");
         proxy.heal();
         assert_eq!(held.join().unwrap().status, 200);
-        up.wait("warm", "known to be busy again", |now| {
-            now["in_flight"].as_u64() > Some(0)
-        });
+        up.wait("warm", "known to be busy again", |now| now["in_flight"].as_u64() > Some(0));
     });
     let mut scaled_out = false;
     for change in up.account("warm") {

@@ -18,10 +18,7 @@ fn good() -> Function {
 #[track_caller]
 fn names(up: &Up, words: &[&str]) {
     up.log().wait(&format!("a line with {words:?}"), |lines| {
-        lines
-            .iter()
-            .any(|line| words.iter().all(|word| line.contains(word)))
-            .then_some(())
+        lines.iter().any(|line| words.iter().all(|word| line.contains(word))).then_some(())
     });
 }
 
@@ -126,9 +123,7 @@ fn of_two_that_claim_one_host_the_older_keeps_it() {
     };
     let (older, younger) = (claim("older"), claim("younger"));
     let up = Start::new().functions(&[&older, &younger]).up();
-    let answer = Client::connect(up.gateway)
-        .get("shop.example", "/")
-        .unwrap();
+    let answer = Client::connect(up.gateway).get("shop.example", "/").unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     up.wait("older", "awake", |now| now["ready"] == 1);
     let aside = up.wait("younger", "told", |now| now["message"].is_string());
@@ -145,9 +140,8 @@ fn of_two_that_claim_one_port_the_older_keeps_it() {
     let younger = Function::fixture("younger", &["mirror"]).service_port(port);
     let up = Start::new().functions(&[&older, &younger]).up();
     let listens = |function: &str| {
-        let now = up.wait(function, "listening", |now| {
-            now["endpoints"][0]["listening"].is_string()
-        });
+        let now =
+            up.wait(function, "listening", |now| now["endpoints"][0]["listening"].is_string());
         let address = now["endpoints"][0]["listening"].as_str().unwrap();
         address.parse::<std::net::SocketAddr>().unwrap()
     };

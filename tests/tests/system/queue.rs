@@ -23,17 +23,12 @@ fn open_gate(up: &Up) {
 }
 
 fn problem(answer: &Response) -> serde_json::Value {
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/problem+json")
-    );
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     serde_json::from_slice(&answer.body).expect("a problem is JSON")
 }
 
 fn retry_after(answer: &Response) -> u64 {
-    let value = answer
-        .header("retry-after")
-        .expect("503 says when to try again");
+    let value = answer.header("retry-after").expect("503 says when to try again");
     value.parse().expect("whole seconds")
 }
 
@@ -78,10 +73,7 @@ fn a_client_that_leaves_frees_its_place() {
     assert_eq!(stayer.response().unwrap().status, 200);
     let seen = up.get("single", "/seen").text();
     assert!(seen.contains("/stayer"), "{seen}");
-    assert!(
-        !seen.contains("/leaver"),
-        "a request nobody waits for was sent: {seen}"
-    );
+    assert!(!seen.contains("/leaver"), "a request nobody waits for was sent: {seen}");
 }
 
 #[test]
@@ -104,9 +96,7 @@ fn the_deadline_answers_504_and_frees_the_place() {
 
 #[test]
 fn an_unknown_host_is_404() {
-    let up = Start::new()
-        .functions(&[&Function::fixture("known", &["mirror"])])
-        .up();
+    let up = Start::new().functions(&[&Function::fixture("known", &["mirror"])]).up();
     let answer = up.get("stranger", "/");
     assert_eq!(answer.status, 404, "{}", answer.text());
     assert_eq!(problem(&answer)["status"], 404);

@@ -21,11 +21,7 @@ fn sigterm_under_load_answers_held_and_open_requests_then_exits_0() {
         let up = &up;
         let clients = scope.spawn(move || {
             together(20, |client| {
-                let (function, work) = if client < 10 {
-                    ("open", "3s")
-                } else {
-                    ("held", "10ms")
-                };
+                let (function, work) = if client < 10 { ("open", "3s") } else { ("held", "10ms") };
                 up.get(function, &format!("/id/{client}?work={work}"))
             })
         });
@@ -58,9 +54,8 @@ fn sigint_ends_an_idle_run_and_its_children_with_exit_0() {
     assert_eq!(up.wait_end().code(), Some(0));
     up.wait_nobody_left();
     let left: Vec<_> = fs::read_dir(up.folder()).unwrap().flatten().collect();
-    let runtime_files = left
-        .iter()
-        .filter(|file| file.file_name().to_string_lossy().starts_with("up-"));
+    let runtime_files =
+        left.iter().filter(|file| file.file_name().to_string_lossy().starts_with("up-"));
     assert_eq!(runtime_files.count(), 0, "the runtime file stayed");
 }
 
@@ -71,9 +66,7 @@ fn a_second_signal_ends_at_once_whatever_hangs() {
     up.wait("swallow", "ready", |now| now["ready"] == 1);
     let mut client = Client::connect(up.gateway);
     let host = dormouse_tests::up::host("swallow");
-    client
-        .send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
-        .unwrap();
+    client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap();
     up.wait("swallow", "one in flight", |now| now["in_flight"] == 1);
     up.signal(Signal::SIGTERM);
     up.signal(Signal::SIGINT);
@@ -91,9 +84,7 @@ fn kill_9_leaves_no_child_nor_grandchild() {
     let mut up = Start::new().functions(&[&tree]).up();
     up.wait("tree", "ready", |now| now["ready"] == 2);
     let running = up.processes();
-    let sleeping = running
-        .iter()
-        .filter(|(_, command)| command.contains("sleep 1000"));
+    let sleeping = running.iter().filter(|(_, command)| command.contains("sleep 1000"));
     assert!(sleeping.count() >= 4, "{running:?}");
     up.signal(Signal::SIGKILL);
     up.wait_end();

@@ -19,9 +19,7 @@ const BLOCKED: Duration = Duration::from_secs(2);
 const GROWTH_KIB_MAX: u64 = 16 * 1024;
 
 fn echo() -> Up {
-    let up = Start::new()
-        .functions(&[&Function::fixture("echo", &["echo"])])
-        .up();
+    let up = Start::new().functions(&[&Function::fixture("echo", &["echo"])]).up();
     assert_eq!(up.get("echo", "/").status, 200);
     up
 }
@@ -31,10 +29,7 @@ fn post(length: Option<usize>) -> String {
         || "Transfer-Encoding: chunked".to_owned(),
         |length| format!("Content-Length: {length}"),
     );
-    format!(
-        "POST / HTTP/1.1\r\nHost: {}\r\n{framing}\r\n\r\n",
-        host("echo")
-    )
+    format!("POST / HTTP/1.1\r\nHost: {}\r\n{framing}\r\n\r\n", host("echo"))
 }
 
 #[test]
@@ -65,11 +60,7 @@ fn a_body_of_64_mib_goes_there_and_back_unchanged() {
         });
         let answer = client.response().unwrap();
         assert_eq!(answer.status, 200);
-        assert!(
-            answer.body == body,
-            "{} bytes came back changed",
-            answer.body.len()
-        );
+        assert!(answer.body == body, "{} bytes came back changed", answer.body.len());
     });
 }
 

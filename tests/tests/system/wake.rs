@@ -16,19 +16,12 @@ fn sixty_at_zero_are_answered_once_each_and_zero_comes_back_three_times() {
     let received = start.folder().join("received");
     let hello = Function::demo(
         "hello",
-        &[
-            "--start-delay",
-            "500ms",
-            "--record",
-            &received.to_string_lossy(),
-        ],
+        &["--start-delay", "500ms", "--record", &received.to_string_lossy()],
     );
     let up = start.functions(&[&hello]).up();
     up.wait_asleep("hello");
     for round in 0..ROUNDS {
-        let answers = together(CLIENTS, |client| {
-            up.get("hello", &format!("/id/{round}-{client}"))
-        });
+        let answers = together(CLIENTS, |client| up.get("hello", &format!("/id/{round}-{client}")));
         for answer in &answers {
             assert_eq!(answer.status, 200, "{}", answer.text());
         }

@@ -8,11 +8,7 @@ fn name(name: &str) -> FunctionName {
 }
 
 fn side() -> ActivatorSide {
-    let identity = Identity {
-        token: "t".into(),
-        reporter: "local".into(),
-        boot: 7,
-    };
+    let identity = Identity { token: "t".into(), reporter: "local".into(), boot: 7 };
     ActivatorSide::new(identity)
 }
 
@@ -30,30 +26,15 @@ fn entry(function: &str, queue_depth: u32) -> Entry {
 }
 
 fn table(whole: bool, functions: Vec<Entry>) -> Down {
-    Down::Table {
-        whole,
-        functions,
-        removed: Vec::new(),
-    }
+    Down::Table { whole, functions, removed: Vec::new() }
 }
 
 fn prepare(epoch: u64) -> Down {
-    Down::Prepare {
-        function: name("a"),
-        epoch,
-        pods: Retiring::All,
-        hold_ms: 5_000,
-    }
+    Down::Prepare { function: name("a"), epoch, pods: Retiring::All, hold_ms: 5_000 }
 }
 
 fn reading(started: u64, in_flight: u64) -> Reading {
-    Reading {
-        function: name("a"),
-        area_us: 0,
-        started,
-        in_flight,
-        held: 0,
-    }
+    Reading { function: name("a"), area_us: 0, started, in_flight, held: 0 }
 }
 
 fn reported(actions: &[Action]) -> usize {
@@ -85,21 +66,12 @@ fn wakes_are_said_at_once_each_second_and_whole_on_connect() {
     let wakes = |functions: Vec<FunctionName>| Action::Send(Up::Wakes { functions });
     assert!(side.connect().contains(&wakes(vec![name("a")])));
     assert_eq!(side.wake(&name("a"), Wanted::Yes), [], "said already");
-    let delta = Up::WakesChanged {
-        added: vec![name("b")],
-        removed: vec![],
-    };
+    let delta = Up::WakesChanged { added: vec![name("b")], removed: vec![] };
     assert_eq!(side.wake(&name("b"), Wanted::Yes), [Action::Send(delta)]);
-    assert!(
-        side.tick(1, vec![])
-            .contains(&wakes(vec![name("a"), name("b")]))
-    );
+    assert!(side.tick(1, vec![]).contains(&wakes(vec![name("a"), name("b")])));
     assert!(!side.wake(&name("a"), Wanted::No).is_empty());
     assert!(!side.wake(&name("b"), Wanted::No).is_empty());
-    assert!(
-        side.tick(2, vec![]).contains(&wakes(vec![])),
-        "its end is said once"
-    );
+    assert!(side.tick(2, vec![]).contains(&wakes(vec![])), "its end is said once");
     assert!(!side.tick(3, vec![]).contains(&wakes(vec![])));
 }
 
@@ -107,24 +79,12 @@ fn wakes_are_said_at_once_each_second_and_whole_on_connect() {
 fn a_report_names_what_moved_and_after_a_connect_all_that_ever_did() {
     let mut side = side();
     assert_eq!(reported(&side.connect()), 0);
-    assert_eq!(
-        reported(&side.tick(1, vec![reading(0, 0)])),
-        0,
-        "never began a request"
-    );
+    assert_eq!(reported(&side.tick(1, vec![reading(0, 0)])), 0, "never began a request");
     assert_eq!(reported(&side.tick(2, vec![reading(1, 1)])), 1);
-    assert_eq!(
-        reported(&side.tick(3, vec![reading(1, 1)])),
-        1,
-        "in flight all along"
-    );
+    assert_eq!(reported(&side.tick(3, vec![reading(1, 1)])), 1, "in flight all along");
     assert_eq!(reported(&side.tick(4, vec![reading(1, 0)])), 1, "ended");
     assert_eq!(reported(&side.tick(5, vec![reading(1, 0)])), 0, "at rest");
-    assert_eq!(
-        reported(&side.tick(6, vec![reading(2, 0)])),
-        1,
-        "began and ended in between"
-    );
+    assert_eq!(reported(&side.tick(6, vec![reading(2, 0)])), 1, "began and ended in between");
     side.disconnect();
     assert_eq!(side.tick(7, vec![reading(2, 0)]), [], "nobody to tell");
     assert!(!side.connect().is_empty());
@@ -136,33 +96,13 @@ fn a_retirement_is_acknowledged_when_empty_and_ends_as_told() {
     let mut side = side();
     assert!(!side.connect().is_empty());
     assert_eq!(side.receive(prepare(3), 0), [Action::Retire(name("a"))]);
-    let prepared = Up::Prepared {
-        function: name("a"),
-        epoch: 3,
-    };
+    let prepared = Up::Prepared { function: name("a"), epoch: 3 };
     assert_eq!(side.emptied(&name("a")), [Action::Send(prepared.clone())]);
     let renewed = side.receive(prepare(3), 4_000_000);
     assert_eq!(renewed, [Action::Send(prepared)], "said again when renewed");
-    assert!(
-        !side
-            .tick(8_999_999, vec![])
-            .contains(&Action::Doubt(name("a")))
-    );
-    assert_eq!(
-        side.receive(
-            Down::Commit {
-                function: name("a"),
-                epoch: 2
-            },
-            0
-        ),
-        [],
-        "older"
-    );
-    let commit = Down::Commit {
-        function: name("a"),
-        epoch: 3,
-    };
+    assert!(!side.tick(8_999_999, vec![]).contains(&Action::Doubt(name("a"))));
+    assert_eq!(side.receive(Down::Commit { function: name("a"), epoch: 2 }, 0), [], "older");
+    let commit = Down::Commit { function: name("a"), epoch: 3 };
     assert_eq!(side.receive(commit, 0), [Action::Retired(name("a"))]);
     assert_eq!(side.retirement(&name("a")), None);
 }
@@ -172,23 +112,14 @@ fn an_arrival_recalls_a_retirement_once_and_an_abort_resumes() {
     let mut side = side();
     assert!(!side.connect().is_empty());
     assert_eq!(side.receive(prepare(3), 0).len(), 1);
-    let recall = Action::Send(Up::Recall {
-        function: name("a"),
-        epoch: 3,
-    });
+    let recall = Action::Send(Up::Recall { function: name("a"), epoch: 3 });
     assert!(side.wake(&name("a"), Wanted::Yes).contains(&recall));
     assert!(!side.wake(&name("a"), Wanted::Yes).contains(&recall));
-    let abort = Down::Abort {
-        function: name("a"),
-        epoch: 3,
-    };
+    let abort = Down::Abort { function: name("a"), epoch: 3 };
     assert_eq!(side.receive(abort, 0), [Action::Resume(name("a"))]);
     assert!(
         side.receive(prepare(4), 0)
-            .contains(&Action::Send(Up::Recall {
-                function: name("a"),
-                epoch: 4
-            }))
+            .contains(&Action::Send(Up::Recall { function: name("a"), epoch: 4 }))
     );
 }
 

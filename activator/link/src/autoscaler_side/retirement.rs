@@ -53,10 +53,7 @@ pub(super) struct Retirement {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// PREPARE is out; the reporters named have not acknowledged.
-    Preparing {
-        waiting: BTreeSet<String>,
-        deadline_us: u64,
-    },
+    Preparing { waiting: BTreeSet<String>, deadline_us: u64 },
     /// The order to stop the pods is placed, its outcome unknown: no way back.
     Patching,
 }

@@ -64,8 +64,5 @@ impl Table {
 /// Rounded up, so that the shares of many activators still hold the whole depth.
 fn share(entry: &Entry, activators: usize) -> Entry {
     let activators = u32::try_from(activators.max(1)).unwrap_or(u32::MAX);
-    Entry {
-        queue_depth: entry.queue_depth.div_ceil(activators).max(1),
-        ..entry.clone()
-    }
+    Entry { queue_depth: entry.queue_depth.div_ceil(activators).max(1), ..entry.clone() }
 }

@@ -26,19 +26,11 @@ fn entry(queue_depth: u32) -> Entry {
 }
 
 fn hello(reporter: &str) -> Up {
-    Up::Hello {
-        version: VERSION,
-        token: "secret".into(),
-        reporter: reporter.into(),
-        boot: 1,
-    }
+    Up::Hello { version: VERSION, token: "secret".into(), reporter: reporter.into(), boot: 1 }
 }
 
 fn prepared(epoch: u64) -> Up {
-    Up::Prepared {
-        function: name(),
-        epoch,
-    }
+    Up::Prepared { function: name(), epoch }
 }
 
 /// A side with one function and these activators connected, numbered from 0; its outputs so far
@@ -97,18 +89,12 @@ fn hello_is_checked() {
     let cases = [
         (with(VERSION, "secret", "a"), None),
         (with(VERSION + 1, "secret", "a"), None),
-        (
-            with(VERSION + 2, "secret", "a"),
-            Some(Fault::Version(VERSION + 2)),
-        ),
+        (with(VERSION + 2, "secret", "a"), Some(Fault::Version(VERSION + 2))),
         (with(VERSION, "secreT", "a"), Some(Fault::Token)),
         (with(VERSION, "secre", "a"), Some(Fault::Token)),
         (with(VERSION, "", "a"), Some(Fault::Token)),
         (with(VERSION, "secret", ""), Some(Fault::Reporter)),
-        (
-            with(VERSION, "secret", &"a".repeat(254)),
-            Some(Fault::Reporter),
-        ),
+        (with(VERSION, "secret", &"a".repeat(254)), Some(Fault::Reporter)),
         (Up::Wakes { functions: vec![] }, Some(Fault::NoHello)),
     ];
     for (frame, fault) in cases {
@@ -168,24 +154,14 @@ fn the_queue_is_shared_by_all_that_exist() {
     side.hear(Connection(2), hello("c"), 0);
     let outputs = side.drain();
     let last = |connection| sent_to(&outputs, connection).last().and_then(depth_of);
-    assert_eq!(
-        [last(0), last(1), last(2)],
-        [Some(4); 3],
-        "10 ÷ 3, rounded up"
-    );
+    assert_eq!([last(0), last(1), last(2)], [Some(4); 3], "10 ÷ 3, rounded up");
 
     side.disconnected(Connection(2), 0);
     side.time_passed(LOST_AFTER_US - 1);
-    assert_eq!(
-        sent_to(&side.drain(), 0),
-        vec![],
-        "it may still hold its share"
-    );
+    assert_eq!(sent_to(&side.drain(), 0), vec![], "it may still hold its share");
     side.time_passed(LOST_AFTER_US);
     let outputs = side.drain();
-    assert!(outputs.contains(&Output::Lost {
-        reporter: "c".into()
-    }));
+    assert!(outputs.contains(&Output::Lost { reporter: "c".into() }));
     assert_eq!(sent_to(&outputs, 0).last().and_then(depth_of), Some(5));
 }
 
@@ -213,20 +189,12 @@ fn zero_is_patched_when_all_have_acknowledged() {
     let mut side = side(&["a", "b"]);
     let epoch = side.retire(&name(), Retiring::All, 0).unwrap();
     assert_eq!(epoch, 100);
-    assert_eq!(
-        side.retire(&name(), Retiring::All, 0),
-        Err(RetireError::Open)
-    );
+    assert_eq!(side.retire(&name(), Retiring::All, 0), Err(RetireError::Open));
     let outputs = side.drain();
     for connection in [0, 1] {
         assert!(matches!(
             sent_to(&outputs, connection)[..],
-            [Down::Prepare {
-                epoch: 100,
-                hold_ms: HOLD_MS,
-                pods: Retiring::All,
-                ..
-            }]
+            [Down::Prepare { epoch: 100, hold_ms: HOLD_MS, pods: Retiring::All, .. }]
         ));
     }
     side.hear(Connection(0), prepared(epoch), 0);
@@ -240,19 +208,13 @@ fn zero_is_patched_when_all_have_acknowledged() {
     assert_eq!(side.drain(), vec![], "too late");
     side.time_passed(SECOND_US);
     let renewed = sent_to(&side.drain(), 1);
-    assert!(
-        matches!(renewed[..], [Down::Prepare { .. }]),
-        "held while unknown"
-    );
+    assert!(matches!(renewed[..], [Down::Prepare { .. }]), "held while unknown");
 
     side.put(entry(7));
     side.patched(&name(), epoch, Patched::Placed);
     let outputs = side.drain();
     let sent = sent_to(&outputs, 0);
-    assert!(matches!(
-        sent[..],
-        [Down::Table { .. }, Down::Commit { .. }]
-    ));
+    assert!(matches!(sent[..], [Down::Table { .. }, Down::Commit { .. }]));
     assert_eq!(endings(&outputs), vec![Ending::Committed]);
     assert_eq!(side.retire(&name(), Retiring::All, 0), Ok(epoch + 1));
 }
@@ -264,24 +226,15 @@ fn a_failed_order_or_a_recall_aborts() {
     side.hear(Connection(0), prepared(epoch), 0);
     side.patched(&name(), epoch, Patched::Failed);
     let outputs = side.drain();
-    assert!(matches!(
-        sent_to(&outputs, 0).last(),
-        Some(Down::Abort { .. })
-    ));
+    assert!(matches!(sent_to(&outputs, 0).last(), Some(Down::Abort { .. })));
     assert_eq!(endings(&outputs), vec![Ending::Aborted(Abort::OrderFailed)]);
 
     let epoch = side.retire(&name(), Retiring::All, 0).unwrap();
-    let recall = |epoch| Up::Recall {
-        function: name(),
-        epoch,
-    };
+    let recall = |epoch| Up::Recall { function: name(), epoch };
     side.hear(Connection(0), recall(epoch - 1), 0);
     side.drain();
     side.hear(Connection(0), recall(epoch), 0);
-    assert_eq!(
-        endings(&side.drain()),
-        vec![Ending::Aborted(Abort::Recalled)]
-    );
+    assert_eq!(endings(&side.drain()), vec![Ending::Aborted(Abort::Recalled)]);
     side.hear(Connection(0), prepared(epoch), 0);
     assert_eq!(side.drain(), vec![]);
 }
@@ -316,10 +269,7 @@ fn unknown_is_never_zero() {
     assert!(side.retire(&name(), named, 0).is_ok());
     side.disconnected(Connection(0), 0);
     side.time_passed(5 * SECOND_US);
-    assert_eq!(
-        endings(&side.drain()),
-        vec![Ending::Aborted(Abort::NoActivator)]
-    );
+    assert_eq!(endings(&side.drain()), vec![Ending::Aborted(Abort::NoActivator)]);
 }
 
 #[test]
@@ -329,20 +279,10 @@ fn a_new_link_hears_open_retirements_first_and_must_acknowledge_again() {
     side.hear(Connection(0), prepared(epoch), 0);
     side.disconnected(Connection(0), 0);
     side.hear(Connection(1), prepared(epoch), 0);
-    assert!(
-        !is_patch(&side.drain()),
-        "the word of the one that left has lapsed"
-    );
+    assert!(!is_patch(&side.drain()), "the word of the one that left has lapsed");
     side.hear(Connection(2), hello("a"), 0);
     let sent = sent_to(&side.drain(), 2);
-    assert!(matches!(
-        sent[..],
-        [
-            Down::Welcome { .. },
-            Down::Prepare { .. },
-            Down::Table { .. }
-        ]
-    ));
+    assert!(matches!(sent[..], [Down::Welcome { .. }, Down::Prepare { .. }, Down::Table { .. }]));
     side.hear(Connection(2), prepared(epoch), 0);
     assert!(is_patch(&side.drain()));
 }
@@ -352,10 +292,7 @@ fn a_function_that_goes_ends_its_retirement() {
     let mut side = side(&["a"]);
     let epoch = side.retire(&name(), Retiring::All, 0).unwrap();
     side.remove(&name());
-    assert_eq!(
-        endings(&side.drain()),
-        vec![Ending::Aborted(Abort::FunctionGone)]
-    );
+    assert_eq!(endings(&side.drain()), vec![Ending::Aborted(Abort::FunctionGone)]);
     side.patched(&name(), epoch, Patched::Placed);
     assert_eq!(side.drain(), vec![]);
 }

@@ -30,11 +30,7 @@ impl Figure {
     fn set(&mut self, after: u32, rule: Rule) {
         let before = std::mem::replace(&mut self.value, after);
         if before != after {
-            self.reasons.push(Reason {
-                rule,
-                before,
-                after,
-            });
+            self.reasons.push(Reason { rule, before, after });
         }
     }
 }
@@ -43,10 +39,7 @@ pub(super) fn conclude(inputs: Inputs) -> Conclusion {
     let scaling = &inputs.scaling;
     let averages = inputs.averages.filter(|_| inputs.why != Why::Start);
     let raw = averages.map_or(0, |averages| pods(averages.stable.value / scaling.target));
-    let mut figure = Figure {
-        value: raw,
-        reasons: Vec::new(),
-    };
+    let mut figure = Figure { value: raw, reasons: Vec::new() };
     let mut panic = inputs.panic;
     let mut undelayed = None;
     if let Some(averages) = averages {
@@ -57,19 +50,9 @@ pub(super) fn conclude(inputs: Inputs) -> Conclusion {
     }
     let unbounded = figure.value;
     keep_what_is_needed(&inputs, averages, &mut figure);
-    figure.at_least(
-        scaling.min_scale,
-        Rule::MinScale {
-            min: scaling.min_scale,
-        },
-    );
+    figure.at_least(scaling.min_scale, Rule::MinScale { min: scaling.min_scale });
     if scaling.max_scale > 0 {
-        figure.at_most(
-            scaling.max_scale,
-            Rule::MaxScale {
-                max: scaling.max_scale,
-            },
-        );
+        figure.at_most(scaling.max_scale, Rule::MaxScale { max: scaling.max_scale });
     }
     let desired = figure.value;
     let decision = Decision {
@@ -86,20 +69,15 @@ pub(super) fn conclude(inputs: Inputs) -> Conclusion {
         },
         inputs,
     };
-    Conclusion {
-        decision,
-        undelayed,
-    }
+    Conclusion { decision, undelayed }
 }
 
 /// The rules of load: rates, activation scale, panic. Returns the panic mode they lead to.
 fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Option<Panic> {
     let scaling = &inputs.scaling;
     let ready = inputs.ready.max(1);
-    let mut panicked = Figure {
-        value: pods(averages.panic.value / scaling.target),
-        reasons: Vec::new(),
-    };
+    let mut panicked =
+        Figure { value: pods(averages.panic.value / scaling.target), reasons: Vec::new() };
     let over = f64::from(panicked.value) / f64::from(ready) >= scaling.panic_threshold;
     for figure in [&mut *figure, &mut panicked] {
         let loaded = figure.value > 0;
@@ -123,14 +101,7 @@ fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Opti
     };
     let wanted = panicked.value;
     let most = most.max(wanted).max(figure.value);
-    figure.at_least(
-        most,
-        Rule::Panic {
-            wanted,
-            most,
-            since_us,
-        },
-    );
+    figure.at_least(most, Rule::Panic { wanted, most, since_us });
     Some(Panic { since_us, most })
 }
 
@@ -147,9 +118,7 @@ fn keep_what_is_needed(inputs: &Inputs, averages: Option<Averages>, figure: &mut
     if partial || averages.is_none() {
         figure.at_least(inputs.replicas, Rule::Coverage { known_s, window_s });
     }
-    let Inputs {
-        in_flight, held, ..
-    } = *inputs;
+    let Inputs { in_flight, held, .. } = *inputs;
     if in_flight > 0 {
         figure.at_least(1, Rule::InFlight { in_flight, held });
     }
@@ -196,10 +165,7 @@ fn excess_burst_capacity(inputs: &Inputs, averages: Option<Averages>) -> i32 {
     }
     let used = averages.map_or(0.0, |averages| averages.panic.value);
     let spare = libm::floor(f64::from(inputs.ready) * scaling.total - wanted - used);
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "`as` saturates, which is meant"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "`as` saturates, which is meant")]
     let spare = spare as i32;
     spare
 }

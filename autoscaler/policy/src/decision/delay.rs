@@ -18,19 +18,12 @@ pub(super) struct Highest {
 impl Highest {
     /// Over a delay of that many seconds; 0 = off.
     pub(super) fn new(delay_s: u32) -> Self {
-        Self {
-            ticks: u64::from(delay_s.div_ceil(TICK_S)),
-            falling: VecDeque::new(),
-        }
+        Self { ticks: u64::from(delay_s.div_ceil(TICK_S)), falling: VecDeque::new() }
     }
 
     /// The highest figure recorded within the ticks that end with `tick`; 0 when there is none.
     pub(super) fn before(&mut self, tick: u64) -> u32 {
-        while self
-            .falling
-            .front()
-            .is_some_and(|(at, _)| at + self.ticks <= tick)
-        {
+        while self.falling.front().is_some_and(|(at, _)| at + self.ticks <= tick) {
             self.falling.pop_front();
         }
         self.falling.front().map_or(0, |(_, figure)| *figure)
@@ -41,11 +34,7 @@ impl Highest {
         if self.ticks == 0 {
             return;
         }
-        while self
-            .falling
-            .back()
-            .is_some_and(|(_, later)| *later <= figure)
-        {
+        while self.falling.back().is_some_and(|(_, later)| *later <= figure) {
             self.falling.pop_back();
         }
         self.falling.push_back((tick, figure));

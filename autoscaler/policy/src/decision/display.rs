@@ -25,16 +25,9 @@ impl fmt::Display for Decision {
                     Metric::Rps => "rps",
                 };
                 let (stable, target) = (averages.stable, inputs.scaling.target);
-                let (stable_s, panic_s) = (
-                    inputs.scaling.stable_window_s,
-                    inputs.scaling.panic_window_s,
-                );
-                write!(
-                    f,
-                    "{unit} {} ÷ {target} = {}",
-                    of(stable, stable_s),
-                    self.raw
-                )?;
+                let (stable_s, panic_s) =
+                    (inputs.scaling.stable_window_s, inputs.scaling.panic_window_s);
+                write!(f, "{unit} {} ÷ {target} = {}", of(stable, stable_s), self.raw)?;
                 write!(f, ", panic {}", of(averages.panic, panic_s))?;
             }
         }

@@ -60,10 +60,7 @@ impl Scaler {
             windows: windows(&scaling, missing),
             missing,
             series_from_s: 0,
-            panic: (ready > 1).then_some(Panic {
-                since_us: now_us,
-                most: ready,
-            }),
+            panic: (ready > 1).then_some(Panic { since_us: now_us, most: ready }),
             highest: Highest::new(scaling.scale_down_delay_s),
             phase: match (replicas, ready) {
                 (0, _) => Phase::Asleep,
@@ -82,13 +79,7 @@ impl Scaler {
     /// Goes on with other settings. Averages begin anew if the windows or the metric changed.
     pub fn configure(&mut self, scaling: Arc<Scaling>) {
         let shape = |scaling: &Scaling| {
-            let Scaling {
-                metric,
-                stable_window_s,
-                panic_window_s,
-                aggregation,
-                ..
-            } = *scaling;
+            let Scaling { metric, stable_window_s, panic_window_s, aggregation, .. } = *scaling;
             (metric, stable_window_s, panic_window_s, aggregation)
         };
         if shape(&scaling) != shape(&self.scaling) {
@@ -112,9 +103,7 @@ impl Scaler {
     /// Records the seconds that are newly settled in `meter`, and returns the load beyond them.
     pub fn settle(&mut self, meter: &mut Meter, reporters: &Reporters) -> Load {
         let window_s = self.windows.stable_s();
-        meter.settle(reporters, window_s, |second, sample| {
-            self.record(second, sample)
-        })
+        meter.settle(reporters, window_s, |second, sample| self.record(second, sample))
     }
 
     /// Decides. `now_us` of the observation does not go back from call to call.
@@ -203,10 +192,7 @@ impl Scaler {
                 panic: self.windows.panic(now_s, Tail::EMPTY),
             });
         }
-        let end_s = load
-            .settled_s
-            .saturating_sub(1)
-            .max(now_s.saturating_sub(LAG_S_MAX));
+        let end_s = load.settled_s.saturating_sub(1).max(now_s.saturating_sub(LAG_S_MAX));
         let mut averages = Averages {
             stable: self.windows.stable(end_s, Tail::EMPTY),
             panic: self.windows.panic(end_s, Tail::EMPTY),
@@ -217,10 +203,7 @@ impl Scaler {
             .filter(|(second, _)| *second >= first_s)
             .map(|(_, sample)| self.value(*sample))
             .collect();
-        let tail = Tail {
-            first_s,
-            values: &values,
-        };
+        let tail = Tail { first_s, values: &values };
         for end_s in end_s.max(first_s)..first_s + values.len() as u64 {
             let raise = |average: &mut Average, bound: Average| {
                 average.value = average.value.max(bound.value);
@@ -241,10 +224,5 @@ impl Scaler {
 }
 
 fn windows(scaling: &Scaling, missing: Missing) -> Windows {
-    Windows::new(
-        scaling.stable_window_s,
-        scaling.panic_window_s,
-        scaling.aggregation,
-        missing,
-    )
+    Windows::new(scaling.stable_window_s, scaling.panic_window_s, scaling.aggregation, missing)
 }

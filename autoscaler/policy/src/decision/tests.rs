@@ -60,15 +60,8 @@ fn rules(decision: &Decision) -> Vec<String> {
 
 #[test]
 fn golden_vectors_of_the_defaults() {
-    let spare = Scaling {
-        target_burst_capacity: 211.0,
-        ..scaling()
-    };
-    let one_at_a_time = Scaling {
-        target: 0.7,
-        total: 1.0,
-        ..spare.clone()
-    };
+    let spare = Scaling { target_burst_capacity: 211.0, ..scaling() };
+    let one_at_a_time = Scaling { target: 0.7, total: 1.0, ..spare.clone() };
     for (scaling, ready, stable, panic, desired, burst, panicking) in [
         (&spare, 0, 1.0, 1.0, 1, -212, false),
         (&spare, 0, 70.0, 70.0, 1, -281, false),
@@ -87,11 +80,7 @@ fn golden_vectors_of_the_defaults() {
         (&one_at_a_time, 3, 2.1, 2.1, 4, -211, false),
     ] {
         let decision = decide(inputs(scaling.clone(), ready, stable, panic));
-        let have = (
-            decision.unbounded,
-            decision.excess_burst_capacity,
-            decision.panic.is_some(),
-        );
+        let have = (decision.unbounded, decision.excess_burst_capacity, decision.panic.is_some());
         assert_eq!(have, (desired, burst, panicking), "{decision}");
     }
 }
@@ -118,11 +107,7 @@ fn panic_does_not_fall_and_ends_a_stable_window_after_its_last_cause() {
             ..inputs(scaling.clone(), ready, stable, panicked)
         });
         panic = decision.panic;
-        let have = (
-            decision.unbounded,
-            decision.excess_burst_capacity,
-            panic.is_some(),
-        );
+        let have = (decision.unbounded, decision.excess_burst_capacity, panic.is_some());
         assert_eq!(have, (desired, burst, panicking), "{decision}");
     }
 }
@@ -137,92 +122,39 @@ fn check(inputs: Inputs, want: &[&str], desired: u32) {
 fn each_rule_of_load_says_what_it_did() {
     let idle = inputs(scaling(), 8, 0.0, 0.0);
     check(idle, &["0 → 4 by max-scale-down-rate 2 of 8 ready"], 4);
-    let slow = Scaling {
-        max_scale_up_rate: 1.5,
-        ..scaling()
-    };
+    let slow = Scaling { max_scale_up_rate: 1.5, ..scaling() };
     let loaded = inputs(slow, 2, 700.0, 0.0);
     check(loaded, &["10 → 3 by max-scale-up-rate 1.5 of 2 ready"], 3);
-    let three = Scaling {
-        activation_scale: 3,
-        ..scaling()
-    };
-    check(
-        inputs(three, 2, 1.0, 1.0),
-        &["1 → 3 by activation-scale 3"],
-        3,
-    );
+    let three = Scaling { activation_scale: 3, ..scaling() };
+    check(inputs(three, 2, 1.0, 1.0), &["1 → 3 by activation-scale 3"], 3);
     let burst = inputs(scaling(), 1, 140.0, 350.0);
     check(burst, &["2 → 5 by panic (wants 5, highest 5)"], 5);
-    let delayed = Scaling {
-        scale_down_delay_s: 30,
-        ..scaling()
-    };
-    let falling = Inputs {
-        highest: 4,
-        ..inputs(delayed, 2, 70.0, 70.0)
-    };
+    let delayed = Scaling { scale_down_delay_s: 30, ..scaling() };
+    let falling = Inputs { highest: 4, ..inputs(delayed, 2, 70.0, 70.0) };
     check(falling, &["1 → 4 by scale-down-delay 30 s"], 4);
-    let min = Scaling {
-        min_scale: 3,
-        ..scaling()
-    };
+    let min = Scaling { min_scale: 3, ..scaling() };
     check(inputs(min, 2, 70.0, 70.0), &["1 → 3 by min-scale 3"], 3);
-    let max = Scaling {
-        max_scale: 3,
-        ..scaling()
-    };
+    let max = Scaling { max_scale: 3, ..scaling() };
     check(inputs(max, 4, 700.0, 0.0), &["10 → 3 by max-scale 3"], 3);
 }
 
 #[test]
 fn each_rule_that_keeps_replicas_says_so() {
     let idle = || inputs(scaling(), 1, 0.0, 0.0);
-    let partial = Averages {
-        stable: average(70.0, 59),
-        panic: average(70.0, 6),
-    };
-    let partial = Inputs {
-        averages: Some(partial),
-        ..inputs(scaling(), 2, 0.0, 0.0)
-    };
+    let partial = Averages { stable: average(70.0, 59), panic: average(70.0, 6) };
+    let partial = Inputs { averages: Some(partial), ..inputs(scaling(), 2, 0.0, 0.0) };
     check(partial, &["1 → 2 by coverage (59 of 60 s known)"], 2);
-    let open = Inputs {
-        in_flight: 2,
-        held: 1,
-        ..idle()
-    };
+    let open = Inputs { in_flight: 2, held: 1, ..idle() };
     check(open, &["0 → 1 by open requests (2 in flight, 1 held)"], 1);
-    let wake = Inputs {
-        why: Why::Wake,
-        ready: 0,
-        replicas: 0,
-        ..idle()
-    };
+    let wake = Inputs { why: Why::Wake, ready: 0, replicas: 0, ..idle() };
     check(wake, &["0 → 1 by wake"], 1);
-    let fresh = Inputs {
-        initial: Some(4),
-        ..idle()
-    };
+    let fresh = Inputs { initial: Some(4), ..idle() };
     check(fresh, &["0 → 4 by initial-scale 4"], 4);
-    let phase = Phase::Starting {
-        since_us: 990 * SECOND_US,
-    };
-    let starting = Inputs {
-        ready: 0,
-        replicas: 2,
-        phase,
-        ..idle()
-    };
+    let phase = Phase::Starting { since_us: 990 * SECOND_US };
+    let starting = Inputs { ready: 0, replicas: 2, phase, ..idle() };
     check(starting, &["0 → 2 by start-up (for 10 s)"], 2);
-    let phase = Phase::Active {
-        since_us: 950 * SECOND_US,
-    };
-    let active = Inputs {
-        replicas: 2,
-        phase,
-        ..idle()
-    };
+    let phase = Phase::Active { since_us: 950 * SECOND_US };
+    let active = Inputs { replicas: 2, phase, ..idle() };
     check(active, &["0 → 1 by active for 50 of 60 s"], 1);
 }
 
@@ -233,49 +165,21 @@ fn zero_needs_a_silent_and_wholly_known_window() {
     for kept in [
         inputs(scaling(), 1, 0.000_001, 0.0),
         Inputs {
-            averages: Some(Averages {
-                stable: average(0.0, 59),
-                ..Averages::default()
-            }),
+            averages: Some(Averages { stable: average(0.0, 59), ..Averages::default() }),
             ..idle()
         },
-        Inputs {
-            in_flight: 1,
-            ..idle()
-        },
-        Inputs {
-            phase: Phase::Active {
-                since_us: 940 * SECOND_US + 1,
-            },
-            ..idle()
-        },
-        Inputs {
-            phase: Phase::Starting {
-                since_us: 370 * SECOND_US + 1,
-            },
-            ready: 0,
-            ..idle()
-        },
-        Inputs {
-            initial: Some(1),
-            ..idle()
-        },
+        Inputs { in_flight: 1, ..idle() },
+        Inputs { phase: Phase::Active { since_us: 940 * SECOND_US + 1 }, ..idle() },
+        Inputs { phase: Phase::Starting { since_us: 370 * SECOND_US + 1 }, ready: 0, ..idle() },
+        Inputs { initial: Some(1), ..idle() },
     ] {
         assert_eq!(decide(kept).outcome, Outcome::Keep);
     }
     // Given up: it had no load and was never ready.
-    let given_up = Inputs {
-        phase: Phase::Starting {
-            since_us: 370 * SECOND_US,
-        },
-        ready: 0,
-        ..idle()
-    };
+    let given_up =
+        Inputs { phase: Phase::Starting { since_us: 370 * SECOND_US }, ready: 0, ..idle() };
     assert_eq!(decide(given_up).outcome, Outcome::ScaleTo(0));
-    let unknown = Inputs {
-        averages: None,
-        ..idle()
-    };
+    let unknown = Inputs { averages: None, ..idle() };
     assert_eq!(decide(unknown).outcome, Outcome::NoData);
 }
 
@@ -294,15 +198,7 @@ fn a_start_brings_the_initial_scale_up_or_down() {
             ready: 0,
             initial,
             averages: None,
-            ..inputs(
-                Scaling {
-                    min_scale,
-                    ..scaling()
-                },
-                0,
-                0.0,
-                0.0,
-            )
+            ..inputs(Scaling { min_scale, ..scaling() }, 0, 0.0, 0.0)
         });
         assert_eq!(decision.outcome, want, "{decision}");
     }
@@ -310,24 +206,13 @@ fn a_start_brings_the_initial_scale_up_or_down() {
 
 #[test]
 fn a_decision_is_one_line() {
-    let decision = decide(inputs(
-        Scaling {
-            max_scale: 3,
-            ..scaling()
-        },
-        2,
-        250.5,
-        90.0,
-    ));
+    let decision = decide(inputs(Scaling { max_scale: 3, ..scaling() }, 2, 250.5, 90.0));
     assert_eq!(
         decision.to_string(),
         "tick: scale to 3; 4 → 3 by max-scale 3; concurrency 250.5 (60/60 s) ÷ 70 = 4, \
          panic 90 (6/6 s), 2 of 2 ready"
     );
-    let decision = decide(Inputs {
-        averages: None,
-        ..inputs(scaling(), 2, 0.0, 0.0)
-    });
+    let decision = decide(Inputs { averages: None, ..inputs(scaling(), 2, 0.0, 0.0) });
     assert_eq!(
         decision.to_string(),
         "tick: keep 2; 0 → 2 by coverage (0 of 60 s known); nothing known of the load, 2 of 2 ready"
@@ -336,15 +221,7 @@ fn a_decision_is_one_line() {
 
 #[test]
 fn a_reason_in_json() {
-    let decision = decide(inputs(
-        Scaling {
-            max_scale: 3,
-            ..scaling()
-        },
-        2,
-        250.5,
-        90.0,
-    ));
+    let decision = decide(inputs(Scaling { max_scale: 3, ..scaling() }, 2, 250.5, 90.0));
     let json = serde_json::to_value(decision.reasons[0]).unwrap();
     let want = serde_json::json!({
         "rule": "max-scale", "inputs": { "max": 3 }, "before": 4, "after": 3

@@ -106,10 +106,7 @@ impl Meter {
             self.next_s = self.next_s.max(span.end_us.div_ceil(SECOND_US));
             return;
         }
-        let growth = Growth {
-            area_us: area_us.max(0).cast_unsigned(),
-            started,
-        };
+        let growth = Growth { area_us: area_us.max(0).cast_unsigned(), started };
         self.spread(growth, start_us, span.end_us);
     }
 
@@ -122,9 +119,7 @@ impl Meter {
         mut record: impl FnMut(u64, Sample),
     ) -> Load {
         let settled_s = reporters.settled_s();
-        let from_s = self
-            .next_s
-            .max(settled_s.saturating_sub(u64::from(window_s)));
+        let from_s = self.next_s.max(settled_s.saturating_sub(u64::from(window_s)));
         for second in from_s..settled_s {
             if reporters.knows(second) {
                 record(second, self.growth_in(second).sample());
@@ -134,13 +129,9 @@ impl Meter {
         while self.first_s < self.next_s && self.growth.pop_front().is_some() {
             self.first_s += 1;
         }
-        self.last
-            .retain(|reading| reporters.covered_us(reading.reporter).is_some());
-        let mut load = Load {
-            settled_s,
-            incomplete: self.incomplete(settled_s),
-            ..Load::default()
-        };
+        self.last.retain(|reading| reporters.covered_us(reading.reporter).is_some());
+        let mut load =
+            Load { settled_s, incomplete: self.incomplete(settled_s), ..Load::default() };
         for reading in &self.last {
             // Not named in the reporter's last report: no load.
             if reporters.covered_us(reading.reporter) == Some(reading.end_us) {
@@ -156,9 +147,7 @@ impl Meter {
             0 => settled_s,
             length => self.first_s + length,
         };
-        (settled_s..end_s)
-            .map(|second| self.growth_in(second).sample())
-            .collect()
+        (settled_s..end_s).map(|second| self.growth_in(second).sample()).collect()
     }
 
     fn growth_in(&self, second: u64) -> Growth {
@@ -173,15 +162,8 @@ impl Meter {
     /// Puts the reading in its reporter's place and returns the counters it had before; those of a
     /// reporter that never named this function are zero.
     fn replace(&mut self, span: Span, counters: Counters) -> Counters {
-        let reading = Reading {
-            reporter: span.reporter,
-            end_us: span.end_us,
-            counters,
-        };
-        let known = self
-            .last
-            .iter_mut()
-            .find(|reading| reading.reporter == span.reporter);
+        let reading = Reading { reporter: span.reporter, end_us: span.end_us, counters };
+        let known = self.last.iter_mut().find(|reading| reading.reporter == span.reporter);
         match known {
             Some(before) => std::mem::replace(before, reading).counters,
             None => {
@@ -230,10 +212,7 @@ impl Meter {
 
 impl Growth {
     fn sample(self) -> Sample {
-        Sample {
-            concurrency: self.area_us as f64 / SECOND_US as f64,
-            rps: self.started as f64,
-        }
+        Sample { concurrency: self.area_us as f64 / SECOND_US as f64, rps: self.started as f64 }
     }
 }
 

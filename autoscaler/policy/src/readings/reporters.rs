@@ -99,11 +99,7 @@ impl Reporters {
         reporter.at_us = at_us;
         reporter.covered_us = end_us;
         reporter.heard_us = now_us;
-        Some(Span {
-            reporter: reporter.id,
-            start_us: Some(start_us),
-            end_us,
-        })
+        Some(Span { reporter: reporter.id, start_us: Some(start_us), end_us })
     }
 
     /// Forgets `name`: its process is known to be gone at `now_us`. What it had in flight went with
@@ -142,11 +138,7 @@ impl Reporters {
         let settled_s = covered_us.unwrap_or(now_us) / SECOND_US;
         self.settled_s = self.settled_s.max(settled_s);
         let memory_from_s = self.settled_s.saturating_sub(MEMORY_S);
-        while self
-            .unknown
-            .front()
-            .is_some_and(|range| range.end <= memory_from_s)
-        {
+        while self.unknown.front().is_some_and(|range| range.end <= memory_from_s) {
             self.unknown.pop_front();
         }
         lost
@@ -162,11 +154,7 @@ impl Reporters {
     pub(crate) fn knows(&self, second: u64) -> bool {
         second < self.settled_s
             && second + MEMORY_S >= self.settled_s
-            && !self
-                .unknown
-                .iter()
-                .rev()
-                .any(|range| range.contains(&second))
+            && !self.unknown.iter().rev().any(|range| range.contains(&second))
     }
 
     /// Up to when the reporter of that number has reported; none once it is forgotten or began a
@@ -201,11 +189,7 @@ impl Reporters {
             fate: Fate::Present,
         };
         self.reporters.insert(name.to_owned(), reporter);
-        Span {
-            reporter: id,
-            start_us: None,
-            end_us: now_us,
-        }
+        Span { reporter: id, start_us: None, end_us: now_us }
     }
 
     fn mark_unknown(&mut self, range_us: Range<u64>) {
@@ -220,9 +204,7 @@ impl Reporters {
             }
             apart
         });
-        let at = self
-            .unknown
-            .partition_point(|range| range.end < merged.start);
+        let at = self.unknown.partition_point(|range| range.end < merged.start);
         self.unknown.insert(at, merged);
     }
 }

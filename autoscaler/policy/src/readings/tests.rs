@@ -14,11 +14,7 @@ struct World {
 impl World {
     /// The function appears in second 9; its first whole second is 10.
     fn new() -> Self {
-        Self {
-            reporters: Reporters::new(),
-            meter: Meter::new(9 * S),
-            seconds: Vec::new(),
-        }
+        Self { reporters: Reporters::new(), meter: Meter::new(9 * S), seconds: Vec::new() }
     }
 
     /// A report of a reporter whose clock is the caller's and whose link takes no time.
@@ -42,9 +38,7 @@ impl World {
 
     fn settle(&mut self) -> Load {
         let seconds = &mut self.seconds;
-        self.meter.settle(&self.reporters, 60, |second, sample| {
-            seconds.push((second, sample))
-        })
+        self.meter.settle(&self.reporters, 60, |second, sample| seconds.push((second, sample)))
     }
 
     fn concurrency(&self) -> Vec<(u64, f64)> {
@@ -61,12 +55,7 @@ fn area(area_s: f64) -> Option<Counters> {
         reason = "small positive test figures"
     )]
     let area_us = (area_s * 1e6) as u64;
-    Some(Counters {
-        area_us,
-        started: 9,
-        in_flight: 9,
-        held: 2,
-    })
+    Some(Counters { area_us, started: 9, in_flight: 9, held: 2 })
 }
 
 #[test]
@@ -79,13 +68,7 @@ fn growth_is_spread_over_the_seconds_it_covers() {
     // 10: two thirds of the first 6, a quarter of the next 8.
     assert_eq!(world.concurrency(), [(10, 4.0), (11, 4.0)]);
     assert_eq!(load.settled_s, 12);
-    assert_eq!(
-        load.incomplete,
-        [Sample {
-            concurrency: 2.0,
-            rps: 0.0
-        }]
-    );
+    assert_eq!(load.incomplete, [Sample { concurrency: 2.0, rps: 0.0 }]);
     assert_eq!((load.in_flight, load.held), (9, 2));
     // Nothing is handed out twice.
     world.settle();
@@ -99,32 +82,12 @@ fn a_report_that_does_not_name_the_function_covers_idle_time() {
     world.report("a", 11 * S, None);
     let load = world.settle();
     assert_eq!(world.concurrency(), [(10, 0.0)]);
-    assert_eq!(
-        load,
-        Load {
-            settled_s: 11,
-            ..Load::default()
-        }
-    );
+    assert_eq!(load, Load { settled_s: 11, ..Load::default() });
     // Named for the first time: its counters began at zero, and after 11 s.
-    let counters = Counters {
-        area_us: 3 * S / 2,
-        started: 3,
-        in_flight: 1,
-        held: 0,
-    };
+    let counters = Counters { area_us: 3 * S / 2, started: 3, in_flight: 1, held: 0 };
     world.report("a", 12 * S, Some(counters));
     assert_eq!(world.settle().in_flight, 1);
-    assert_eq!(
-        world.seconds[1],
-        (
-            11,
-            Sample {
-                concurrency: 1.5,
-                rps: 3.0
-            }
-        )
-    );
+    assert_eq!(world.seconds[1], (11, Sample { concurrency: 1.5, rps: 3.0 }));
     // Not named: nothing is in flight.
     world.report("a", 13 * S, None);
     assert_eq!(world.settle().in_flight, 0);
@@ -138,11 +101,7 @@ fn a_second_waits_for_every_reporter_and_is_a_lower_bound_meanwhile() {
     world.report("a", 11 * S, area(4.0));
     let load = world.settle();
     assert_eq!((load.settled_s, world.seconds.len()), (9, 0));
-    let values: Vec<f64> = load
-        .incomplete
-        .iter()
-        .map(|sample| sample.concurrency)
-        .collect();
+    let values: Vec<f64> = load.incomplete.iter().map(|sample| sample.concurrency).collect();
     assert_eq!(values, [0.0, 2.0]);
     world.report("b", 12 * S, area(3.0));
     assert_eq!(world.settle().settled_s, 11);
@@ -158,9 +117,8 @@ fn a_cut_link_leaves_no_gap_when_it_comes_back() {
     assert_eq!(world.settle().settled_s, 12);
     world.report("a", 22 * S, area(32.0));
     world.settle();
-    let want: Vec<_> = (10..22)
-        .map(|second| (second, if second < 12 { 1.0 } else { 3.0 }))
-        .collect();
+    let want: Vec<_> =
+        (10..22).map(|second| (second, if second < 12 { 1.0 } else { 3.0 })).collect();
     assert_eq!(world.concurrency(), want);
 }
 
@@ -228,13 +186,7 @@ fn one_that_joins_makes_the_past_unknown() {
 fn without_reporters_no_second_is_known() {
     let mut world = World::new();
     world.reporters.advance(30 * S + 1);
-    assert_eq!(
-        world.settle(),
-        Load {
-            settled_s: 30,
-            ..Load::default()
-        }
-    );
+    assert_eq!(world.settle(), Load { settled_s: 30, ..Load::default() });
     world.report("a", 40 * S, None);
     world.report("a", 42 * S, None);
     world.settle();
@@ -259,12 +211,7 @@ fn a_clock_that_drifts_is_anchored_anew() {
     let far = u64::MAX / 2;
     let mut world = World::new();
     for count in 0..200 {
-        world.report_of(
-            ("a", 1),
-            far + count * S,
-            10 * S + count * S * 101 / 100,
-            None,
-        );
+        world.report_of(("a", 1), far + count * S, 10 * S + count * S * 101 / 100, None);
         world.settle();
     }
     let known = world.seconds.len();
@@ -287,29 +234,13 @@ fn a_clock_found_ahead_is_anchored_at_once() {
 #[test]
 fn an_anchor_does_not_forget_the_counters() {
     let mut world = World::new();
-    let counters = |area_us, started| {
-        Some(Counters {
-            area_us,
-            started,
-            in_flight: 1,
-            held: 0,
-        })
-    };
+    let counters = |area_us, started| Some(Counters { area_us, started, in_flight: 1, held: 0 });
     world.report_of(("a", 1), 0, 15 * S, counters(100 * S, 1_000));
     // Anchored anew by a report that does not name the function.
     world.report_of(("a", 1), 6 * S, 16 * S, None);
     world.report_of(("a", 1), 7 * S, 17 * S, counters(101 * S, 1_001));
     world.settle();
-    assert_eq!(
-        world.seconds,
-        [(
-            16,
-            Sample {
-                concurrency: 1.0,
-                rps: 1.0
-            }
-        )]
-    );
+    assert_eq!(world.seconds, [(16, Sample { concurrency: 1.0, rps: 1.0 })]);
 }
 
 #[test]
@@ -323,21 +254,9 @@ fn counters_that_cannot_be_are_unknown_not_load() {
     world.report("a", 13 * S, area(86_402.0));
     world.settle();
     // And these went back.
-    let fewer = Counters {
-        area_us: 1,
-        started: 1,
-        in_flight: 1,
-        held: 0,
-    };
+    let fewer = Counters { area_us: 1, started: 1, in_flight: 1, held: 0 };
     world.report("a", 14 * S, Some(fewer));
-    world.report(
-        "a",
-        15 * S,
-        Some(Counters {
-            area_us: 1 + S,
-            ..fewer
-        }),
-    );
+    world.report("a", 15 * S, Some(Counters { area_us: 1 + S, ..fewer }));
     world.settle();
     assert_eq!(world.concurrency(), [(10, 0.0), (12, 2.0), (14, 1.0)]);
 }
@@ -345,12 +264,7 @@ fn counters_that_cannot_be_are_unknown_not_load() {
 #[test]
 fn a_reading_stamped_a_little_late_is_no_load() {
     let mut world = World::new();
-    let counters = |area_us: u64, started| Counters {
-        area_us,
-        started,
-        in_flight: 1,
-        held: 0,
-    };
+    let counters = |area_us: u64, started| Counters { area_us, started, in_flight: 1, held: 0 };
     world.report("a", 10 * S, Some(counters(0, 0)));
     // A request began 5 µs after the reading's own time.
     world.report("a", 11 * S, Some(counters(0_u64.wrapping_sub(5), 1)));
@@ -371,24 +285,13 @@ fn a_long_sleep_is_handed_out_as_one_window_of_idle_seconds() {
     assert_eq!(world.concurrency()[0], (4_999 - 60, 0.0));
     // A meter nobody settled in its sleep keeps no more than the load that ended it.
     let mut meter = Meter::new(9 * S);
-    let span = |start_us, end_us| Span {
-        reporter: 1,
-        start_us: Some(start_us),
-        end_us,
-    };
-    let counters = |started| Counters {
-        area_us: 0,
-        started,
-        in_flight: 0,
-        held: 0,
-    };
+    let span = |start_us, end_us| Span { reporter: 1, start_us: Some(start_us), end_us };
+    let counters = |started| Counters { area_us: 0, started, in_flight: 0, held: 0 };
     meter.read(span(10 * S, 11 * S), counters(1));
     meter.read(span(4_998 * S, 4_999 * S), counters(2));
     let mut reporters = Reporters::new();
     reporters.advance(4_998 * S);
-    let load = meter.settle(&reporters, 60, |second, _| {
-        panic!("nobody covered {second}")
-    });
+    let load = meter.settle(&reporters, 60, |second, _| panic!("nobody covered {second}"));
     assert_eq!(load.incomplete.len(), 1);
 }
 
@@ -405,23 +308,8 @@ fn one_request_counted_by_the_real_counters() {
     let mut world = World::new();
     let mut report = |now_us| {
         let reading = counters.read(now_us).unwrap();
-        let dormouse_metrics::counters::Reading {
-            area_us,
-            started,
-            in_flight,
-            held,
-            ..
-        } = reading;
-        world.report(
-            "a",
-            now_us,
-            Some(Counters {
-                area_us,
-                started,
-                in_flight,
-                held,
-            }),
-        );
+        let dormouse_metrics::counters::Reading { area_us, started, in_flight, held, .. } = reading;
+        world.report("a", now_us, Some(Counters { area_us, started, in_flight, held }));
     };
     report(10 * S);
     let now_us = std::cell::Cell::new(10 * S + S / 2);

@@ -56,9 +56,7 @@ fn begins_number(letter: char) -> bool {
 }
 
 fn digits(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
 }
 

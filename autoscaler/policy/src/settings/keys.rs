@@ -69,32 +69,20 @@ pub enum Standing {
 
 use Grammar::{Duration, Hosts, Integer, Number, Spare, Switch, Text, Word};
 
-pub(super) const MIN_SCALE: Key = Key::honoured(
-    "autoscaling.knative.dev/min-scale",
-    Integer(0, COUNT_MAX),
-    "0",
-)
-.formerly("autoscaling.knative.dev/minScale");
+pub(super) const MIN_SCALE: Key =
+    Key::honoured("autoscaling.knative.dev/min-scale", Integer(0, COUNT_MAX), "0")
+        .formerly("autoscaling.knative.dev/minScale");
 
-pub(super) const MAX_SCALE: Key = Key::honoured(
-    "autoscaling.knative.dev/max-scale",
-    Integer(0, COUNT_MAX),
-    "0 (no limit)",
-)
-.formerly("autoscaling.knative.dev/maxScale");
+pub(super) const MAX_SCALE: Key =
+    Key::honoured("autoscaling.knative.dev/max-scale", Integer(0, COUNT_MAX), "0 (no limit)")
+        .formerly("autoscaling.knative.dev/maxScale");
 
-pub(super) const INITIAL_SCALE: Key = Key::honoured(
-    "autoscaling.knative.dev/initial-scale",
-    Integer(0, COUNT_MAX),
-    "spec.replicas",
-)
-.formerly("autoscaling.knative.dev/initialScale");
+pub(super) const INITIAL_SCALE: Key =
+    Key::honoured("autoscaling.knative.dev/initial-scale", Integer(0, COUNT_MAX), "spec.replicas")
+        .formerly("autoscaling.knative.dev/initialScale");
 
-pub(super) const METRIC: Key = Key::honoured(
-    "autoscaling.knative.dev/metric",
-    Word(&["concurrency", "rps"]),
-    "concurrency",
-);
+pub(super) const METRIC: Key =
+    Key::honoured("autoscaling.knative.dev/metric", Word(&["concurrency", "rps"]), "concurrency");
 
 pub(super) const TARGET: Key = Key::honoured(
     "autoscaling.knative.dev/target",
@@ -109,18 +97,12 @@ pub(super) const TARGET_UTILIZATION: Key = Key::honoured(
 )
 .formerly("autoscaling.knative.dev/targetUtilizationPercentage");
 
-pub(super) const WINDOW: Key = Key::honoured(
-    "autoscaling.knative.dev/window",
-    Duration(6, 3600, Unit::Second),
-    "60s",
-);
+pub(super) const WINDOW: Key =
+    Key::honoured("autoscaling.knative.dev/window", Duration(6, 3600, Unit::Second), "60s");
 
-pub(super) const PANIC_WINDOW: Key = Key::honoured(
-    "autoscaling.knative.dev/panic-window-percentage",
-    Number(1.0, 100.0),
-    "10",
-)
-.formerly("autoscaling.knative.dev/panicWindowPercentage");
+pub(super) const PANIC_WINDOW: Key =
+    Key::honoured("autoscaling.knative.dev/panic-window-percentage", Number(1.0, 100.0), "10")
+        .formerly("autoscaling.knative.dev/panicWindowPercentage");
 
 pub(super) const PANIC_THRESHOLD: Key = Key::honoured(
     "autoscaling.knative.dev/panic-threshold-percentage",
@@ -136,17 +118,11 @@ pub(super) const HOSTS: Key = Key::honoured("dormouse.dev/hosts", Hosts, "none")
 pub(super) const QUEUE_DEPTH: Key =
     Key::honoured("dormouse.dev/queue-depth", Integer(1, 100_000), "1000");
 
-pub(super) const QUEUE_TIMEOUT: Key = Key::honoured(
-    "dormouse.dev/queue-timeout",
-    Duration(1, 3600, Unit::Millisecond),
-    "55s",
-);
+pub(super) const QUEUE_TIMEOUT: Key =
+    Key::honoured("dormouse.dev/queue-timeout", Duration(1, 3600, Unit::Millisecond), "55s");
 
-pub(super) const REQUEST_TIMEOUT: Key = Key::honoured(
-    "dormouse.dev/request-timeout",
-    Duration(1, 3600, Unit::Millisecond),
-    "300s",
-);
+pub(super) const REQUEST_TIMEOUT: Key =
+    Key::honoured("dormouse.dev/request-timeout", Duration(1, 3600, Unit::Millisecond), "300s");
 
 pub(super) const LOCAL_COMMAND: Key = Key::honoured("dormouse.dev/local-command", Text, "none");
 
@@ -164,28 +140,12 @@ pub const KEYS: [Key; 34] = [
     WINDOW,
     PANIC_WINDOW,
     PANIC_THRESHOLD,
-    Key::not_yet(
-        "autoscaling.knative.dev/class",
-        Text,
-        "kpa.autoscaling.knative.dev",
-    ),
-    Key::not_yet(
-        "autoscaling.knative.dev/target-burst-capacity",
-        Spare,
-        "211",
-    )
-    .formerly("autoscaling.knative.dev/targetBurstCapacity"),
-    Key::not_yet(
-        "autoscaling.knative.dev/activation-scale",
-        Integer(2, COUNT_MAX),
-        "off",
-    ),
-    Key::not_yet(
-        "autoscaling.knative.dev/scale-down-delay",
-        Duration(0, 3600, Unit::Second),
-        "0s",
-    )
-    .formerly("autoscaling.knative.dev/scaleDownDelay"),
+    Key::not_yet("autoscaling.knative.dev/class", Text, "kpa.autoscaling.knative.dev"),
+    Key::not_yet("autoscaling.knative.dev/target-burst-capacity", Spare, "211")
+        .formerly("autoscaling.knative.dev/targetBurstCapacity"),
+    Key::not_yet("autoscaling.knative.dev/activation-scale", Integer(2, COUNT_MAX), "off"),
+    Key::not_yet("autoscaling.knative.dev/scale-down-delay", Duration(0, 3600, Unit::Second), "0s")
+        .formerly("autoscaling.knative.dev/scaleDownDelay"),
     Key::not_yet(
         "autoscaling.knative.dev/scale-to-zero-pod-retention-period",
         Duration(0, 3600, Unit::Millisecond),
@@ -204,38 +164,22 @@ pub const KEYS: [Key; 34] = [
     QUEUE_TIMEOUT,
     REQUEST_TIMEOUT,
     LOCAL_COMMAND,
-    Key::not_yet(
-        "dormouse.dev/service",
-        Text,
-        "the only Service that selects the pods",
-    ),
+    Key::not_yet("dormouse.dev/service", Text, "the only Service that selects the pods"),
     Key::not_yet("dormouse.dev/target", Text, "none"),
     Key::not_yet(
         "dormouse.dev/protocol",
         Word(&["http1", "h2c"]),
         "the Service port's appProtocol",
     ),
-    Key::not_yet(
-        "dormouse.dev/container-concurrency",
-        Integer(0, 1000),
-        "0 (no limit)",
-    ),
+    Key::not_yet("dormouse.dev/container-concurrency", Integer(0, 1000), "0 (no limit)"),
     Key::not_yet(
         "dormouse.dev/response-start-timeout",
         Duration(0, 3600, Unit::Millisecond),
         "0 (off)",
     ),
-    Key::not_yet(
-        "dormouse.dev/idle-timeout",
-        Duration(0, 3600, Unit::Millisecond),
-        "0 (off)",
-    ),
+    Key::not_yet("dormouse.dev/idle-timeout", Duration(0, 3600, Unit::Millisecond), "0 (off)"),
     Key::not_yet("dormouse.dev/overflow-status", Word(&["503", "429"]), "503"),
-    Key::not_yet(
-        "dormouse.dev/burst",
-        Word(&["kpa", "queue", "start-up"]),
-        "kpa",
-    ),
+    Key::not_yet("dormouse.dev/burst", Word(&["kpa", "queue", "start-up"]), "kpa"),
     Key::not_yet("dormouse.dev/idle-cost", Number(0.0, f64::MAX), "off"),
     Key::not_yet("dormouse.dev/mode", Word(&["full", "zero-only"]), "full"),
     Key::not_yet("dormouse.dev/paused", Switch, "false"),
@@ -245,27 +189,15 @@ pub const KEYS: [Key; 34] = [
 
 impl Key {
     const fn honoured(name: &'static str, grammar: Grammar, default: &'static str) -> Self {
-        Self {
-            name,
-            legacy: None,
-            grammar,
-            default,
-            standing: Standing::Honoured,
-        }
+        Self { name, legacy: None, grammar, default, standing: Standing::Honoured }
     }
 
     const fn not_yet(name: &'static str, grammar: Grammar, default: &'static str) -> Self {
-        Self {
-            standing: Standing::NotYet,
-            ..Self::honoured(name, grammar, default)
-        }
+        Self { standing: Standing::NotYet, ..Self::honoured(name, grammar, default) }
     }
 
     const fn formerly(self, legacy: &'static str) -> Self {
-        Self {
-            legacy: Some(legacy),
-            ..self
-        }
+        Self { legacy: Some(legacy), ..self }
     }
 
     /// The annotation that counts for this key among `annotations`: key and value as written.
@@ -282,9 +214,7 @@ impl Key {
 #[must_use]
 pub fn lookup(annotation: &str) -> Option<&'static Key> {
     static TABLE: [Key; KEYS.len()] = KEYS;
-    TABLE
-        .iter()
-        .find(|key| key.name == annotation || key.legacy == Some(annotation))
+    TABLE.iter().find(|key| key.name == annotation || key.legacy == Some(annotation))
 }
 
 /// The key that is spelled most like `annotation`, under either prefix, if any is near.
@@ -319,10 +249,7 @@ impl fmt::Display for Grammar {
                     Unit::Second => "seconds",
                     Unit::Millisecond => "milliseconds",
                 };
-                write!(
-                    f,
-                    "a duration such as 1m30s, from {from_s}s to {to_s}s, in whole {unit}"
-                )
+                write!(f, "a duration such as 1m30s, from {from_s}s to {to_s}s, in whole {unit}")
             }
             Word([only]) => f.write_str(only),
             Word(words) => write!(f, "one of {}", words.join(", ")),

@@ -36,17 +36,11 @@ pub fn parse(
     template: &Annotations,
     defaults: &ClusterDefaults,
 ) -> Result<Parsed, Vec<Fault>> {
-    let mut reader = Reader {
-        workload,
-        template,
-        faults: Vec::new(),
-    };
+    let mut reader = Reader { workload, template, faults: Vec::new() };
     let settings = Settings {
         scaling: reader.scaling(defaults),
         admission: Admission {
-            queue_depth: reader
-                .integer(&keys::QUEUE_DEPTH)
-                .unwrap_or(QUEUE_DEPTH_DEFAULT),
+            queue_depth: reader.integer(&keys::QUEUE_DEPTH).unwrap_or(QUEUE_DEPTH_DEFAULT),
             queue_timeout_ms: reader
                 .duration_ms(&keys::QUEUE_TIMEOUT)
                 .unwrap_or(QUEUE_TIMEOUT_MS_DEFAULT),
@@ -61,11 +55,7 @@ pub fn parse(
     };
     reader.read(&keys::ENABLED, switch);
     let not_yet = reader.survey();
-    if reader.faults.is_empty() {
-        Ok(Parsed { settings, not_yet })
-    } else {
-        Err(reader.faults)
-    }
+    if reader.faults.is_empty() { Ok(Parsed { settings, not_yet }) } else { Err(reader.faults) }
 }
 
 /// Whether a workload asks for Dormouse: `dormouse.dev/enabled`, as annotation or else as label.
@@ -101,18 +91,13 @@ impl<'a> Reader<'a> {
             Metric::Rps => (defaults.requests_per_second_target_default, RPS_UTILIZATION),
         };
         let total = self.number(&keys::TARGET).unwrap_or(total);
-        let utilization = self
-            .number(&keys::TARGET_UTILIZATION)
-            .map_or(utilization, |percent| percent / 100.0);
-        let stable_window_s = self
-            .duration_s(&keys::WINDOW)
-            .unwrap_or(defaults.stable_window_s);
-        let panic_percent = self
-            .number(&keys::PANIC_WINDOW)
-            .unwrap_or(defaults.panic_window_percentage);
-        let threshold_percent = self
-            .number(&keys::PANIC_THRESHOLD)
-            .unwrap_or(defaults.panic_threshold_percentage);
+        let utilization =
+            self.number(&keys::TARGET_UTILIZATION).map_or(utilization, |percent| percent / 100.0);
+        let stable_window_s = self.duration_s(&keys::WINDOW).unwrap_or(defaults.stable_window_s);
+        let panic_percent =
+            self.number(&keys::PANIC_WINDOW).unwrap_or(defaults.panic_window_percentage);
+        let threshold_percent =
+            self.number(&keys::PANIC_THRESHOLD).unwrap_or(defaults.panic_threshold_percentage);
         let (min_scale, max_scale) = self.bounds(defaults);
         Scaling {
             metric,
@@ -142,28 +127,19 @@ impl<'a> Reader<'a> {
             let rule = format!("must be from 1 to {limit}, the cluster's max-scale-limit");
             self.object(&keys::MAX_SCALE, rule);
         }
-        let bounds = (
-            min.unwrap_or(defaults.min_scale),
-            max.unwrap_or(defaults.max_scale),
-        );
+        let bounds = (min.unwrap_or(defaults.min_scale), max.unwrap_or(defaults.max_scale));
         let origin = |own: Option<u32>| match own {
             Some(_) => "",
             None => " by the cluster's default",
         };
         if bounds.1 > 0 && bounds.0 > bounds.1 {
             if min.is_some() {
-                let rule = format!(
-                    "must not be above max-scale, which is {}{}",
-                    bounds.1,
-                    origin(max)
-                );
+                let rule =
+                    format!("must not be above max-scale, which is {}{}", bounds.1, origin(max));
                 self.object(&keys::MIN_SCALE, rule);
             } else if max.is_some() {
-                let rule = format!(
-                    "must not be below min-scale, which is {}{}",
-                    bounds.0,
-                    origin(min)
-                );
+                let rule =
+                    format!("must not be below min-scale, which is {}{}", bounds.0, origin(min));
                 self.object(&keys::MAX_SCALE, rule);
             }
         }
@@ -241,15 +217,11 @@ impl<'a> Reader<'a> {
         let Grammar::Word(words) = key.grammar else {
             return None;
         };
-        self.read(key, |text| {
-            words.iter().find(|word| **word == text).copied()
-        })
+        self.read(key, |text| words.iter().find(|word| **word == text).copied())
     }
 
     fn text(&mut self, key: &Key) -> Option<String> {
-        self.read(key, |text| {
-            (!text.trim().is_empty()).then(|| text.to_owned())
-        })
+        self.read(key, |text| (!text.trim().is_empty()).then(|| text.to_owned()))
     }
 
     /// The value that counts, if there is one and `take` finds it in order.
@@ -278,10 +250,7 @@ impl<'a> Reader<'a> {
         let mut not_yet = BTreeSet::new();
         let mut unknown = BTreeMap::new();
         for (name, value) in self.template.iter().chain(self.workload) {
-            if ![keys::KNATIVE, keys::DORMOUSE]
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-            {
+            if ![keys::KNATIVE, keys::DORMOUSE].iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
             match keys::lookup(name) {
@@ -330,9 +299,5 @@ fn must_be(key: &Key) -> String {
 }
 
 fn fault(key: &str, value: &str, rule: String) -> Fault {
-    Fault {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        rule,
-    }
+    Fault { key: key.to_owned(), value: value.to_owned(), rule }
 }

@@ -2,10 +2,7 @@ use super::keys::{Grammar, KEYS, Standing};
 use super::*;
 
 fn annotations(pairs: Pairs<'_>) -> Annotations {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Annotations as written: keys and values.
@@ -17,11 +14,7 @@ fn knative(name: &str) -> String {
 }
 
 fn read(pairs: Pairs<'_>) -> Result<Parsed, Vec<Fault>> {
-    parse(
-        &annotations(pairs),
-        &Annotations::new(),
-        &ClusterDefaults::default(),
-    )
+    parse(&annotations(pairs), &Annotations::new(), &ClusterDefaults::default())
 }
 
 fn scaling(pairs: Pairs<'_>) -> Scaling {
@@ -57,13 +50,8 @@ fn without_annotations_the_defaults_hold() {
             scale_down_delay_s: 0,
             aggregation: Aggregation::Linear,
         },
-        admission: Admission {
-            queue_depth: 1000,
-            queue_timeout_ms: 55_000,
-        },
-        timeouts: Timeouts {
-            request_ms: 300_000,
-        },
+        admission: Admission { queue_depth: 1000, queue_timeout_ms: 55_000 },
+        timeouts: Timeouts { request_ms: 300_000 },
         hosts: Vec::new(),
         local_command: None,
     };
@@ -72,86 +60,32 @@ fn without_annotations_the_defaults_hold() {
 
 /// Each honoured annotation, with values that it takes and values that it refuses.
 const BOUNDS: [(&str, &[&str], &[&str]); 15] = [
-    (
-        "min-scale",
-        &["0", "1", "+5", "2147483647"],
-        &["-1", "2147483648", "1.0", "", " 1", "x"],
-    ),
-    (
-        "max-scale",
-        &["0", "1", "2147483647"],
-        &["-1", "2147483648", "1e3", "0x10"],
-    ),
-    (
-        "initial-scale",
-        &["1", "2147483647"],
-        &["0", "-1", "2147483648", "two"],
-    ),
+    ("min-scale", &["0", "1", "+5", "2147483647"], &["-1", "2147483648", "1.0", "", " 1", "x"]),
+    ("max-scale", &["0", "1", "2147483647"], &["-1", "2147483648", "1e3", "0x10"]),
+    ("initial-scale", &["1", "2147483647"], &["0", "-1", "2147483648", "two"]),
     ("metric", &["concurrency", "rps"], &["cpu", "", "RPS"]),
     (
         "target",
         &["0.01", "1e6", "70", ".5"],
-        &[
-            "0.0099", "0", "-1", "NaN", "inf", "+Inf", "1e999", "0x1p4", "70%",
-        ],
+        &["0.0099", "0", "-1", "NaN", "inf", "+Inf", "1e999", "0x1p4", "70%"],
     ),
-    (
-        "target-utilization-percentage",
-        &["1", "100"],
-        &["0.99", "100.01", "NaN", "-inf"],
-    ),
+    ("target-utilization-percentage", &["1", "100"], &["0.99", "100.01", "NaN", "-inf"]),
     (
         "window",
         &["6s", "1h", "1m5s", "6000ms"],
         &["5s", "5.999s", "1h1s", "6.5s", "60", "0", "-6s"],
     ),
-    (
-        "panic-window-percentage",
-        &["1", "100"],
-        &["0.99", "100.01", "NaN"],
-    ),
-    (
-        "panic-threshold-percentage",
-        &["110", "1000"],
-        &["109.9", "1000.1", "infinity"],
-    ),
-    (
-        "dormouse.dev/enabled",
-        &["true", "false"],
-        &["True", "yes", "1", ""],
-    ),
+    ("panic-window-percentage", &["1", "100"], &["0.99", "100.01", "NaN"]),
+    ("panic-threshold-percentage", &["110", "1000"], &["109.9", "1000.1", "infinity"]),
+    ("dormouse.dev/enabled", &["true", "false"], &["True", "yes", "1", ""]),
     (
         "dormouse.dev/hosts",
         &["a.example", "A.example, b", "x-1.y"],
-        &[
-            "",
-            "a,,b",
-            "a b",
-            "-a",
-            "a-",
-            "a.",
-            "*.a",
-            "a:80",
-            "10.0.0.1",
-            "ä.example",
-            "a_b",
-        ],
+        &["", "a,,b", "a b", "-a", "a-", "a.", "*.a", "a:80", "10.0.0.1", "ä.example", "a_b"],
     ),
-    (
-        "dormouse.dev/queue-depth",
-        &["1", "100000"],
-        &["0", "100001", "-1", "many"],
-    ),
-    (
-        "dormouse.dev/queue-timeout",
-        &["1s", "1h", "1500ms"],
-        &["999ms", "1h1ms", "1000001us", "55"],
-    ),
-    (
-        "dormouse.dev/request-timeout",
-        &["1s", "1h"],
-        &["0.999s", "3601s", "0", "300"],
-    ),
+    ("dormouse.dev/queue-depth", &["1", "100000"], &["0", "100001", "-1", "many"]),
+    ("dormouse.dev/queue-timeout", &["1s", "1h", "1500ms"], &["999ms", "1h1ms", "1000001us", "55"]),
+    ("dormouse.dev/request-timeout", &["1s", "1h"], &["0.999s", "3601s", "0", "300"]),
     ("dormouse.dev/local-command", &["./run --fast"], &["", "  "]),
 ];
 
@@ -160,11 +94,7 @@ fn each_honoured_annotation_just_inside_and_just_outside_its_bounds() {
     let honoured = KEYS.iter().filter(|key| key.standing == Standing::Honoured);
     assert_eq!(honoured.count(), BOUNDS.len());
     for (name, inside, outside) in BOUNDS {
-        let key = if name.contains('/') {
-            name.to_owned()
-        } else {
-            knative(name)
-        };
+        let key = if name.contains('/') { name.to_owned() } else { knative(name) };
         for value in inside {
             let parsed = read(&[(&key, value)]);
             assert!(parsed.is_ok(), "{key}: {value:?}: {parsed:?}");
@@ -200,10 +130,7 @@ fn values_arrive_in_the_settings() {
     assert_eq!((scaling.stable_window_s, scaling.panic_window_s), (90, 18));
     assert!((scaling.panic_threshold - 1.5).abs() < f64::EPSILON);
     assert_eq!(parsed.hosts, ["b.example", "a.example"]);
-    let want = Admission {
-        queue_depth: 7,
-        queue_timeout_ms: 2500,
-    };
+    let want = Admission { queue_depth: 7, queue_timeout_ms: 2500 };
     assert_eq!(parsed.admission, want);
     assert_eq!(parsed.timeouts.request_ms, 60_000);
     assert_eq!(parsed.local_command.as_deref(), Some("exec ./server"));
@@ -215,49 +142,24 @@ fn target_and_total() {
         (&[], 70.0, 100.0),
         (&[("metric", "rps")], 140.0, 200.0),
         (&[("target", "10")], 7.0, 10.0),
-        (
-            &[("target", "10"), ("target-utilization-percentage", "100")],
-            10.0,
-            10.0,
-        ),
-        (
-            &[("metric", "rps"), ("target-utilization-percentage", "50")],
-            100.0,
-            200.0,
-        ),
+        (&[("target", "10"), ("target-utilization-percentage", "100")], 10.0, 10.0),
+        (&[("metric", "rps"), ("target-utilization-percentage", "50")], 100.0, 200.0),
         (&[("target", "0.01")], 0.01, 0.01),
     ];
     for (pairs, target, total) in cases {
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(name, value)| (knative(name), *value))
-            .collect();
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(key, value)| (key.as_str(), *value))
-            .collect();
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (knative(name), *value)).collect();
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), *value)).collect();
         let scaling = scaling(&pairs);
-        assert!(
-            (scaling.target - target).abs() < 1e-12,
-            "{pairs:?}: {}",
-            scaling.target
-        );
-        assert!(
-            (scaling.total - total).abs() < 1e-12,
-            "{pairs:?}: {}",
-            scaling.total
-        );
+        assert!((scaling.target - target).abs() < 1e-12, "{pairs:?}: {}", scaling.target);
+        assert!((scaling.total - total).abs() < 1e-12, "{pairs:?}: {}", scaling.total);
     }
 }
 
 #[test]
 fn the_panic_window_is_whole_seconds() {
-    for (window, percent, want) in [
-        ("10s", "10", 1),
-        ("6s", "1", 1),
-        ("15s", "10", 2),
-        ("60s", "100", 60),
-    ] {
+    for (window, percent, want) in
+        [("10s", "10", 1), ("6s", "1", 1), ("15s", "10", 2), ("60s", "100", 60)]
+    {
         let have = scaling(&[
             (&knative("window"), window),
             (&knative("panic-window-percentage"), percent),
@@ -278,11 +180,8 @@ fn the_workload_wins_over_the_template_and_the_new_spelling_over_the_old() {
         (&[(&new, "1"), (&old, "x")], &[(&new, "y")], 1),
     ];
     for (workload, template, want) in cases {
-        let parsed = parse(
-            &annotations(workload),
-            &annotations(template),
-            &ClusterDefaults::default(),
-        );
+        let parsed =
+            parse(&annotations(workload), &annotations(template), &ClusterDefaults::default());
         assert_eq!(parsed.unwrap().settings.scaling.max_scale, want);
     }
     assert_eq!(fault(&[(&old, "x")]).key, old);
@@ -315,18 +214,9 @@ fn all_faults_come_at_once() {
 #[test]
 fn a_name_that_is_near_is_suggested() {
     for (written, want) in [
-        (
-            "autoscaling.knative.dev/minscale",
-            Some("autoscaling.knative.dev/min-scale"),
-        ),
-        (
-            "autoscaling.knative.dev/max-scal",
-            Some("autoscaling.knative.dev/max-scale"),
-        ),
-        (
-            "dormouse.dev/min-scale",
-            Some("autoscaling.knative.dev/min-scale"),
-        ),
+        ("autoscaling.knative.dev/minscale", Some("autoscaling.knative.dev/min-scale")),
+        ("autoscaling.knative.dev/max-scal", Some("autoscaling.knative.dev/max-scale")),
+        ("dormouse.dev/min-scale", Some("autoscaling.knative.dev/min-scale")),
         ("autoscaling.knative.dev/hosts", Some("dormouse.dev/hosts")),
         ("dormouse.dev/enable", Some("dormouse.dev/enabled")),
         ("dormouse.dev/zzz", None),
@@ -350,37 +240,20 @@ fn bounds_hold_against_the_effective_values() {
         (&[(&min, "4")], None),
         (
             &[(&min, "5")],
-            Some((
-                &min,
-                "must not be above max-scale, which is 4 by the cluster's default",
-            )),
+            Some((&min, "must not be above max-scale, which is 4 by the cluster's default")),
         ),
         (&[(&max, "2")], None),
         (
             &[(&max, "1")],
-            Some((
-                &max,
-                "must not be below min-scale, which is 2 by the cluster's default",
-            )),
+            Some((&max, "must not be below min-scale, which is 2 by the cluster's default")),
         ),
-        (
-            &[(&min, "7"), (&max, "6")],
-            Some((&min, "must not be above max-scale, which is 6")),
-        ),
-        (
-            &[(&max, "9")],
-            Some((&max, "must be from 1 to 8, the cluster's max-scale-limit")),
-        ),
-        (
-            &[(&max, "0")],
-            Some((&max, "must be from 1 to 8, the cluster's max-scale-limit")),
-        ),
+        (&[(&min, "7"), (&max, "6")], Some((&min, "must not be above max-scale, which is 6"))),
+        (&[(&max, "9")], Some((&max, "must be from 1 to 8, the cluster's max-scale-limit"))),
+        (&[(&max, "0")], Some((&max, "must be from 1 to 8, the cluster's max-scale-limit"))),
     ];
     for (pairs, want) in cases {
         let parsed = parse(&annotations(pairs), &Annotations::new(), &defaults);
-        let have = parsed
-            .err()
-            .map(|faults| (faults[0].key.clone(), faults[0].rule.clone()));
+        let have = parsed.err().map(|faults| (faults[0].key.clone(), faults[0].rule.clone()));
         let want = want.map(|(key, rule)| (key.to_owned(), rule.to_owned()));
         assert_eq!(have, want, "{pairs:?}");
     }
@@ -416,16 +289,11 @@ fn known_keys_without_effect_are_named_once_and_not_validated() {
         (&knative("targetBurstCapacity"), "whatever"),
         ("dormouse.dev/paused", "perhaps"),
     ]);
-    let template = annotations(&[
-        (&knative("target-burst-capacity"), "200"),
-        (&knative("class"), ""),
-    ]);
+    let template =
+        annotations(&[(&knative("target-burst-capacity"), "200"), (&knative("class"), "")]);
     let parsed = parse(&workload, &template, &ClusterDefaults::default()).unwrap();
-    let want = [
-        knative("class"),
-        knative("target-burst-capacity"),
-        "dormouse.dev/paused".to_owned(),
-    ];
+    let want =
+        [knative("class"), knative("target-burst-capacity"), "dormouse.dev/paused".to_owned()];
     assert_eq!(parsed.not_yet, want);
 }
 

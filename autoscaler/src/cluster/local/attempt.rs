@@ -43,13 +43,7 @@ pub(super) async fn attempt(
     let Ok(Ok(stream)) = timeout(longest, TcpStream::connect(address)).await else {
         return Err(refusal);
     };
-    let Probe::Http {
-        path,
-        host,
-        headers,
-        ..
-    } = probe
-    else {
+    let Probe::Http { path, host, headers, .. } = probe else {
         return Ok(());
     };
     let host = host.clone().unwrap_or_else(|| address.to_string());
@@ -57,27 +51,15 @@ pub(super) async fn attempt(
     match timeout(longest, status(stream, &request)).await {
         Ok(Some(200..400)) => Ok(()),
         Ok(Some(status)) => Err(Refusal::Answer(format!("GET {path} answers {status}"))),
-        Ok(None) => Err(Refusal::Answer(format!(
-            "GET {path} has no HTTP/1.1 answer"
-        ))),
-        Err(_) => Err(Refusal::Answer(format!(
-            "GET {path} is not answered in time"
-        ))),
+        Ok(None) => Err(Refusal::Answer(format!("GET {path} has no HTTP/1.1 answer"))),
+        Err(_) => Err(Refusal::Answer(format!("GET {path} is not answered in time"))),
     }
 }
 
 fn request(path: &str, host: &str, headers: &[(String, String)]) -> String {
     let mut request = format!("GET {path} HTTP/1.1\r\n");
-    let given = |name: &str| {
-        headers
-            .iter()
-            .any(|(key, _)| key.eq_ignore_ascii_case(name))
-    };
-    let own = [
-        ("Host", host),
-        ("User-Agent", "kube-probe/dormouse"),
-        ("Accept", "*/*"),
-    ];
+    let given = |name: &str| headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
+    let own = [("Host", host), ("User-Agent", "kube-probe/dormouse"), ("Accept", "*/*")];
     for (name, value) in own {
         if !given(name) {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -101,12 +83,7 @@ async fn status(mut stream: TcpStream, request: &str) -> Option<u16> {
     }
     let mut rest = stream.take(REST_BYTES_MAX);
     // The status stands, whatever becomes of the rest.
-    (timeout(
-        REST_WAIT,
-        tokio::io::copy(&mut rest, &mut tokio::io::sink()),
-    )
-    .await)
-        .ok();
+    (timeout(REST_WAIT, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await).ok();
     let line = std::str::from_utf8(answer.split(|&byte| byte == b'\r').next()?).ok()?;
     let mut words = line.split(' ');
     words.next().filter(|word| word.starts_with("HTTP/1."))?;
@@ -151,10 +128,7 @@ mod tests {
         for (answer, refusal) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", None),
             ("HTTP/1.0 302 Found\r\n\r\n", None),
-            (
-                "HTTP/1.1 503 No\r\n\r\nnot yet",
-                Some("GET /ready answers 503"),
-            ),
+            ("HTTP/1.1 503 No\r\n\r\nnot yet", Some("GET /ready answers 503")),
             ("SSH-2.0-x\r\n", Some("GET /ready has no HTTP/1.1 answer")),
             ("", Some("GET /ready has no HTTP/1.1 answer")),
         ] {
@@ -171,10 +145,7 @@ mod tests {
         let (_, request) = check("HTTP/1.1 200 OK\r\n\r\n").await;
         let agents = request.to_lowercase().matches("user-agent").count();
         assert_eq!(agents, 1, "{request}");
-        assert!(
-            request.starts_with("GET /ready HTTP/1.1\r\nHost: 127.0.0.1:"),
-            "{request}"
-        );
+        assert!(request.starts_with("GET /ready HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
     }
 
     #[tokio::test]

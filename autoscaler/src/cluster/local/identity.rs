@@ -69,11 +69,7 @@ pub(super) struct Identities {
 impl Identities {
     /// `seed` varies the names between runs.
     pub(super) fn new(seed: u32, process: u32) -> Self {
-        Self {
-            suffix: seed % SUFFIXES,
-            incarnation: 0,
-            ports: Ports::new(process),
-        }
+        Self { suffix: seed % SUFFIXES, incarnation: 0, ports: Ports::new(process) }
     }
 
     fn next_suffix(&mut self) -> String {
@@ -103,11 +99,7 @@ impl Draw for Identities {
                 (name.clone(), name)
             }
         };
-        Ok(Identity {
-            name,
-            hostname,
-            ports,
-        })
+        Ok(Identity { name, hostname, ports })
     }
 
     fn give_back(&mut self, ports: &[u16]) {
@@ -137,11 +129,7 @@ impl Ports {
         let count = ephemeral_min.map_or(0, |min| min.saturating_sub(PORT_MIN));
         let range = (count >= PORTS_MIN).then_some((PORT_MIN, count));
         let next = process.wrapping_mul(PORTS_APART) % u32::from(count.max(1));
-        Self {
-            range,
-            next: u16::try_from(next).unwrap_or(0),
-            taken: BTreeSet::new(),
-        }
+        Self { range, next: u16::try_from(next).unwrap_or(0), taken: BTreeSet::new() }
     }
 
     fn take(&mut self, count: usize) -> Result<Vec<u16>, String> {

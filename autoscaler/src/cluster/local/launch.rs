@@ -23,12 +23,7 @@ pub(super) fn order(function: &LocalFunction, identity: &Identity) -> Order {
         // `$(…)` is the shell's own here.
         Command::Shell(line) => (SHELL.into(), vec!["-c".to_owned(), line.clone()]),
     };
-    Order {
-        program,
-        args,
-        env: env.into_iter().collect(),
-        working_dir: launch.working_dir.clone(),
-    }
+    Order { program, args, env: env.into_iter().collect(), working_dir: launch.working_dir.clone() }
 }
 
 /// The name of the variable that holds the port at this index of the function's pod ports.
@@ -116,10 +111,7 @@ mod tests {
 
     #[test]
     fn a_port_is_named_by_its_name_or_else_by_its_number() {
-        let port = |name: &str, number| PodPort {
-            name: name.to_owned(),
-            number,
-        };
+        let port = |name: &str, number| PodPort { name: name.to_owned(), number };
         let ports = [port("http", 80), port("grpc-web", 81), port("", 82)];
         let names: Vec<_> = (0..3).map(|index| port_variable(&ports, index)).collect();
         assert_eq!(names, ["PORT", "PORT_GRPC_WEB", "PORT_82"]);

@@ -148,13 +148,7 @@ fn mind(order: Order, pipe: File) -> io::Result<Ending> {
         Err(error) => return Ok(Ending::NotStarted(error.to_string())),
     };
     let ending = watch_signals().and_then(|signals| {
-        let mut nanny = Nanny {
-            signals,
-            pipe,
-            child,
-            ending: None,
-            stop: Stop::NotAsked,
-        };
+        let mut nanny = Nanny { signals, pipe, child, ending: None, stop: Stop::NotAsked };
         nanny.run()?;
         Ok(nanny.ending)
     });
@@ -171,12 +165,7 @@ fn mind(order: Order, pipe: File) -> io::Result<Ending> {
 fn watch_signals() -> io::Result<SignalFd> {
     let mut watched = SigSet::empty();
     // The last three would end the nanny and leave the children: they ask for a stop instead.
-    for signal in [
-        Signal::SIGCHLD,
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-    ] {
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         watched.add(signal);
     }
     watched.thread_block()?;

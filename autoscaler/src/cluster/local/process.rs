@@ -40,10 +40,7 @@ pub struct NannyCommand {
 impl Default for NannyCommand {
     /// This binary's own subcommand `nanny`, by a name that outlives a new build of the file.
     fn default() -> Self {
-        Self {
-            program: "/proc/self/exe".into(),
-            args: vec!["nanny".into()],
-        }
+        Self { program: "/proc/self/exe".into(), args: vec!["nanny".into()] }
     }
 }
 
@@ -134,10 +131,7 @@ async fn mind(
 
 async fn read_ending(account: ChildStdout) -> io::Result<Ending> {
     let mut json = Vec::new();
-    account
-        .take(ENDING_BYTES_MAX)
-        .read_to_end(&mut json)
-        .await?;
+    account.take(ENDING_BYTES_MAX).read_to_end(&mut json).await?;
     Ok(serde_json::from_slice(&json)?)
 }
 
@@ -149,10 +143,7 @@ struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     fn new(stream: R) -> Self {
-        Self {
-            reader: BufReader::new(stream),
-            line: Vec::new(),
-        }
+        Self { reader: BufReader::new(stream), line: Vec::new() }
     }
 
     /// The next line without its end; none when the stream has ended or failed. Cancel safe: what

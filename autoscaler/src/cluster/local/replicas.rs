@@ -33,10 +33,7 @@ pub(super) enum Event {
     /// All replicas are to go and none is to come.
     Stop,
     /// A replica was tried for readiness.
-    Tried {
-        replica: String,
-        result: Result<(), Refusal>,
-    },
+    Tried { replica: String, result: Result<(), Refusal> },
     /// A replica and all its processes are gone.
     Ended { replica: String, ending: Ending },
     /// Time has passed.
@@ -121,10 +118,7 @@ impl Replicas {
         let mut actions = Vec::new();
         let mut victims = Vec::new();
         match event {
-            Event::Scale {
-                replicas,
-                victims: named,
-            } if !self.is_stopping => {
+            Event::Scale { replicas, victims: named } if !self.is_stopping => {
                 self.wanted = replicas;
                 victims = named;
             }
@@ -167,11 +161,7 @@ impl Replicas {
             },
             waiting_for: replica.waiting_for.clone(),
         });
-        Pods {
-            replicas: self.wanted,
-            pods: pods.collect(),
-            failure: self.failure(now),
-        }
+        Pods { replicas: self.wanted, pods: pods.collect(), failure: self.failure(now) }
     }
 
     /// While the next start waits and nobody can answer meanwhile.

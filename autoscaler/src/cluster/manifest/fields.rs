@@ -74,9 +74,7 @@ fn walk(value: &Value, path: &str, shown: &str, honoured: &[&str], found: &mut V
         return;
     }
     let leads_on = |rest: &str| rest.starts_with(['.', '[']);
-    let is_on_the_way = honoured
-        .iter()
-        .any(|field| field.strip_prefix(path).is_some_and(leads_on));
+    let is_on_the_way = honoured.iter().any(|field| field.strip_prefix(path).is_some_and(leads_on));
     match value {
         Value::Object(fields) if path.is_empty() || is_on_the_way => {
             let dot = if path.is_empty() { "" } else { "." };
@@ -89,11 +87,7 @@ fn walk(value: &Value, path: &str, shown: &str, honoured: &[&str], found: &mut V
             let every = format!("{path}[]");
             let is_every = honoured.iter().any(|field| field.starts_with(&every));
             for (index, item) in items.iter().enumerate() {
-                let path = if is_every {
-                    every.clone()
-                } else {
-                    format!("{path}[{index}]")
-                };
+                let path = if is_every { every.clone() } else { format!("{path}[{index}]") };
                 let name = item["name"].as_str();
                 let name = name.map_or_else(|| index.to_string(), str::to_owned);
                 walk(item, &path, &format!("{shown}[{name}]"), honoured, found);

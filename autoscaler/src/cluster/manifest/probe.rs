@@ -58,10 +58,7 @@ pub(super) fn read(
                 timeout_ms,
             }
         }
-        (None, Some(tcp)) => Probe::Tcp {
-            pod_port: port(&tcp.port)?,
-            timeout_ms,
-        },
+        (None, Some(tcp)) => Probe::Tcp { pod_port: port(&tcp.port)?, timeout_ms },
         (None, None) => {
             let notice = "only httpGet and tcpSocket probes are tried in local mode; a TCP \
                           connect stands in";
@@ -69,11 +66,7 @@ pub(super) fn read(
         }
     };
     check_text(field, &probe)?;
-    Ok(Probing {
-        probe,
-        readiness,
-        notice: None,
-    })
+    Ok(Probing { probe, readiness, notice: None })
 }
 
 /// The probe that `times` are for is a plain connect.
@@ -87,11 +80,7 @@ fn connecting(probe: Probe, notice: Option<&'static str>) -> Probing {
         success_threshold: 1,
         failure_threshold: FAILURE_THRESHOLD.unsigned_abs(),
     };
-    Probing {
-        probe,
-        readiness,
-        notice,
-    }
+    Probing { probe, readiness, notice }
 }
 
 fn times(field: &str, given: &core::Probe) -> Result<Readiness, String> {
@@ -127,13 +116,7 @@ fn path(path: Option<&str>) -> String {
 
 /// What is sent as is must not break out of its line.
 fn check_text(field: &str, probe: &Probe) -> Result<(), String> {
-    let Probe::Http {
-        path,
-        host,
-        headers,
-        ..
-    } = probe
-    else {
+    let Probe::Http { path, host, headers, .. } = probe else {
         return Ok(());
     };
     let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -20,10 +20,7 @@ impl Programs {
     #[must_use]
     pub fn from_env() -> Self {
         let path: OsString = env::var_os("PATH").unwrap_or_default();
-        Self {
-            path: env::split_paths(&path).collect(),
-            own: env::current_exe().ok(),
-        }
+        Self { path: env::split_paths(&path).collect(), own: env::current_exe().ok() }
     }
 
     /// The executable that `word` names for a command run in `folder`: a path when it holds a `/`,
@@ -38,10 +35,7 @@ impl Programs {
         if let Some(own) = own.filter(|own| own.file_name().is_some_and(|name| name == word)) {
             return Some(own.to_owned());
         }
-        self.path
-            .iter()
-            .map(|path| path.join(word))
-            .find(|file| is_executable(file))
+        self.path.iter().map(|path| path.join(word)).find(|file| is_executable(file))
     }
 }
 

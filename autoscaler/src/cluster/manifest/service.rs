@@ -121,9 +121,7 @@ impl Service {
 /// does not exist.
 fn no_effect(annotations: &Annotations) -> Result<Option<String>, Vec<String>> {
     let is_ours = |key: &&String| key.starts_with(keys::KNATIVE) || key.starts_with(keys::DORMOUSE);
-    let ours: Vec<_> = (annotations.keys().filter(is_ours))
-        .map(String::as_str)
-        .collect();
+    let ours: Vec<_> = (annotations.keys().filter(is_ours)).map(String::as_str).collect();
     let unknown = ours.iter().filter(|key| keys::lookup(key).is_none());
     let fault = |key: &&str| match keys::nearest(key) {
         Some(near) => {
@@ -135,12 +133,7 @@ fn no_effect(annotations: &Annotations) -> Result<Option<String>, Vec<String>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    let notice = || {
-        format!(
-            "annotations without effect on a Service: {}",
-            ours.join(", ")
-        )
-    };
+    let notice = || format!("annotations without effect on a Service: {}", ours.join(", "));
     Ok((!ours.is_empty()).then(notice))
 }
 

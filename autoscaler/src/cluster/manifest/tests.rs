@@ -32,17 +32,11 @@ spec:
 const RUNS: &str = ", command: [sh, -c, 'sleep $(PORT)'], args: [x]";
 
 fn programs() -> Programs {
-    Programs {
-        path: vec!["/nowhere".into(), "/bin".into()],
-        own: Some("/opt/dormouse".into()),
-    }
+    Programs { path: vec!["/nowhere".into(), "/bin".into()], own: Some("/opt/dormouse".into()) }
 }
 
 fn read_text(text: &str) -> Manifests {
-    let source = Source {
-        path: "folder/a.yaml".into(),
-        text: text.to_owned(),
-    };
+    let source = Source { path: "folder/a.yaml".into(), text: text.to_owned() };
     read(&[source], &programs())
 }
 
@@ -83,10 +77,8 @@ fn a_deployment_and_its_service_become_a_function() {
     assert_eq!(endpoint.hosts, ["a.default.localhost"]);
     assert_eq!(function.pod_ports[0].number, 8080);
     let words = ["-c", "sleep $(PORT)", "x"];
-    let command = Command::Exec {
-        program: "/bin/sh".into(),
-        args: words.map(str::to_owned).to_vec(),
-    };
+    let command =
+        Command::Exec { program: "/bin/sh".into(), args: words.map(str::to_owned).to_vec() };
     let launch = Launch {
         command,
         env: Vec::new(),
@@ -103,17 +95,9 @@ fn ports_are_listed_by_services_then_probe_then_the_rest() {
                      readinessProbe: {httpGet: {port: 7, path: ready}}";
     let local = only(&manifest("", container));
     let ports = local.function.pod_ports.iter();
-    let ports: Vec<_> = ports
-        .map(|port| (port.name.as_str(), port.number))
-        .collect();
+    let ports: Vec<_> = ports.map(|port| (port.name.as_str(), port.number)).collect();
     assert_eq!(ports, [("web", 8080), ("", 7), ("admin", 9)]);
-    let Probe::Http {
-        pod_port,
-        path,
-        timeout_ms,
-        ..
-    } = local.function.probe
-    else {
+    let Probe::Http { pod_port, path, timeout_ms, .. } = local.function.probe else {
         panic!("{:?}", local.function.probe);
     };
     assert_eq!((pod_port, path.as_str(), timeout_ms), (1, "/ready", 1000));
@@ -135,30 +119,19 @@ spec: {selector: {app: a}, ports: [{name: one, port: 1, targetPort: 8080}, {name
         .map(|endpoint| (endpoint.name.as_str(), endpoint.hosts.join(" ")))
         .collect();
     let expected = [
-        (
-            "default/a:80",
-            "a.default.localhost shop.example".to_owned(),
-        ),
+        ("default/a:80", "a.default.localhost shop.example".to_owned()),
         ("default/b:1", "b.default.localhost".to_owned()),
         ("default/b:2", String::new()),
     ];
     assert_eq!(hosts, expected);
-    let numbers: Vec<_> = (local.function.pod_ports.iter())
-        .map(|port| port.number)
-        .collect();
+    let numbers: Vec<_> = (local.function.pod_ports.iter()).map(|port| port.number).collect();
     assert_eq!(numbers, [8080, 2]);
 }
 
 #[test]
 fn a_local_command_is_left_to_the_shell() {
-    let local = only(&manifest(
-        ", dormouse.dev/local-command: serve $(cat f)",
-        "",
-    ));
-    assert_eq!(
-        local.launch.command,
-        Command::Shell("serve $(cat f)".to_owned())
-    );
+    let local = only(&manifest(", dormouse.dev/local-command: serve $(cat f)", ""));
+    assert_eq!(local.launch.command, Command::Shell("serve $(cat f)".to_owned()));
 }
 
 #[test]
@@ -217,10 +190,7 @@ fn what_cannot_run_is_set_aside_with_its_rule() {
             "readinessProbe path and host must be visible ASCII",
         ),
     ] {
-        check(
-            &manifest(annotations, container),
-            &format!("{at} {expected}\n"),
-        );
+        check(&manifest(annotations, container), &format!("{at} {expected}\n"));
     }
 }
 
@@ -230,14 +200,8 @@ fn a_wrong_annotation_is_named_with_value_and_rule() {
     let faults = read_text(&text).faults;
     assert_eq!(faults.len(), 1);
     let text = faults[0].to_string();
-    assert!(
-        text.starts_with("folder/a.yaml:8: Deployment default/a: "),
-        "{text}"
-    );
-    assert!(
-        text.contains("dormouse.dev/queue-depth") && text.contains("many"),
-        "{text}"
-    );
+    assert!(text.starts_with("folder/a.yaml:8: Deployment default/a: "), "{text}");
+    assert!(text.contains("dormouse.dev/queue-depth") && text.contains("many"), "{text}");
 }
 
 #[test]
@@ -250,11 +214,7 @@ fn what_is_not_kubernetes_is_a_fault_with_its_line() {
         ("\nkind: 1\napiVersion: v1\n", 2, no_head),
         ("kind: Service\napiVersion: v1\n", 1, no_name),
         ("kind: Service\napiVersion: v1\nmetadata: [a]\n", 1, no_name),
-        (
-            "kind: Service\napiVersion: v1\nmetadata: {name: A/b}\n",
-            1,
-            no_name,
-        ),
+        ("kind: Service\napiVersion: v1\nmetadata: {name: A/b}\n", 1, no_name),
     ] {
         let expected = format!("fault folder/a.yaml:{line}: not a Kubernetes object: {rule}\n");
         check(text, &expected);
@@ -280,10 +240,7 @@ metadata:
     assert_eq!(manifests.functions.len(), 1);
     assert_eq!(manifests.faults.len(), 1);
     assert_eq!(manifests.faults[0].line, Some(26));
-    assert_eq!(
-        manifests.faults[0].object.as_deref(),
-        Some("Deployment default/b")
-    );
+    assert_eq!(manifests.faults[0].object.as_deref(), Some("Deployment default/b"));
 }
 
 #[test]
@@ -301,10 +258,7 @@ fn a_function_no_service_selects_could_not_be_reached() {
 fn services_that_lead_nowhere_are_ignored_with_a_notice() {
     for (field, why) in [
         ("clusterIP: None, selector: {app: a}", "is headless"),
-        (
-            "type: ExternalName, externalName: x.y",
-            "is an ExternalName",
-        ),
+        ("type: ExternalName, externalName: x.y", "is an ExternalName"),
         ("ports: [{port: 1}]", "has no selector"),
     ] {
         let service = format!(
@@ -379,11 +333,7 @@ fn of_two_objects_with_one_name_the_later_is_set_aside() {
          fault folder/a.yaml:27: Deployment default/a: is defined before, at folder/a.yaml:8; set \
          aside\n",
     );
-    let set = text
-        .split("---\n")
-        .nth(1)
-        .unwrap()
-        .replace("Deployment", "StatefulSet");
+    let set = text.split("---\n").nth(1).unwrap().replace("Deployment", "StatefulSet");
     check(
         &format!("{text}---\n{set}"),
         "function default/a\n\
@@ -418,11 +368,7 @@ fn folders_are_read_by_name_and_what_cannot_be_read_is_a_fault() {
     std::fs::write(folder.join("2.yml"), &service).unwrap();
     std::fs::write(folder.join("1.yaml"), &deployment).unwrap();
     std::fs::write(folder.join("3.txt"), "a: [").unwrap();
-    let paths = [
-        folder.clone(),
-        folder.join("none.yaml"),
-        folder.join("deeper"),
-    ];
+    let paths = [folder.clone(), folder.join("none.yaml"), folder.join("deeper")];
     let manifests = load(&paths, &programs());
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(manifests.functions.len(), 1);

@@ -82,11 +82,7 @@ pub(super) fn read(
             };
             add_hosts(&mut function);
             let readiness = network.probing.readiness;
-            let function = Box::new(LocalFunction {
-                function,
-                launch,
-                readiness,
-            });
+            let function = Box::new(LocalFunction { function, launch, readiness });
             Ok(Read::Enabled(function, notices))
         }
         (settings, network, launch, replicas) => {
@@ -112,10 +108,7 @@ fn notices(object: &Object<'_>, parsed: &Parsed, probing: &Probing) -> Vec<Strin
     let mut notices = Vec::new();
     let not_honoured = fields::not_honoured_of_workload(&object.value);
     if !not_honoured.is_empty() {
-        notices.push(format!(
-            "not honoured in local mode: {}",
-            not_honoured.join(", ")
-        ));
+        notices.push(format!("not honoured in local mode: {}", not_honoured.join(", ")));
     }
     if !parsed.not_yet.is_empty() {
         let keys = parsed.not_yet.join(", ");
@@ -128,39 +121,21 @@ fn notices(object: &Object<'_>, parsed: &Parsed, probing: &Probing) -> Vec<Strin
 impl Workload {
     fn of(object: &Object<'_>) -> Result<Self, Finding> {
         if object.api_version != "apps/v1" {
-            return Err(object.finding(format!(
-                "apiVersion {:?}: must be apps/v1",
-                object.api_version
-            )));
+            return Err(
+                object.finding(format!("apiVersion {:?}: must be apps/v1", object.api_version))
+            );
         }
         let (kind, metadata, replicas, template) = if object.kind == "Deployment" {
             let Deployment { metadata, spec, .. } = object.typed()?;
             let spec = spec.unwrap_or_default();
-            (
-                WorkloadKind::Deployment,
-                metadata,
-                spec.replicas,
-                spec.template,
-            )
+            (WorkloadKind::Deployment, metadata, spec.replicas, spec.template)
         } else {
             let StatefulSet { metadata, spec, .. } = object.typed()?;
             let spec = spec.unwrap_or_default();
-            (
-                WorkloadKind::StatefulSet,
-                metadata,
-                spec.replicas,
-                spec.template,
-            )
+            (WorkloadKind::StatefulSet, metadata, spec.replicas, spec.template)
         };
-        let ObjectMeta {
-            annotations,
-            labels,
-            ..
-        } = metadata;
-        let PodTemplateSpec {
-            metadata: template,
-            spec,
-        } = template;
+        let ObjectMeta { annotations, labels, .. } = metadata;
+        let PodTemplateSpec { metadata: template, spec } = template;
         let template = template.unwrap_or_default();
         let pod = spec.unwrap_or_default();
         let Some(container) = pod.containers.into_iter().next() else {
@@ -221,18 +196,12 @@ impl Workload {
         } else if endpoints.is_empty() && faults.is_empty() {
             faults.push("the Service that selects its pods has no TCP port".to_owned());
         }
-        let probing = probe::read(&self.container, |target| {
-            self.pod_port(target, &mut pod_ports)
-        })
-        .map_err(|rule| faults.push(rule));
+        let probing = probe::read(&self.container, |target| self.pod_port(target, &mut pod_ports))
+            .map_err(|rule| faults.push(rule));
         match probing {
             Ok(probing) if faults.is_empty() => {
                 self.add_other_ports(&mut pod_ports);
-                Ok(Network {
-                    pod_ports,
-                    endpoints,
-                    probing,
-                })
+                Ok(Network { pod_ports, endpoints, probing })
             }
             _ => Err(faults),
         }
@@ -247,14 +216,9 @@ impl Workload {
                 let container = &self.container.name;
                 format!("{name:?}: container {container} has no port of this name")
             })?,
-            Target::Number(number) => {
-                declared
-                    .find(|port| port.number == *number)
-                    .unwrap_or(PodPort {
-                        name: String::new(),
-                        number: *number,
-                    })
-            }
+            Target::Number(number) => declared
+                .find(|port| port.number == *number)
+                .unwrap_or(PodPort { name: String::new(), number: *number }),
         };
         if let Some(index) = pod_ports.iter().position(|known| *known == port) {
             return Ok(index);
@@ -276,15 +240,12 @@ impl Workload {
     /// something leads to is checked there.
     fn declared_ports(&self) -> impl Iterator<Item = PodPort> {
         let ports = self.container.ports.iter().flatten();
-        ports
-            .filter(|port| port.protocol.as_deref().is_none_or(|name| name == "TCP"))
-            .filter_map(|port| {
+        ports.filter(|port| port.protocol.as_deref().is_none_or(|name| name == "TCP")).filter_map(
+            |port| {
                 let number = port_number(port.container_port)?;
-                Some(PodPort {
-                    name: port.name.clone().unwrap_or_default(),
-                    number,
-                })
-            })
+                Some(PodPort { name: port.name.clone().unwrap_or_default(), number })
+            },
+        )
     }
 
     fn launch(
@@ -337,19 +298,12 @@ impl Workload {
             ));
         };
         let Some(program) = programs.find(&word, folder) else {
-            let place = if word.contains('/') {
-                "file"
-            } else {
-                "on PATH"
-            };
+            let place = if word.contains('/') { "file" } else { "on PATH" };
             let folder = folder.display();
             return Err(format!(
                 "command {word:?} not found: no such executable {place} (run in {folder})"
             ));
         };
-        Ok(Command::Exec {
-            program,
-            args: words.collect(),
-        })
+        Ok(Command::Exec { program, args: words.collect() })
     }
 }

@@ -111,9 +111,7 @@ fn in_document(path: &Path, document: String) -> Result<Vec<Result<Object<'_>, F
     if value.value.is_null() {
         return Ok(Vec::new());
     }
-    let is_list = value.value["kind"]
-        .as_str()
-        .is_some_and(|kind| kind.ends_with("List"));
+    let is_list = value.value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
     if is_list && value.value["items"].is_array() {
         let list: List = parse(path, &document)?;
         return Ok(list
@@ -187,7 +185,5 @@ fn is_dns_name(name: &str) -> bool {
 }
 
 fn message(error: &serde_saphyr::Error) -> String {
-    UserMessageFormatter
-        .format_message(error.without_snippet())
-        .into_owned()
+    UserMessageFormatter.format_message(error.without_snippet()).into_owned()
 }

@@ -61,10 +61,7 @@ pub(super) fn function(name: &str, annotations: &[(&str, &str)]) -> Function {
         created: 0,
         replicas: 1,
         settings: parsed.unwrap().settings,
-        pod_ports: vec![PodPort {
-            name: "http".into(),
-            number: 80,
-        }],
+        pod_ports: vec![PodPort { name: "http".into(), number: 80 }],
         endpoints: vec![Endpoint {
             name: format!("default/{name}:8080"),
             service_port: 8080,
@@ -116,12 +113,8 @@ impl World {
         let connection = Connection(self.connections);
         let load = BTreeMap::new();
         self.activators.insert(connection, Activator { load });
-        let hello = Up::Hello {
-            version: 1,
-            token: "secret".into(),
-            reporter: reporter.into(),
-            boot: 1,
-        };
+        let hello =
+            Up::Hello { version: 1, token: "secret".into(), reporter: reporter.into(), boot: 1 };
         self.hear(connection, hello);
         connection
     }
@@ -140,13 +133,8 @@ impl World {
     /// From now on so many requests are in flight in every activator, of which `held` are held.
     pub(super) fn load(&mut self, function: &str, in_flight: u64, held: u64) {
         for activator in self.activators.values_mut() {
-            let reading = Reading {
-                function: name(function),
-                area_us: 0,
-                started: 0,
-                in_flight: 0,
-                held: 0,
-            };
+            let reading =
+                Reading { function: name(function), area_us: 0, started: 0, in_flight: 0, held: 0 };
             let reading = activator.load.entry(name(function)).or_insert(reading);
             reading.started += in_flight.saturating_sub(reading.in_flight);
             reading.in_flight = in_flight;
@@ -156,13 +144,7 @@ impl World {
 
     pub(super) fn wake(&mut self, function: &str) {
         let connection = *self.activators.keys().next().unwrap();
-        self.hear(
-            connection,
-            Up::WakesChanged {
-                added: vec![name(function)],
-                removed: vec![],
-            },
-        );
+        self.hear(connection, Up::WakesChanged { added: vec![name(function)], removed: vec![] });
     }
 
     /// Lets time pass: reports each full second, timers when they are due.
@@ -209,11 +191,7 @@ impl World {
         if result.is_ok() {
             self.obey(&function, scale.replicas, &scale.victims);
         }
-        self.apply(Event::Scaled {
-            function: function.clone(),
-            order,
-            result,
-        });
+        self.apply(Event::Scaled { function: function.clone(), order, result });
         self.tell(&function);
     }
 
@@ -239,13 +217,7 @@ impl World {
     }
 
     fn receive(&mut self, connection: Connection, frame: &Down) {
-        let Down::Prepare {
-            function,
-            epoch,
-            pods,
-            ..
-        } = frame
-        else {
+        let Down::Prepare { function, epoch, pods, .. } = frame else {
             return;
         };
         let Some(activator) = self.activators.get(&connection) else {
@@ -254,10 +226,7 @@ impl World {
         let load = activator.load.get(function);
         let is_idle = load.is_none_or(|load| load.in_flight == 0);
         if is_idle || matches!(pods, Retiring::Named(_)) {
-            let prepared = Up::Prepared {
-                function: function.clone(),
-                epoch: *epoch,
-            };
+            let prepared = Up::Prepared { function: function.clone(), epoch: *epoch };
             self.hear(connection, prepared);
         }
     }
@@ -289,18 +258,13 @@ impl World {
 
     /// Replicas of the orders so far.
     pub(super) fn ordered(&self) -> Vec<u32> {
-        self.orders
-            .iter()
-            .map(|(_, scale)| scale.replicas)
-            .collect()
+        self.orders.iter().map(|(_, scale)| scale.replicas).collect()
     }
 
     pub(super) fn status(&self, function: &str) -> FunctionStatus {
         let statuses = self.core.statuses(self.now_us);
         let mut statuses = statuses.into_iter();
-        statuses
-            .find(|status| status.name == name(function))
-            .unwrap()
+        statuses.find(|status| status.name == name(function)).unwrap()
     }
 
     /// The last entry of a function sent to anyone.
@@ -310,9 +274,6 @@ impl World {
             _ => None,
         });
         let mut entries = tables.flatten();
-        entries
-            .find(|entry| entry.function == name(function))
-            .unwrap()
-            .clone()
+        entries.find(|entry| entry.function == name(function)).unwrap().clone()
     }
 }

@@ -118,19 +118,12 @@ impl Onlooker {
             }
             Step::Recall(who) => {
                 if let Some((connection, Some(epoch))) = self.heard.get(&who) {
-                    let recall = Up::Recall {
-                        function: name(),
-                        epoch: *epoch,
-                    };
+                    let recall = Up::Recall { function: name(), epoch: *epoch };
                     side.hear(*connection, recall, now_us);
                 }
             }
             Step::Patched(placed) => {
-                let outcome = if placed {
-                    Patched::Placed
-                } else {
-                    Patched::Failed
-                };
+                let outcome = if placed { Patched::Placed } else { Patched::Failed };
                 side.patched(&name(), self.epoch_last, outcome);
             }
             Step::Wait(_) => side.time_passed(now_us),

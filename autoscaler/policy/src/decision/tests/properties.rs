@@ -5,10 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn any_scaling() -> impl Strategy<Value = Scaling> {
-    let loads = (
-        0.01_f64..200.0,
-        prop_oneof![Just(-1.0), Just(0.0), 0.0_f64..500.0],
-    );
+    let loads = (0.01_f64..200.0, prop_oneof![Just(-1.0), Just(0.0), 0.0_f64..500.0]);
     let rates = (1.01_f64..20.0, 1.01_f64..20.0, 1.1_f64..10.0);
     let scales = (0_u32..5, 0_u32..8, 0_u32..4, 0_u32..60);
     (loads, rates, scales, 6_u32..120).prop_map(|(loads, rates, scales, window_s)| Scaling {
@@ -18,11 +15,7 @@ fn any_scaling() -> impl Strategy<Value = Scaling> {
         max_scale_down_rate: rates.1,
         panic_threshold: rates.2,
         min_scale: scales.0,
-        max_scale: if scales.1 == 0 {
-            0
-        } else {
-            scales.0 + scales.1
-        },
+        max_scale: if scales.1 == 0 { 0 } else { scales.0 + scales.1 },
         activation_scale: scales.2,
         scale_down_delay_s: scales.3,
         stable_window_s: window_s,

@@ -4,36 +4,17 @@ use super::*;
 use crate::readings::Sample;
 
 fn load(settled_s: u64, incomplete: &[f64]) -> Load {
-    let sample = |concurrency: &f64| Sample {
-        concurrency: *concurrency,
-        rps: 0.0,
-    };
-    Load {
-        settled_s,
-        incomplete: incomplete.iter().map(sample).collect(),
-        ..Load::default()
-    }
+    let sample = |concurrency: &f64| Sample { concurrency: *concurrency, rps: 0.0 };
+    Load { settled_s, incomplete: incomplete.iter().map(sample).collect(), ..Load::default() }
 }
 
 fn observe(now_s: u64, why: Why, ready: u32, replicas: u32, load: Load) -> Observation {
-    Observation {
-        now_us: now_s * SECOND_US,
-        why,
-        ready,
-        replicas,
-        load,
-    }
+    Observation { now_us: now_s * SECOND_US, why, ready, replicas, load }
 }
 
 fn record(scaler: &mut Scaler, seconds: std::ops::Range<u64>, concurrency: f64) {
     for second in seconds {
-        scaler.record(
-            second,
-            Sample {
-                concurrency,
-                rps: 0.0,
-            },
-        );
+        scaler.record(second, Sample { concurrency, rps: 0.0 });
     }
 }
 
@@ -67,12 +48,7 @@ fn a_burst_on_a_sleeping_function_is_not_thinned_by_its_sleep() {
     // Again asleep: the next wake begins anew, even if no decision saw the sleep.
     let wake = scaler.decide(&observe(500, Why::Wake, 0, 0, load(500, &[])));
     assert_eq!(wake.inputs.averages, None);
-    assert_eq!(
-        wake.inputs.phase,
-        Phase::Waking {
-            since_us: 500 * SECOND_US
-        }
-    );
+    assert_eq!(wake.inputs.phase, Phase::Waking { since_us: 500 * SECOND_US });
     let pending = scaler.decide(&observe(501, Why::Wake, 0, 0, load(501, &[])));
     assert_eq!(pending.inputs.phase, wake.inputs.phase);
 }
@@ -95,55 +71,31 @@ fn an_unsettled_second_raises_and_never_lowers() {
 fn silence_of_the_reporters_is_not_idleness() {
     let mut scaler = Scaler::new(Arc::new(scaling()), Missing::Unknown, 1, 1, 0);
     record(&mut scaler, 0..100, 0.0);
-    assert_eq!(
-        tick(&mut scaler, 101, 1, load(100, &[])).outcome,
-        Outcome::ScaleTo(0)
-    );
+    assert_eq!(tick(&mut scaler, 101, 1, load(100, &[])).outcome, Outcome::ScaleTo(0));
     // The newest settled second is 99: at 102 s that is as late as a report may be.
-    assert_eq!(
-        tick(&mut scaler, 102, 1, load(100, &[])).outcome,
-        Outcome::ScaleTo(0)
-    );
+    assert_eq!(tick(&mut scaler, 102, 1, load(100, &[])).outcome, Outcome::ScaleTo(0));
     let waiting = tick(&mut scaler, 103, 1, load(100, &[]));
     assert_eq!(waiting.outcome, Outcome::Keep);
     assert_eq!(rules(&waiting), ["0 → 1 by coverage (59 of 60 s known)"]);
-    assert_eq!(
-        tick(&mut scaler, 300, 1, load(100, &[])).outcome,
-        Outcome::NoData
-    );
+    assert_eq!(tick(&mut scaler, 300, 1, load(100, &[])).outcome, Outcome::NoData);
     record(&mut scaler, 100..300, 0.0);
-    assert_eq!(
-        tick(&mut scaler, 300, 1, load(300, &[])).outcome,
-        Outcome::ScaleTo(0)
-    );
+    assert_eq!(tick(&mut scaler, 300, 1, load(300, &[])).outcome, Outcome::ScaleTo(0));
 }
 
 #[test]
 fn other_settings_take_hold_and_other_windows_begin_anew() {
     let mut scaler = Scaler::new(Arc::new(scaling()), Missing::Unknown, 1, 1, 0);
     record(&mut scaler, 0..100, 140.0);
-    scaler.configure(Arc::new(Scaling {
-        target: 35.0,
-        ..scaling()
-    }));
+    scaler.configure(Arc::new(Scaling { target: 35.0, ..scaling() }));
     assert_eq!(tick(&mut scaler, 100, 1, load(100, &[])).raw, 4);
-    scaler.configure(Arc::new(Scaling {
-        stable_window_s: 30,
-        ..scaling()
-    }));
-    assert_eq!(
-        tick(&mut scaler, 100, 1, load(100, &[])).inputs.averages,
-        None
-    );
+    scaler.configure(Arc::new(Scaling { stable_window_s: 30, ..scaling() }));
+    assert_eq!(tick(&mut scaler, 100, 1, load(100, &[])).inputs.averages, None);
 }
 
 #[test]
 fn without_data_a_kpa_window_is_idle_only_in_path() {
     let at = |target_burst_capacity| {
-        let scaling = Scaling {
-            target_burst_capacity,
-            ..scaling()
-        };
+        let scaling = Scaling { target_burst_capacity, ..scaling() };
         let mut scaler = Scaler::new(Arc::new(scaling), Missing::Zero, 1, 1, 0);
         tick(&mut scaler, 100, 1, Load::default()).inputs.averages
     };

@@ -16,11 +16,7 @@ impl Draw for Counting {
             None => format!("a-{}", self.drawn),
         };
         self.drawn += 1;
-        Ok(Identity {
-            hostname: name.clone(),
-            name,
-            ports: vec![1000 + self.drawn],
-        })
+        Ok(Identity { hostname: name.clone(), name, ports: vec![1000 + self.drawn] })
     }
 
     fn give_back(&mut self, _: &[u16]) {}
@@ -57,10 +53,7 @@ spec:
       containers: [{{name: a{probe}}}]
 "#
         );
-        let source = Source {
-            path: "a.yaml".into(),
-            text,
-        };
+        let source = Source { path: "a.yaml".into(), text };
         let mut manifests = manifest::read(&[source], &Programs::default());
         assert_eq!(manifests.faults, []);
         Self {
@@ -88,17 +81,11 @@ spec:
 
     fn end(&mut self, replica: &str) -> Vec<String> {
         let ending = Ending::Exited(3);
-        self.apply(Event::Ended {
-            replica: replica.to_owned(),
-            ending,
-        })
+        self.apply(Event::Ended { replica: replica.to_owned(), ending })
     }
 
     fn tried(&mut self, replica: &str, result: Result<(), Refusal>) -> Vec<String> {
-        self.apply(Event::Tried {
-            replica: replica.to_owned(),
-            result,
-        })
+        self.apply(Event::Tried { replica: replica.to_owned(), result })
     }
 
     fn pass(&mut self, time: Duration) -> Vec<String> {
@@ -137,10 +124,7 @@ fn scaling_starts_what_is_missing_and_stops_named_then_newest() {
             "try a-3",
         ]
     );
-    assert_eq!(
-        world.scale(2, &["a-1", "stranger"]),
-        ["terminate a-1", "terminate a-3"]
-    );
+    assert_eq!(world.scale(2, &["a-1", "stranger"]), ["terminate a-1", "terminate a-3"]);
     assert_eq!(world.scale(2, &["a-0"]), [""; 0]);
     let phases: Vec<_> = world.phases().into_iter().map(|(_, phase)| phase).collect();
     use PodPhase::{Starting, Terminating};
@@ -247,10 +231,7 @@ fn a_replica_that_never_listens_is_said_to_once_with_the_port() {
     assert_eq!(world.tried("a-0", Err(Refusal::NotListening(0))), [""; 0]);
     world.now += PATIENCE;
     let complaint = "a-0 does not listen on PORT=1001";
-    assert_eq!(
-        world.tried("a-0", Err(Refusal::NotListening(0))),
-        [complaint]
-    );
+    assert_eq!(world.tried("a-0", Err(Refusal::NotListening(0))), [complaint]);
     assert_eq!(world.tried("a-0", Err(Refusal::NotListening(0))), [""; 0]);
     let waiting_for = |world: &World| world.replicas.pods(world.now).pods[0].waiting_for.clone();
     assert_eq!(waiting_for(&world).as_deref(), Some(complaint));
