@@ -33,7 +33,7 @@ mod config;
 mod greeting;
 
 use config::{Config, Output};
-use greeting::{greeting, settled};
+use greeting::greet;
 
 /// What the activator may need beyond its own drain time-out to end its threads. One that takes
 /// longer hangs, and replicas must be stopped all the same.
@@ -176,8 +176,7 @@ impl Parts {
         // Early: whoever is to forward the link, or waits for the functions, asks through it.
         let _registration = register(&self.instance, console);
         let greet = async {
-            settled(&mut self.statuses, self.functions).await;
-            console.print(greeting(self.instance.gateway, &self.statuses.borrow()));
+            greet(console, self.instance.gateway, &mut self.statuses, self.functions).await;
             pending::<Infallible>().await
         };
         let by_itself = tokio::select! {

@@ -1,23 +1,39 @@
 //! What a person is told once everything listens: where, and what to type.
 
+use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_autoscaler::status::{FunctionStatus, State};
 use tokio::time::timeout;
 
-use crate::console::Statuses;
+use crate::console::{Console, Statuses};
 
-/// Longest wait for the functions' own listeners. They need the link and one table, which take
-/// milliseconds; with a cut link they may never come, and the gateway is told all the same.
-const LISTENERS_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the functions' own listeners may take before a person is told. They need the link and
+/// one table, which take milliseconds; without a link they take until it is there.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// Waits until each of so many functions can be reached, or is known not to be.
-pub(super) async fn settled(statuses: &mut Statuses, functions: usize) {
-    let settled = statuses
-        .wait_for(|statuses| statuses.len() == functions && statuses.iter().all(is_settled));
-    // Settled or not, things go on.
-    timeout(LISTENERS_TIMEOUT, settled).await.ok();
+/// Waits until each of so many functions can be reached, or is known not to be, and then says where.
+pub(super) async fn greet(
+    console: &Console,
+    gateway: SocketAddr,
+    statuses: &mut Statuses,
+    functions: usize,
+) {
+    let settled = async |statuses: &mut Statuses| {
+        let settled =
+            |now: &Arc<Vec<FunctionStatus>>| now.len() == functions && now.iter().all(is_settled);
+        match statuses.wait_for(settled).await {
+            Ok(now) => console.print(greeting(gateway, &now)),
+            // The autoscaler has ended; whoever waits for it says so.
+            Err(_) => pending().await,
+        }
+    };
+    if timeout(SILENCE_MAX, settled(statuses)).await.is_err() {
+        console.print("dormouse: waiting for the activator to listen for every function\n");
+        settled(statuses).await;
+    }
 }
 
 fn is_settled(status: &FunctionStatus) -> bool {
@@ -29,7 +45,7 @@ fn is_settled(status: &FunctionStatus) -> bool {
 }
 
 /// The words, as far as listeners are known.
-pub(super) fn greeting(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
+fn greeting(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
     let mut text = format!("gateway http://{gateway}\n");
     let mut example = None;
     for endpoint in statuses.iter().flat_map(|status| &status.endpoints) {

@@ -61,11 +61,10 @@ fn time_of_day_us(at: SystemTime) -> u64 {
 }
 
 /// The time of day of the log line by which the local cluster takes an order for that function:
-/// `{"timestamp":"2030-01-31T12:34:56.789012Z","fields":{"message":"scale",…},…`.
+/// `{"timestamp":"2030-01-31T12:34:56.789012Z",…,"message":"scale","function":"default/f0",…}`.
 fn ordered_us(line: &str, function: &str) -> Option<u64> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let fields = &line["fields"];
-    if fields["message"] != "scale" || fields["function"] != format!("default/{function}") {
+    if line["message"] != "scale" || line["function"] != format!("default/{function}") {
         return None;
     }
     let (_, time) = line["timestamp"].as_str()?.trim_end_matches('Z').split_once('T')?;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
@@ -15,6 +16,9 @@ use crate::link_proxy::LinkProxy;
 use crate::manifest::{self, Function};
 use crate::program::{self, MARK, Scratch};
 use crate::wait;
+
+/// What nannies get to end their replicas once `dormouse` is gone; they need milliseconds.
+const NANNIES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a `dormouse up` is to be started.
 pub struct Start<'a> {
@@ -350,6 +354,9 @@ impl Drop for Up {
         // Errors mean that there is nothing left to stop.
         self.child.kill().ok();
         self.child.wait().ok();
+        // The nannies end the replicas first: a replica that hides its environment would not be
+        // found by its mark.
+        wait::at_most(NANNIES_TIMEOUT, || self.processes().is_empty().then_some(()));
         for (pid, _) in self.processes() {
             signal::kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         }

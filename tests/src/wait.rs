@@ -14,13 +14,19 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// # Panics
 /// If there is nothing by [`DEADLINE`]; the message names `what`.
 #[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    let seen = at_most(DEADLINE, look);
+    seen.unwrap_or_else(|| panic!("waited in vain for {what} ({DEADLINE:?})"))
+}
+
+/// Looks until there is something to see or the time is up.
+pub fn at_most<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {
-        if let Some(seen) = look() {
+        let seen = look();
+        if seen.is_some() || started.elapsed() >= patience {
             return seen;
         }
-        assert!(started.elapsed() < DEADLINE, "waited in vain for {what} ({DEADLINE:?})");
         #[allow(
             clippy::disallowed_methods,
             reason = "the one pause between two looks at what cannot wake us"
