@@ -59,7 +59,7 @@ impl Tail<'_> {
 }
 
 /// The ring of seconds and the two windows that look at it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Windows {
     aggregation: Aggregation,
     missing: Missing,
@@ -189,7 +189,7 @@ impl Windows {
 }
 
 /// One window's view of the ring.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct View {
     length_s: u32,
     /// The first second since this window last started over.

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// One figure is kept per two seconds, the interval of decisions.
 pub(super) const TICK_US: u64 = 2_000_000;
 
@@ -9,7 +11,7 @@ const TICK_S: u32 = 2;
 
 /// The maximum over the newest ticks, kept as a falling sequence: only a figure above all later
 /// ones can still become the maximum.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Highest {
     ticks: u64,
     falling: VecDeque<(u64, u32)>,

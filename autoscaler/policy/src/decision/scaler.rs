@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::delay::{self, Highest};
 use super::{
     ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Observation, Panic, Phase, SECOND_US,
@@ -16,7 +18,7 @@ use crate::window::{Average, Tail, Windows};
 const LAG_S_MAX: u64 = 3;
 
 /// Decides on one function's replicas.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaler {
     scaling: Arc<Scaling>,
     missing: Missing,
@@ -30,7 +32,7 @@ pub struct Scaler {
 }
 
 /// A function keeps the replicas it began with until it has shown what it needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Fresh {
     initial: u32,
     since_us: u64,

@@ -1,5 +1,6 @@
 mod properties;
 mod remembering;
+mod restoring;
 
 use super::*;
 use crate::settings::{Aggregation, Metric};

@@ -17,7 +17,7 @@ const UNSETTLED_S_MAX: u64 = 120;
 const STAMP_US_MAX: u64 = 1_000_000;
 
 /// The counters of one function in one reporter, at the time of its report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// The area under the concurrency curve since boot, in request-microseconds, wrapping.
     pub area_us: u64,
@@ -52,7 +52,7 @@ pub struct Load {
 }
 
 /// The readings of one function.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Meter {
     /// The last reading of each reporter.
     last: Vec<Reading>,
@@ -63,7 +63,7 @@ pub struct Meter {
     growth: VecDeque<Growth>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Reading {
     reporter: u64,
     end_us: u64,
@@ -71,7 +71,7 @@ struct Reading {
 }
 
 /// What one second has grown by.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Growth {
     area_us: u64,
     started: u64,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 const SECOND_US: u64 = 1_000_000;
 
 /// A reporter silent for this long is lost: long enough to outlast an overloaded machine or a link
@@ -20,7 +22,7 @@ const LATE_REPORTS_MAX: u32 = 10;
 const MEMORY_S: u64 = 3600 + 60;
 
 /// The reporters of all functions: every activator that exists.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reporters {
     reporters: BTreeMap<String, Reporter>,
     joined: u64,
@@ -40,7 +42,7 @@ pub struct Span {
     pub(crate) end_us: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Reporter {
     id: u64,
     boot: u64,
@@ -56,7 +58,8 @@ struct Reporter {
     fate: Fate,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Fate {
     Present,
     Lost,
