@@ -20,7 +20,7 @@ use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Pro
 use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig};
 use dormouse_link::activator_side::Identity;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Style;
@@ -38,6 +38,10 @@ use greeting::greet;
 /// What the activator may need beyond its own drain time-out to end its threads. One that takes
 /// longer hangs, and replicas must be stopped all the same.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// A second signal so soon after the first is the same wish: supervisors and shells often signal
+/// both a process and its group.
+const ECHO_MAX: Duration = Duration::from_millis(500);
 
 /// Bytes of the secret that the activator shows the autoscaler: too many to guess.
 const TOKEN_BYTES: usize = 32;
@@ -256,6 +260,8 @@ impl Part {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// When it was first asked to.
+    first: Option<Instant>,
 }
 
 impl Signals {
@@ -263,13 +269,22 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            first: None,
         })
     }
 
+    /// Waits for somebody's wish: the first one, or a later one that is no echo of it.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            let now = Instant::now();
+            let first = *self.first.get_or_insert(now);
+            if first == now || now - first > ECHO_MAX {
+                return;
+            }
         }
     }
 }

@@ -328,8 +328,15 @@ impl Up {
     /// At the deadline.
     #[track_caller]
     pub fn wait_end(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        wait::until("dormouse to end", || child.try_wait().expect("a child can be waited for"))
+        wait::until("dormouse to end", || self.ended())
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Panics
+    /// Never: a child can be waited for.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
     }
 
     /// Waits until no process of this test is left.
