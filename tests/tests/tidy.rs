@@ -25,11 +25,22 @@ const WORDS: [&str; 5] = [
     concat!("dbg", "!("),
 ];
 
-/// The crates that may do no I/O, and all they may depend on: formats (serde, serde_json), types
+/// The crates that may do no I/O, and all they may depend on: formats (serde and its kin), types
 /// (crossbeam-utils, dashmap, thiserror), functions of their arguments (libm, strsim).
 const PURE: [(&str, &[&str]); 3] = [
     ("metrics", &["crossbeam-utils", "dashmap"]),
-    ("autoscaler/policy", &["dormouse-metrics", "libm", "serde", "strsim", "thiserror"]),
+    (
+        "autoscaler/policy",
+        &[
+            "dormouse-metrics",
+            "libm",
+            "serde",
+            "serde_json",
+            "serde_path_to_error",
+            "strsim",
+            "thiserror",
+        ],
+    ),
     (
         "activator/link",
         &["dormouse-metrics", "dormouse-policy", "serde", "serde_json", "thiserror"],

@@ -25,6 +25,9 @@ pub use crate::window::{Average, Missing};
 pub use reason::{Reason, Rule};
 pub use scaler::Scaler;
 
+/// The policy's version, raised whenever the same readings may lead to another decision.
+pub const VERSION: u32 = 1;
+
 const SECOND_US: u64 = 1_000_000;
 
 /// How long a function that has no load and never became ready is kept trying, in microseconds:
@@ -87,6 +90,15 @@ pub struct Inputs {
     pub initial: Option<u32>,
     /// The settings used.
     pub scaling: Arc<Scaling>,
+}
+
+impl Inputs {
+    /// What was seen when these were put together, given the load that went into them.
+    #[must_use]
+    pub fn observation(&self, load: Load) -> Observation {
+        let Self { now_us, why, ready, replicas, .. } = *self;
+        Observation { now_us, why, ready, replicas, load }
+    }
 }
 
 /// The averages of the two windows, lower bounds of unsettled seconds included.

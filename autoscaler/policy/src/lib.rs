@@ -7,7 +7,8 @@
 //!
 //! Reading order: [`function`] (what a function is), [`settings`] (what its annotations ask for),
 //! [`window`] (averages over seconds), [`readings`] (reports to seconds), [`decision`] (averages to
-//! replicas, with reasons), [`admission`] (forward, hold or shed one request).
+//! replicas, with reasons), [`admission`] (forward, hold or shed one request),
+//! [`record`] (what was decided, written down so that it can be decided again).
 
 pub mod function;
 pub mod settings;
@@ -15,3 +16,4 @@ pub mod window;
 pub mod readings;
 pub mod decision;
 pub mod admission;
+pub mod record;

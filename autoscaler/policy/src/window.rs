@@ -89,6 +89,15 @@ impl Windows {
         }
     }
 
+    /// Whether [`Windows::new`] of these makes windows of this shape.
+    pub(crate) fn fits(&self, stable_s: u32, panic_s: u32, aggregation: Aggregation) -> bool {
+        let stable_s = stable_s.max(1);
+        let lengths = (self.stable.length_s, self.panic.length_s);
+        self.aggregation == aggregation
+            && self.buckets.len() == stable_s as usize
+            && lengths == (stable_s, panic_s.clamp(1, stable_s))
+    }
+
     /// The stable window's length in seconds.
     pub(crate) fn stable_s(&self) -> u32 {
         self.stable.length_s

@@ -78,6 +78,23 @@ impl Scaler {
         }
     }
 
+    /// The scaler of the same settings that begins with these pods.
+    pub(crate) fn anew(&self, ready: u32, replicas: u32, now_us: u64) -> Self {
+        Self::new(self.settings(), self.missing, ready, replicas, now_us)
+    }
+
+    /// The settings it goes by.
+    pub(crate) fn settings(&self) -> Arc<Scaling> {
+        Arc::clone(&self.scaling)
+    }
+
+    /// The field that contradicts another, in a scaler that was read from somewhere.
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let Scaling { stable_window_s, panic_window_s, aggregation, .. } = *self.scaling;
+        let fits = self.windows.fits(stable_window_s, panic_window_s, aggregation);
+        (!fits).then_some("scaler.windows")
+    }
+
     /// Goes on with other settings. Averages begin anew if the windows or the metric changed.
     pub fn configure(&mut self, scaling: Arc<Scaling>) {
         let shape = |scaling: &Scaling| {

@@ -89,6 +89,12 @@ impl Meter {
         }
     }
 
+    /// The field that no run leads to, in a meter that was read from somewhere.
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let seconds = self.growth.len() as u64;
+        (seconds > 2 * UNSETTLED_S_MAX).then_some("meter.growth")
+    }
+
     /// Takes the reading of a report that named this function.
     pub fn read(&mut self, span: Span, counters: Counters) {
         let before = self.replace(span, counters);

@@ -92,7 +92,7 @@ impl Reporters {
         let end_us = at_us.wrapping_add(reporter.offset_us);
         let late_us = now_us.wrapping_sub(end_us).cast_signed();
         reporter.late_reports = match late_us > DRIFT_US_MAX {
-            true => reporter.late_reports + 1,
+            true => reporter.late_reports.saturating_add(1),
             false => 0,
         };
         if late_us < -DRIFT_US_MAX || reporter.late_reports > LATE_REPORTS_MAX {
