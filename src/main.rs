@@ -3,7 +3,7 @@
 //! This file reads the command line and dispatches. Reading order: [`cli`] (what can be typed),
 //! [`logging`], [`console`] (the one writer of the terminal), [`up`] (every part in one process,
 //! with replicas as child processes), [`instance`] (how `status` and `explain` find it), [`client`]
-//! (how they ask it), [`status`], [`explain`].
+//! (how they ask it), [`status`], [`explain`], [`sim`].
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -22,6 +22,7 @@ mod client;
 mod status;
 mod explain;
 mod demo;
+mod sim;
 
 use cli::{Cli, Command, UsageError};
 use logging::Log;
@@ -53,6 +54,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(demo::run(args))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Sim { command } => sim::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dormouse", &mut script);

@@ -15,3 +15,4 @@ mod http1;
 mod streams;
 mod examples;
 mod command_line;
+mod verify;
