@@ -17,6 +17,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt, Full};
+use humantime::parse_duration;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,8 +28,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-
-use crate::duration;
 
 /// What `dormouse demo` can be told.
 ///
@@ -45,11 +44,11 @@ pub(crate) struct DemoArgs {
     address: IpAddr,
 
     /// Time before it listens, as a slow program takes to start
-    #[arg(long, value_parser = duration::parse, default_value = "0")]
+    #[arg(long, value_parser = parse_duration, default_value = "0s")]
     start_delay: Duration,
 
     /// Time each request takes
-    #[arg(long, value_parser = duration::parse, default_value = "0")]
+    #[arg(long, value_parser = parse_duration, default_value = "0s")]
     work: Duration,
 
     /// Share of requests answered 500, from 0 to 1
@@ -182,7 +181,7 @@ impl Demo {
         let mut work = self.work;
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match key {
-                "work" => work = duration::parse(value).unwrap_or(work),
+                "work" => work = parse_duration(value).unwrap_or(work),
                 "status" => status = self::status(value).unwrap_or(status),
                 _ => {}
             }

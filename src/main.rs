@@ -12,7 +12,6 @@ use clap::{CommandFactory, Parser};
 use dormouse_autoscaler::cluster::local::nanny;
 
 mod cli;
-mod duration;
 mod logging;
 mod account;
 mod console;

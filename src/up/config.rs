@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::{UpArgs, UsageError};
-use crate::duration;
 
 /// One worker would hide every mistake that needs two, and two is what the smallest machine has.
 const WORKERS_MIN: usize = 2;
@@ -126,11 +125,11 @@ fn workers(typed: &str) -> Result<usize, String> {
 }
 
 fn drain_timeout(typed: &str) -> Result<Duration, String> {
-    let timeout = duration::parse(typed)?;
-    match timeout <= DRAIN_TIMEOUT_MAX {
-        true => Ok(timeout),
-        false => Err("at most 1h".to_owned()),
-    }
+    let rule = || "a duration with units, at most 1h (as in 30s)".to_owned();
+    humantime::parse_duration(typed)
+        .ok()
+        .filter(|timeout| *timeout <= DRAIN_TIMEOUT_MAX)
+        .ok_or_else(rule)
 }
 
 /// One where the machine does not say.
