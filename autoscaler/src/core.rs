@@ -166,6 +166,9 @@ impl Core {
                 if let Some(scaling) = &mut known.scaling {
                     scaling.scaler.configure(Arc::new(settings.clone()));
                 }
+                if known.is_paused() {
+                    self.heed_pause(&name);
+                }
             }
             None => {
                 info!(function = %name, kind = %function.kind, "function appeared");

@@ -179,5 +179,6 @@ fn scaling(policy: &Policy) -> Scaling {
         activation_scale: policy.activation_scale,
         scale_down_delay_s: policy.scale_down_delay_s,
         aggregation: policy.aggregation,
+        ..Scaling::default()
     }
 }

@@ -2,14 +2,24 @@
 
 mod duration;
 mod hosts;
+mod grammar;
 pub mod keys;
+mod given;
+mod cluster;
 mod parse;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use cluster::{
+    CLUSTER, ClusterDefaults, NAME as CONFIG_MAP, ParsedDefaults, ZeroInitialScale, parse_defaults,
+};
+pub use grammar::Grammar;
 pub use parse::{is_enabled, parse};
+
+/// The least wanted value per pod; below it a single request would ask for a hundred pods.
+const TARGET_MIN: f64 = 0.01;
 
 /// Annotations as Kubernetes has them: key to value, sorted by key.
 pub type Annotations = BTreeMap<String, String>;
@@ -61,8 +71,44 @@ pub struct Scaling {
     pub activation_scale: u32,
     /// A decrease waits until the lower value has held this long, in seconds; 0 = off.
     pub scale_down_delay_s: u32,
+    /// Whether zero replicas are ever wanted.
+    pub scale_to_zero: ScaleToZero,
+    /// The least time between idleness and zero, in microseconds: what the network needs to learn
+    /// that the activator is in path.
+    pub scale_to_zero_grace_us: u64,
+    /// How long the last pod is kept once the function is idle, in microseconds.
+    pub scale_to_zero_retention_us: u64,
     /// How a window is averaged.
     pub aggregation: Aggregation,
+    /// Whether replicas are left as they are, whatever is decided.
+    pub paused: Paused,
+}
+
+impl Default for Scaling {
+    /// What holds without any annotation and without cluster defaults.
+    fn default() -> Self {
+        parse::unannotated(&ClusterDefaults::default())
+    }
+}
+
+/// Whether a function without load may have no replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScaleToZero {
+    /// It may.
+    Allowed,
+    /// One replica is kept.
+    Refused,
+}
+
+/// Whether Dormouse leaves a function's replicas alone (`dormouse.dev/paused`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paused {
+    /// It does, wakes included.
+    Yes,
+    /// It does not.
+    No,
 }
 
 /// The measured quantity a function scales on.
@@ -92,6 +138,8 @@ pub struct Admission {
     pub queue_depth: u32,
     /// Longest time a request is held, in milliseconds, 1 s–1 h.
     pub queue_timeout_ms: u64,
+    /// Most requests in flight at once in one pod, 1–1000; 0 = no limit.
+    pub container_concurrency: u32,
 }
 
 /// How long a request may take.
@@ -102,11 +150,13 @@ pub struct Timeouts {
     pub request_ms: u64,
 }
 
-/// An annotation that cannot hold: what, where and the rule it breaks.
+/// A setting that cannot hold: what, where and the rule it breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("annotation {key}: {value:?}: {rule}")]
+#[error("{noun} {key}: {value:?}: {rule}")]
 pub struct Fault {
-    /// The annotation's key.
+    /// What a key is called where this one stands.
+    pub noun: &'static str,
+    /// The key.
     pub key: String,
     /// Its value as written.
     pub value: String,
@@ -130,67 +180,6 @@ pub enum OptIn {
     Yes,
     /// It does not.
     No,
-}
-
-/// What holds where an annotation is absent: the keys of Knative's config-autoscaler that scaling
-/// needs, with its defaults.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClusterDefaults {
-    /// `container-concurrency-target-percentage` as a fraction, in (0, 1].
-    pub container_concurrency_target_fraction: f64,
-    /// `container-concurrency-target-default`, requests at once per pod.
-    pub container_concurrency_target_default: f64,
-    /// `requests-per-second-target-default`, requests per second and pod.
-    pub requests_per_second_target_default: f64,
-    /// `stable-window`, in seconds, 6–3600.
-    pub stable_window_s: u32,
-    /// `panic-window-percentage` of the stable window, 1–100.
-    pub panic_window_percentage: f64,
-    /// `panic-threshold-percentage` of the ready pods' capacity.
-    pub panic_threshold_percentage: f64,
-    /// `max-scale-up-rate`, > 1.
-    pub max_scale_up_rate: f64,
-    /// `max-scale-down-rate`, > 1.
-    pub max_scale_down_rate: f64,
-    /// `scale-down-delay`, in seconds; 0 = off.
-    pub scale_down_delay_s: u32,
-    /// `min-scale`.
-    pub min_scale: u32,
-    /// `max-scale`; 0 = no limit.
-    pub max_scale: u32,
-    /// `max-scale-limit`, the most a `max-scale` annotation may say; 0 = no limit.
-    pub max_scale_limit: u32,
-    /// `allow-zero-initial-scale`.
-    pub zero_initial_scale: ZeroInitialScale,
-}
-
-/// Whether a function may be annotated to begin at zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZeroInitialScale {
-    /// It may.
-    Allowed,
-    /// It may not.
-    Refused,
-}
-
-impl Default for ClusterDefaults {
-    fn default() -> Self {
-        Self {
-            container_concurrency_target_fraction: 0.7,
-            container_concurrency_target_default: 100.0,
-            requests_per_second_target_default: 200.0,
-            stable_window_s: 60,
-            panic_window_percentage: 10.0,
-            panic_threshold_percentage: 200.0,
-            max_scale_up_rate: 1000.0,
-            max_scale_down_rate: 2.0,
-            scale_down_delay_s: 0,
-            min_scale: 0,
-            max_scale: 0,
-            max_scale_limit: 0,
-            zero_initial_scale: ZeroInitialScale::Refused,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod yaml;
 mod fields;
 mod service;
+mod defaults;
 mod workload;
 mod probe;
 mod program;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_policy::function::Function;
+use dormouse_policy::settings::ClusterDefaults;
 
 use self::service::Service;
 use self::yaml::Object;
@@ -162,6 +164,7 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
     let mut manifests = Manifests::default();
     let mut workloads = Vec::new();
     let mut services = Vec::new();
+    let mut config_maps = Vec::new();
     let mut seen = BTreeMap::new();
     for source in sources {
         for object in yaml::objects(source, &mut manifests.faults) {
@@ -174,6 +177,7 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
             }
             match object.kind.as_str() {
                 "Deployment" | "StatefulSet" => workloads.push(object),
+                _ if defaults::are_in(&object) => config_maps.push(object),
                 "Service" => services.extend(Service::read(&object, &mut manifests)),
                 _ => manifests
                     .notices
@@ -181,8 +185,9 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
             }
         }
     }
+    let defaults = defaults::read(&config_maps, &mut manifests);
     for object in &workloads {
-        read_workload(object, &mut services, programs, &mut manifests);
+        read_workload(object, &mut services, &defaults, programs, &mut manifests);
     }
     for service in services.iter().filter(|service| !service.is_selecting) {
         manifests.notices.push(service.unused());
@@ -193,11 +198,12 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
 fn read_workload(
     object: &Object<'_>,
     services: &mut [Service],
+    defaults: &ClusterDefaults,
     programs: &Programs,
     manifests: &mut Manifests,
 ) {
     let created = manifests.functions.len() as u64;
-    match workload::read(object, created, services, programs) {
+    match workload::read(object, created, services, defaults, programs) {
         Ok(workload::Read::Enabled(function, notices)) => {
             let name = &function.function.name;
             // A Deployment and a StatefulSet may share a name in a cluster; a function's name is

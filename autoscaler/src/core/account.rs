@@ -123,11 +123,12 @@ fn lifecycle(state: &FunctionState, now_us: u64) -> State {
 fn message(state: &FunctionState) -> Option<String> {
     let aside = state.set_aside.clone();
     let failing = || failure(state).map(|failure| failure.message.clone());
+    let paused = || state.is_paused().then(|| "paused: replicas are left as they are".to_owned());
     let waiting = || {
         let mut pods = state.pods().iter();
         pods.find_map(|pod| Some(format!("{}: {}", pod.name, pod.waiting_for.as_ref()?)))
     };
-    aside.or_else(failing).or_else(waiting)
+    aside.or_else(failing).or_else(paused).or_else(waiting)
 }
 
 fn pod_status(pod: &cluster::PodFact) -> PodStatus {

@@ -11,7 +11,7 @@ use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Meter;
 use tracing::{debug, info, warn};
 
-use super::function::{Retiring, Scaling};
+use super::function::{FunctionState, Retiring, Scaling};
 use super::order::{Order, Placed, RETIRING_ATTEMPTS_MAX};
 use super::{Action, Core};
 use crate::cluster::{Scale, ScaleError};
@@ -131,8 +131,25 @@ impl Core {
         self.pursue(name, now_us);
     }
 
+    /// Asks for no further change of a paused function's replicas: what was not asked for yet, or
+    /// in vain, is dropped.
+    pub(super) fn heed_pause(&mut self, name: &FunctionName) {
+        let Some(scaling) = self.scaling_of(name) else {
+            return;
+        };
+        if let Some(order) = scaling.order.take_if(|order| order.due_us.is_some())
+            && let Some(epoch) = order.epoch
+        {
+            self.link.patched(name, epoch, Patched::Failed);
+        }
+        self.link.recall(name);
+    }
+
     /// Brings what is asked for nearer to what is wanted.
     fn pursue(&mut self, name: &FunctionName, now_us: u64) {
+        if self.functions.get(name).is_some_and(FunctionState::is_paused) {
+            return self.heed_pause(name);
+        }
         let Some(state) = self.functions.get_mut(name) else {
             return;
         };
@@ -248,6 +265,9 @@ impl Core {
                     scaling.order = Some(order);
                 }
             }
+        }
+        if self.functions.get(name).is_some_and(FunctionState::is_paused) {
+            self.heed_pause(name);
         }
         self.is_status_stale = true;
         self.set_timer(name, now_us);

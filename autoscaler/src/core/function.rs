@@ -8,6 +8,7 @@ use dormouse_link::frame::{EndpointEntry, Entry, Failure, Listen, Pod};
 use dormouse_policy::decision::{Decision, Scaler};
 use dormouse_policy::function::{Function, FunctionName, WorkloadKind};
 use dormouse_policy::readings::Meter;
+use dormouse_policy::settings::Paused;
 
 use super::load::Load;
 use super::order::{Order, Placed};
@@ -102,6 +103,11 @@ impl FunctionState {
         let order = scaling.order.as_ref().map(|order| order.scale.replicas);
         let placed = scaling.placed.filter(|placed| now_us < placed.until_us);
         order.or(placed.map(|placed| placed.replicas)).unwrap_or(seen)
+    }
+
+    /// Whether its replicas are to be left alone.
+    pub(super) fn is_paused(&self) -> bool {
+        self.description.settings.scaling.paused == Paused::Yes
     }
 
     /// Pods that can be used or will be: neither terminating nor stopped by our orders.

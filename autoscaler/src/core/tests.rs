@@ -1,5 +1,6 @@
 //! Events in, actions out: no sockets, no clock, the policy as it is.
 
+mod pausing;
 mod world;
 
 use dormouse_link::frame::Retiring;

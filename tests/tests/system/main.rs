@@ -10,6 +10,7 @@ mod children;
 mod link;
 mod shutdown;
 mod manifests;
+mod settings;
 mod replicas;
 mod http1;
 mod streams;

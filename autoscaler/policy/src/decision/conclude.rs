@@ -4,6 +4,7 @@ use super::{
     ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Outcome, Panic, Phase, Reason, Rule,
     SECOND_US, Why,
 };
+use crate::settings::Paused;
 
 /// A decision, and the figure that the scale-down delay remembers.
 pub(super) struct Conclusion {
@@ -53,6 +54,9 @@ pub(super) fn conclude(inputs: Inputs) -> Conclusion {
     figure.at_least(scaling.min_scale, Rule::MinScale { min: scaling.min_scale });
     if scaling.max_scale > 0 {
         figure.at_most(scaling.max_scale, Rule::MaxScale { max: scaling.max_scale });
+    }
+    if scaling.paused == Paused::Yes {
+        figure.set(inputs.replicas, Rule::Paused { replicas: inputs.replicas });
     }
     let desired = figure.value;
     let decision = Decision {

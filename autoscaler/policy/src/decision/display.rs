@@ -87,6 +87,7 @@ impl fmt::Display for Rule {
             }
             Self::MinScale { min } => write!(f, "min-scale {min}"),
             Self::MaxScale { max } => write!(f, "max-scale {max}"),
+            Self::Paused { .. } => f.write_str("paused"),
         }
     }
 }

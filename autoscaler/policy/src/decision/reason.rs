@@ -99,4 +99,9 @@ pub enum Rule {
         /// `max-scale`.
         max: u32,
     },
+    /// Dormouse is not to change replicas: `dormouse.dev/paused`.
+    Paused {
+        /// Replicas as they are.
+        replicas: u32,
+    },
 }

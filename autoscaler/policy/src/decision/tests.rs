@@ -3,26 +3,10 @@ mod remembering;
 mod restoring;
 
 use super::*;
-use crate::settings::{Aggregation, Metric};
+use crate::settings::{Aggregation, Paused};
 
 fn scaling() -> Scaling {
-    Scaling {
-        metric: Metric::Concurrency,
-        target: 70.0,
-        total: 100.0,
-        target_burst_capacity: -1.0,
-        stable_window_s: 60,
-        panic_window_s: 6,
-        panic_threshold: 2.0,
-        max_scale_up_rate: 1000.0,
-        max_scale_down_rate: 2.0,
-        min_scale: 0,
-        max_scale: 0,
-        initial_scale: None,
-        activation_scale: 0,
-        scale_down_delay_s: 0,
-        aggregation: Aggregation::Linear,
-    }
+    Scaling { target_burst_capacity: -1.0, ..Scaling::default() }
 }
 
 fn average(value: f64, known_s: u32) -> Average {
@@ -137,6 +121,18 @@ fn each_rule_of_load_says_what_it_did() {
     check(inputs(min, 2, 70.0, 70.0), &["1 → 3 by min-scale 3"], 3);
     let max = Scaling { max_scale: 3, ..scaling() };
     check(inputs(max, 4, 700.0, 0.0), &["10 → 3 by max-scale 3"], 3);
+}
+
+#[test]
+fn paused_leaves_replicas_as_they_are() {
+    let paused = || Scaling { paused: Paused::Yes, min_scale: 2, max_scale: 3, ..scaling() };
+    check(inputs(paused(), 5, 700.0, 0.0), &["10 → 3 by max-scale 3", "3 → 5 by paused"], 5);
+    let idle = decide(inputs(paused(), 1, 0.0, 0.0));
+    assert_eq!(idle.outcome, Outcome::Keep, "{idle}");
+    let wake = Inputs { why: Why::Wake, ready: 0, replicas: 0, ..inputs(paused(), 0, 0.0, 0.0) };
+    check(wake, &["0 → 1 by wake", "1 → 2 by min-scale 2", "2 → 0 by paused"], 0);
+    let start = Inputs { why: Why::Start, ..inputs(paused(), 7, 0.0, 0.0) };
+    assert_eq!(decide(start).outcome, Outcome::Keep);
 }
 
 #[test]

@@ -1,4 +1,7 @@
-use super::keys::{Grammar, KEYS, Standing};
+mod bounds;
+mod defaults;
+
+use super::keys::{ANNOTATIONS, Fallback, Standing};
 use super::*;
 
 fn annotations(pairs: Pairs<'_>) -> Annotations {
@@ -37,7 +40,7 @@ fn without_annotations_the_defaults_hold() {
             metric: Metric::Concurrency,
             target: 70.0,
             total: 100.0,
-            target_burst_capacity: -1.0,
+            target_burst_capacity: 211.0,
             stable_window_s: 60,
             panic_window_s: 6,
             panic_threshold: 2.0,
@@ -48,106 +51,135 @@ fn without_annotations_the_defaults_hold() {
             initial_scale: None,
             activation_scale: 0,
             scale_down_delay_s: 0,
+            scale_to_zero: ScaleToZero::Allowed,
+            scale_to_zero_grace_us: 30_000_000,
+            scale_to_zero_retention_us: 0,
             aggregation: Aggregation::Linear,
+            paused: Paused::No,
         },
-        admission: Admission { queue_depth: 1000, queue_timeout_ms: 55_000 },
+        admission: Admission {
+            queue_depth: 1000,
+            queue_timeout_ms: 55_000,
+            container_concurrency: 0,
+        },
         timeouts: Timeouts { request_ms: 300_000 },
         hosts: Vec::new(),
         local_command: None,
     };
     assert_eq!(settings, want);
+    assert_eq!(settings.scaling, Scaling::default());
 }
 
-/// Each honoured annotation, with values that it takes and values that it refuses.
-const BOUNDS: [(&str, &[&str], &[&str]); 15] = [
-    ("min-scale", &["0", "1", "+5", "2147483647"], &["-1", "2147483648", "1.0", "", " 1", "x"]),
-    ("max-scale", &["0", "1", "2147483647"], &["-1", "2147483648", "1e3", "0x10"]),
-    ("initial-scale", &["1", "2147483647"], &["0", "-1", "2147483648", "two"]),
-    ("metric", &["concurrency", "rps"], &["cpu", "", "RPS"]),
-    (
-        "target",
-        &["0.01", "1e6", "70", ".5"],
-        &["0.0099", "0", "-1", "NaN", "inf", "+Inf", "1e999", "0x1p4", "70%"],
-    ),
-    ("target-utilization-percentage", &["1", "100"], &["0.99", "100.01", "NaN", "-inf"]),
-    (
-        "window",
-        &["6s", "1h", "1m5s", "6000ms"],
-        &["5s", "5.999s", "1h1s", "6.5s", "60", "0", "-6s"],
-    ),
-    ("panic-window-percentage", &["1", "100"], &["0.99", "100.01", "NaN"]),
-    ("panic-threshold-percentage", &["110", "1000"], &["109.9", "1000.1", "infinity"]),
-    ("dormouse.dev/enabled", &["true", "false"], &["True", "yes", "1", ""]),
-    (
-        "dormouse.dev/hosts",
-        &["a.example", "A.example, b", "x-1.y"],
-        &["", "a,,b", "a b", "-a", "a-", "a.", "*.a", "a:80", "10.0.0.1", "ä.example", "a_b"],
-    ),
-    ("dormouse.dev/queue-depth", &["1", "100000"], &["0", "100001", "-1", "many"]),
-    ("dormouse.dev/queue-timeout", &["1s", "1h", "1500ms"], &["999ms", "1h1ms", "1000001us", "55"]),
-    ("dormouse.dev/request-timeout", &["1s", "1h"], &["0.999s", "3601s", "0", "300"]),
-    ("dormouse.dev/local-command", &["./run --fast"], &["", "  "]),
-];
-
 #[test]
-fn each_honoured_annotation_just_inside_and_just_outside_its_bounds() {
-    let honoured = KEYS.iter().filter(|key| key.standing == Standing::Honoured);
-    assert_eq!(honoured.count(), BOUNDS.len());
-    for (name, inside, outside) in BOUNDS {
-        let key = if name.contains('/') { name.to_owned() } else { knative(name) };
-        for value in inside {
-            let parsed = read(&[(&key, value)]);
-            assert!(parsed.is_ok(), "{key}: {value:?}: {parsed:?}");
-        }
-        for value in outside {
-            let fault = fault(&[(&key, value)]);
-            assert_eq!((&fault.key, fault.value.as_str()), (&key, *value));
-            assert!(fault.rule.starts_with("must be"), "{fault}");
+fn the_defaults_in_the_table_are_true() {
+    let unannotated = read(&[]).unwrap();
+    for key in ANNOTATIONS.keys {
+        let default = match key.fallback {
+            Fallback::Fixed(default) => default,
+            Fallback::Cluster(name) => match CLUSTER.lookup(name).unwrap().fallback {
+                Fallback::Fixed(default) => default,
+                Fallback::Cluster(name) => panic!("{name}"),
+            },
+        };
+        // A default that is a word for people says that there is no value.
+        if key.grammar.read(default).is_ok() && !matches!(key.grammar, Grammar::Text) {
+            let written = read(&[(key.name, default)]).unwrap().settings;
+            let want = match key.grammar {
+                Grammar::Hosts => Settings { hosts: vec![default.to_owned()], ..written.clone() },
+                _ => unannotated.settings.clone(),
+            };
+            assert_eq!(written, want, "{}", key.name);
         }
     }
 }
 
+/// Every honoured key with a value that is not its default, and what it does to the settings.
 #[test]
-fn values_arrive_in_the_settings() {
-    let parsed = read(&[
-        (&knative("min-scale"), "2"),
-        (&knative("max-scale"), "9"),
-        (&knative("initial-scale"), "3"),
-        (&knative("window"), "1m30s"),
-        (&knative("panic-window-percentage"), "20"),
-        (&knative("panic-threshold-percentage"), "150"),
-        ("dormouse.dev/hosts", "B.example, a.example,b.example"),
-        ("dormouse.dev/queue-depth", "7"),
-        ("dormouse.dev/queue-timeout", "2.5s"),
-        ("dormouse.dev/request-timeout", "1m"),
-        ("dormouse.dev/local-command", "exec ./server"),
-    ])
-    .unwrap()
-    .settings;
-    let scaling = &parsed.scaling;
-    assert_eq!((scaling.min_scale, scaling.max_scale), (2, 9));
-    assert_eq!(scaling.initial_scale, Some(3));
-    assert_eq!((scaling.stable_window_s, scaling.panic_window_s), (90, 18));
-    assert!((scaling.panic_threshold - 1.5).abs() < f64::EPSILON);
-    assert_eq!(parsed.hosts, ["b.example", "a.example"]);
-    let want = Admission { queue_depth: 7, queue_timeout_ms: 2500 };
-    assert_eq!(parsed.admission, want);
-    assert_eq!(parsed.timeouts.request_ms, 60_000);
-    assert_eq!(parsed.local_command.as_deref(), Some("exec ./server"));
+fn each_honoured_value_arrives_in_the_settings() {
+    type Change = fn(&mut Settings);
+    let cases: [(&str, &str, Change); 22] = [
+        ("autoscaling.knative.dev/metric", "rps", |it| {
+            let (total, target) = (200.0, 140.0);
+            it.scaling = Scaling { metric: Metric::Rps, total, target, ..it.scaling.clone() };
+        }),
+        ("autoscaling.knative.dev/target", "10", |it| {
+            (it.scaling.total, it.scaling.target) = (10.0, 7.0);
+        }),
+        ("autoscaling.knative.dev/target-utilization-percentage", "50", |it| {
+            it.scaling.target = 50.0;
+        }),
+        ("autoscaling.knative.dev/target-burst-capacity", "-1", |it| {
+            it.scaling.target_burst_capacity = -1.0;
+        }),
+        ("autoscaling.knative.dev/window", "1m30s", |it| {
+            (it.scaling.stable_window_s, it.scaling.panic_window_s) = (90, 9);
+        }),
+        ("autoscaling.knative.dev/metric-aggregation-algorithm", "weightedExponential", |it| {
+            it.scaling.aggregation = Aggregation::WeightedExponential;
+        }),
+        ("autoscaling.knative.dev/panic-window-percentage", "20", |it| {
+            it.scaling.panic_window_s = 12;
+        }),
+        ("autoscaling.knative.dev/panic-threshold-percentage", "150", |it| {
+            it.scaling.panic_threshold = 1.5;
+        }),
+        ("autoscaling.knative.dev/min-scale", "2", |it| it.scaling.min_scale = 2),
+        ("autoscaling.knative.dev/max-scale", "9", |it| it.scaling.max_scale = 9),
+        ("autoscaling.knative.dev/initial-scale", "3", |it| it.scaling.initial_scale = Some(3)),
+        ("autoscaling.knative.dev/activation-scale", "4", |it| it.scaling.activation_scale = 4),
+        ("autoscaling.knative.dev/scale-down-delay", "1m", |it| {
+            it.scaling.scale_down_delay_s = 60;
+        }),
+        ("autoscaling.knative.dev/scale-to-zero-pod-retention-period", "1500us", |it| {
+            it.scaling.scale_to_zero_retention_us = 1500;
+        }),
+        ("dormouse.dev/paused", "true", |it| it.scaling.paused = Paused::Yes),
+        ("dormouse.dev/hosts", "B.example, a.example,b.example", |it| {
+            it.hosts = vec!["b.example".to_owned(), "a.example".to_owned()];
+        }),
+        ("dormouse.dev/container-concurrency", "10", |it| {
+            it.admission.container_concurrency = 10;
+            (it.scaling.total, it.scaling.target) = (10.0, 7.0);
+        }),
+        ("dormouse.dev/queue-depth", "7", |it| it.admission.queue_depth = 7),
+        ("dormouse.dev/queue-timeout", "2.5s", |it| it.admission.queue_timeout_ms = 2500),
+        ("dormouse.dev/request-timeout", "1m", |it| it.timeouts.request_ms = 60_000),
+        ("dormouse.dev/local-command", "exec ./server", |it| {
+            it.local_command = Some("exec ./server".to_owned());
+        }),
+        ("dormouse.dev/enabled", "true", |_| {}),
+    ];
+    // The class has but one value, its default.
+    let honoured = ANNOTATIONS.keys.iter().filter(|key| key.standing == Standing::Honoured);
+    assert_eq!(honoured.count(), cases.len() + 1);
+    for (key, value, change) in cases {
+        let mut want = read(&[]).unwrap().settings;
+        change(&mut want);
+        assert_eq!(read(&[(key, value)]).unwrap().settings, want, "{key}");
+    }
 }
 
 #[test]
 fn target_and_total() {
-    let cases: [(Pairs<'_>, f64, f64); 6] = [
+    let cases: [(Pairs<'_>, f64, f64); 10] = [
         (&[], 70.0, 100.0),
         (&[("metric", "rps")], 140.0, 200.0),
         (&[("target", "10")], 7.0, 10.0),
         (&[("target", "10"), ("target-utilization-percentage", "100")], 10.0, 10.0),
         (&[("metric", "rps"), ("target-utilization-percentage", "50")], 100.0, 200.0),
         (&[("target", "0.01")], 0.01, 0.01),
+        (&[("/container-concurrency", "10")], 7.0, 10.0),
+        (&[("/container-concurrency", "10"), ("target", "4")], 2.8, 4.0),
+        (&[("/container-concurrency", "10"), ("target", "40")], 7.0, 10.0),
+        // A limit on what a pod has at once says nothing of what it has in a second.
+        (&[("/container-concurrency", "10"), ("metric", "rps")], 140.0, 200.0),
     ];
     for (pairs, target, total) in cases {
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (knative(name), *value)).collect();
+        let key = |name: &str| match name.strip_prefix('/') {
+            Some(ours) => format!("{}{ours}", keys::DORMOUSE),
+            None => knative(name),
+        };
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (key(name), *value)).collect();
         let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), *value)).collect();
         let scaling = scaling(&pairs);
         assert!((scaling.target - target).abs() < 1e-12, "{pairs:?}: {}", scaling.target);
@@ -221,7 +253,7 @@ fn a_name_that_is_near_is_suggested() {
         ("dormouse.dev/enable", Some("dormouse.dev/enabled")),
         ("dormouse.dev/zzz", None),
     ] {
-        assert_eq!(keys::nearest(written), want, "{written}");
+        assert_eq!(ANNOTATIONS.nearest(written), want, "{written}");
     }
     let rule = fault(&[("dormouse.dev/zzz", "")]).rule;
     assert_eq!(rule, "there is no such annotation");
@@ -236,7 +268,22 @@ fn bounds_hold_against_the_effective_values() {
         ..ClusterDefaults::default()
     };
     let (min, max) = (knative("min-scale"), knative("max-scale"));
-    let cases: [(Pairs<'_>, Option<(&str, &str)>); 7] = [
+    let activation = knative("activation-scale");
+    let cases: [(Pairs<'_>, Option<(&str, &str)>); 12] = [
+        (&[(&activation, "2")], None),
+        (&[(&activation, "4")], None),
+        (
+            &[(&activation, "5")],
+            Some((&activation, "must not be above max-scale, which is 4 by the cluster's default")),
+        ),
+        (
+            &[(&activation, "2"), (&min, "3")],
+            Some((&activation, "must not be below min-scale, which is 3")),
+        ),
+        (
+            &[(&activation, "7"), (&max, "6")],
+            Some((&activation, "must not be above max-scale, which is 6")),
+        ),
         (&[(&min, "4")], None),
         (
             &[(&min, "5")],
@@ -284,31 +331,11 @@ fn at_most_64_hosts() {
 }
 
 #[test]
-fn known_keys_without_effect_are_named_once_and_not_validated() {
-    let workload = annotations(&[
-        (&knative("targetBurstCapacity"), "whatever"),
-        ("dormouse.dev/paused", "perhaps"),
-    ]);
-    let template =
-        annotations(&[(&knative("target-burst-capacity"), "200"), (&knative("class"), "")]);
+fn known_keys_without_effect_are_named_once() {
+    let workload = annotations(&[("dormouse.dev/mode", "full"), ("dormouse.dev/service", "a")]);
+    let template = annotations(&[("dormouse.dev/mode", "zero-only")]);
     let parsed = parse(&workload, &template, &ClusterDefaults::default()).unwrap();
-    let want =
-        [knative("class"), knative("target-burst-capacity"), "dormouse.dev/paused".to_owned()];
-    assert_eq!(parsed.not_yet, want);
-}
-
-#[test]
-fn the_table_is_in_order() {
-    for key in KEYS {
-        assert!(key.name.starts_with(keys::KNATIVE) || key.name.starts_with(keys::DORMOUSE));
-        for name in [Some(key.name), key.legacy].into_iter().flatten() {
-            assert_eq!(keys::lookup(name), Some(&key), "{name} stands twice");
-        }
-        assert!(!key.default.is_empty());
-        if let Grammar::Word(words) = key.grammar {
-            assert!(!words.is_empty());
-        }
-    }
+    assert_eq!(parsed.not_yet, ["dormouse.dev/mode", "dormouse.dev/service"]);
 }
 
 #[test]

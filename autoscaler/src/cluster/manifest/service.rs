@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_policy::settings::{Annotations, keys};
+use dormouse_policy::settings::Annotations;
+use dormouse_policy::settings::keys::{self, ANNOTATIONS};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -122,13 +123,8 @@ impl Service {
 fn no_effect(annotations: &Annotations) -> Result<Option<String>, Vec<String>> {
     let is_ours = |key: &&String| key.starts_with(keys::KNATIVE) || key.starts_with(keys::DORMOUSE);
     let ours: Vec<_> = (annotations.keys().filter(is_ours)).map(String::as_str).collect();
-    let unknown = ours.iter().filter(|key| keys::lookup(key).is_none());
-    let fault = |key: &&str| match keys::nearest(key) {
-        Some(near) => {
-            format!("annotation {key}: there is no such annotation; did you mean {near}?")
-        }
-        None => format!("annotation {key}: there is no such annotation"),
-    };
+    let unknown = ours.iter().filter(|key| ANNOTATIONS.lookup(key).is_none());
+    let fault = |key: &&str| format!("annotation {key}: {}", ANNOTATIONS.no_such(key));
     let faults: Vec<_> = unknown.map(fault).collect();
     if !faults.is_empty() {
         return Err(faults);

@@ -1,3 +1,5 @@
+mod defaults;
+
 use std::fmt::Write;
 
 use dormouse_policy::function::Probe;

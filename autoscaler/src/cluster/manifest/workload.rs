@@ -50,6 +50,7 @@ pub(super) fn read(
     object: &Object<'_>,
     created: u64,
     services: &mut [Service],
+    defaults: &ClusterDefaults,
     programs: &Programs,
 ) -> Result<Read, Vec<Finding>> {
     let workload = Workload::of(object).map_err(|fault| vec![fault])?;
@@ -58,7 +59,7 @@ pub(super) fn read(
         Ok(OptIn::No) => return Ok(Read::NotEnabled),
         Err(fault) => return Err(vec![object.finding(fault)]),
     }
-    let settings = workload.settings();
+    let settings = workload.settings(defaults);
     let local_command = match &settings {
         Ok(parsed) => parsed.settings.local_command.clone(),
         Err(_) => None,
@@ -157,9 +158,8 @@ impl Workload {
         settings::is_enabled(&self.annotations, &self.labels).map_err(|fault| fault.to_string())
     }
 
-    fn settings(&self) -> Result<Parsed, Vec<String>> {
-        let defaults = ClusterDefaults::default();
-        settings::parse(&self.annotations, &self.template_annotations, &defaults)
+    fn settings(&self, defaults: &ClusterDefaults) -> Result<Parsed, Vec<String>> {
+        settings::parse(&self.annotations, &self.template_annotations, defaults)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 

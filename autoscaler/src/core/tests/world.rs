@@ -41,6 +41,8 @@ pub(super) struct World {
 /// flight.
 pub(super) struct Activator {
     pub(super) load: BTreeMap<FunctionName, Reading>,
+    /// Whether it ever says that retiring pods are empty.
+    pub(super) acknowledges: bool,
 }
 
 pub(super) fn name(name: &str) -> FunctionName {
@@ -112,7 +114,7 @@ impl World {
         self.connections += 1;
         let connection = Connection(self.connections);
         let load = BTreeMap::new();
-        self.activators.insert(connection, Activator { load });
+        self.activators.insert(connection, Activator { load, acknowledges: true });
         let hello =
             Up::Hello { version: 1, token: "secret".into(), reporter: reporter.into(), boot: 1 };
         self.hear(connection, hello);
@@ -223,6 +225,9 @@ impl World {
         let Some(activator) = self.activators.get(&connection) else {
             return;
         };
+        if !activator.acknowledges {
+            return;
+        }
         let load = activator.load.get(function);
         let is_idle = load.is_none_or(|load| load.in_flight == 0);
         if is_idle || matches!(pods, Retiring::Named(_)) {

@@ -23,6 +23,10 @@ fn any_scaling() -> impl Strategy<Value = Scaling> {
     })
 }
 
+fn any_pause() -> impl Strategy<Value = Paused> {
+    prop_oneof![Just(Paused::No), Just(Paused::Yes)]
+}
+
 prop_compose! {
     fn any_inputs()(
         scaling in any_scaling(),
@@ -60,8 +64,13 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn reasons_turn_the_raw_figure_into_the_result(inputs in any_inputs()) {
-        let decision = decide(inputs);
+    fn reasons_turn_the_raw_figure_into_the_result(
+        inputs in any_inputs(),
+        paused in any_pause(),
+    ) {
+        let scaling = Scaling { paused, ..(*inputs.scaling).clone() };
+        let decision = decide(Inputs { scaling: Arc::new(scaling), ..inputs });
+        prop_assert!(paused == Paused::No || decision.desired == decision.inputs.replicas);
         let mut figure = decision.raw;
         for reason in &decision.reasons {
             prop_assert_eq!(reason.before, figure);
