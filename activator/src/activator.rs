@@ -178,7 +178,8 @@ impl Start {
         Ok(Self {
             workers,
             clock: Clock::start(),
-            registry: Arc::new(Registry::new(workers)),
+            // One more writer than workers: the control thread counts wakes.
+            registry: Arc::new(Registry::new(workers + 1)),
             routes: Arc::default(),
             held_bound: Arc::new(Bound::new(config.held_max)),
             config,
@@ -224,8 +225,11 @@ impl Start {
         };
         let registry = Arc::clone(&self.registry);
         let seed = self.seed.wrapping_add(number as u64);
-        thread(format!("worker-{number}"), move || async move {
-            let writer = registry.writer().expect("as many writers as workers");
+        let (parks, unparks) = (registry.parking(number), registry.parking(number));
+        let mut runtime = Builder::new_current_thread();
+        runtime.on_thread_park(move || parks.park()).on_thread_unpark(move || unparks.unpark());
+        thread(format!("worker-{number}"), runtime, move || async move {
+            let writer = registry.writer(number).expect("one writer a worker");
             Worker::new(parts, writer, Tcp, seed).run(commands).await;
         })
     }
@@ -242,13 +246,15 @@ impl Start {
         let address = self.config.link.clone();
         let (config, clock) = (Arc::clone(&self.config), self.clock);
         let (registry, routes) = (Arc::clone(&self.registry), Arc::clone(&self.routes));
-        thread("control".to_owned(), move || async move {
+        thread("control".to_owned(), Builder::new_current_thread(), move || async move {
+            let writer = registry.writer(workers.len()).expect("one more writer than workers");
             let table = Table::new(routes, workers.len());
             let parts = control::Parts {
                 config,
                 clock,
                 table,
                 registry,
+                writer,
                 workers,
                 signals,
                 link,
@@ -266,9 +272,10 @@ impl Start {
 /// Runs `main` on a thread and single-threaded runtime of its own.
 fn thread<F: Future<Output = ()>>(
     name: String,
+    mut runtime: Builder,
     main: impl FnOnce() -> F + Send + 'static,
 ) -> Result<Thread, StartError> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let runtime = runtime.enable_all().build().map_err(StartError::Thread)?;
     let (end, ended) = oneshot::channel::<()>();
     let handle = std::thread::Builder::new()
         .name(name.clone())

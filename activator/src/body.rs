@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use dormouse_metrics::counters::InFlight;
+use dormouse_metrics::counts::UpstreamError;
+use dormouse_metrics::writer::InFlight;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -100,7 +101,6 @@ pub(crate) struct Rest {
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) lease: Lease,
     /// The count of the request.
-    #[expect(dead_code, reason = "held for its drop")]
     pub(crate) in_flight: InFlight<Clock>,
 }
 
@@ -164,7 +164,10 @@ impl Body for Answer {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BrokenOff::Upstream(error)))),
+            Poll::Ready(Some(Err(error))) => {
+                upstream.rest.in_flight.upstream_error(UpstreamError::BrokenOff);
+                Poll::Ready(Some(Err(BrokenOff::Upstream(error))))
+            }
             Poll::Ready(None) => {
                 upstream.rest.connection.whole();
                 Poll::Ready(None)

@@ -1,6 +1,6 @@
 //! The process' monotonic clock, in microseconds since the activator's start.
 
-use dormouse_metrics::counters;
+use dormouse_metrics::writer;
 use tokio::time::{Duration, Instant};
 
 /// Microseconds since the activator's start, the same on every thread. Read through tokio, so that
@@ -28,7 +28,7 @@ impl Clock {
     }
 }
 
-impl counters::Clock for Clock {
+impl writer::Clock for Clock {
     fn now_us(&self) -> u64 {
         Clock::now_us(*self)
     }

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use dormouse_link::activator_side::{Action, ActivatorSide, Wanted};
 use dormouse_link::frame::{Down, Reading, Retiring, Up};
+use dormouse_metrics::counts::WakePhase;
 use dormouse_metrics::registry::Registry;
+use dormouse_metrics::writer::Writer;
 use dormouse_policy::function::FunctionName;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -46,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) table: Table,
     /// The counters of all functions.
     pub(crate) registry: Arc<Registry>,
+    /// Counts what this thread sees happen.
+    pub(crate) writer: Writer,
     /// Each worker's inbox. Workers never wait for this thread, so waiting for room in one ends.
     pub(crate) workers: Vec<mpsc::Sender<Command>>,
     /// What workers say.
@@ -132,6 +136,8 @@ impl<N: Network> Control<N> {
                 Event::Stop => return,
                 event => self.apply(event).await,
             }
+            // What the table does not list any more is not in this thread's hands either.
+            self.parts.writer.quiescent();
         }
     }
 
@@ -210,11 +216,12 @@ impl<N: Network> Control<N> {
 
     /// Carries out what the link's state machine asks for, in order.
     async fn act(&mut self, actions: Vec<Action>) {
+        let mut gone = Vec::new();
         for action in actions {
             match action {
                 Action::Send(frame) => self.send(frame),
                 Action::Update(function) => self.update(&function).await,
-                Action::Remove(function) => self.remove(&function).await,
+                Action::Remove(function) => gone.extend(self.remove(&function)),
                 Action::Retire(function) => self.retire(&function).await,
                 Action::Resume(function) => self.resume(&function, Trust::Full).await,
                 Action::Doubt(function) => self.resume(&function, Trust::Probe).await,
@@ -231,6 +238,10 @@ impl<N: Network> Control<N> {
         }
         if self.parts.table.publish_routes() {
             self.listen().await;
+        }
+        // Once the routes do not lead there: a worker that was told begins nothing there any more.
+        for function in gone {
+            self.tell_workers(|| Command::Look(Arc::clone(&function))).await;
         }
     }
 
@@ -259,14 +270,13 @@ impl<N: Network> Control<N> {
         self.look(name).await;
     }
 
-    async fn remove(&mut self, name: &FunctionName) {
+    fn remove(&mut self, name: &FunctionName) -> Option<Arc<Function>> {
         self.emptying.remove(name);
-        if let Some(function) = self.parts.table.remove(name, &self.parts.registry) {
-            for pod in &function.view.load().pods {
-                self.prober.stop(pod);
-            }
-            self.tell_workers(|| Command::Look(Arc::clone(&function))).await;
+        let function = self.parts.table.remove(name, &self.parts.registry)?;
+        for pod in &function.view.load().pods {
+            self.prober.stop(pod);
         }
+        Some(function)
     }
 
     async fn retire(&mut self, name: &FunctionName) {
@@ -368,10 +378,13 @@ impl<N: Network> Control<N> {
         tended.pace.set_held(reading.held > 0);
         let usable = view.takes_requests();
         let wanted = if reading.held > 0 && !usable { Wanted::Yes } else { Wanted::No };
-        match wanted {
-            Wanted::Yes => function.wake_begins(now_us),
-            Wanted::No if usable => function.wake_ends(now_us),
-            Wanted::No => {}
+        let (phase, reached) = match wanted {
+            Wanted::Yes => (WakePhase::Asked, function.wake_begins(now_us)),
+            Wanted::No if usable => (WakePhase::Usable, function.wake_ends(now_us)),
+            Wanted::No => (WakePhase::GivenUp, function.wake_given_up()),
+        };
+        if reached {
+            self.parts.writer.wake(&function.counters, phase);
         }
         for action in self.side.wake(name, wanted) {
             if let Action::Send(frame) = action {

@@ -23,7 +23,7 @@ pub(crate) struct Function {
     /// Its name.
     pub(crate) name: FunctionName,
     /// Its counters.
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Counters,
     /// The bound on its held requests, shared by all workers.
     pub(crate) bound: Arc<Bound>,
     /// What the table says of it now. Replaced by the control thread, read by workers.
@@ -34,23 +34,46 @@ pub(crate) struct Function {
     pub(crate) wake_us: AtomicU64,
     /// When the present wake began, in microseconds on the activator's clock; 0 = none. As above.
     pub(crate) wake_since_us: AtomicU64,
+    /// Whether no held request of the last wake was answered by a pod yet. Set by the control
+    /// thread, cleared by the worker that has the first such answer. Relaxed: the flag is all.
+    pub(crate) undelivered: AtomicBool,
     /// Set by a worker that told the control thread of held requests, cleared by the control thread
     /// before it reads the counters, so that one signal at most is on its way.
     pub(crate) signalled: AtomicBool,
 }
 
 impl Function {
-    /// A wake began.
-    pub(crate) fn wake_begins(&self, now_us: u64) {
-        self.wake_since_us.store(now_us.max(1), Ordering::Relaxed);
+    /// Requests are held and no pod takes them: a wake begins, unless one is under way already.
+    /// True if it does.
+    pub(crate) fn wake_begins(&self, now_us: u64) -> bool {
+        // The only writer is this thread.
+        let begins = self.wake_since_us.load(Ordering::Relaxed) == 0;
+        if begins {
+            self.wake_since_us.store(now_us.max(1), Ordering::Relaxed);
+            self.undelivered.store(true, Ordering::Relaxed);
+        }
+        begins
     }
 
-    /// A wake ended with a usable pod.
-    pub(crate) fn wake_ends(&self, now_us: u64) {
+    /// A pod is usable: the wake that was under way, if one was, ends. True if it does.
+    pub(crate) fn wake_ends(&self, now_us: u64) -> bool {
         let since_us = self.wake_since_us.swap(0, Ordering::Relaxed);
         if since_us > 0 {
             self.wake_us.store(now_us.saturating_sub(since_us).max(1), Ordering::Relaxed);
         }
+        since_us > 0
+    }
+
+    /// Nothing is held any more and no pod is usable: the wake that was under way, if one was, was
+    /// in vain. True if one was.
+    pub(crate) fn wake_given_up(&self) -> bool {
+        self.wake_since_us.swap(0, Ordering::Relaxed) > 0
+    }
+
+    /// A held request was answered by a pod. True if it is the first of its wake.
+    pub(crate) fn wake_delivers(&self) -> bool {
+        // Looked at first: a swap would have every held request's worker fight for the line.
+        self.undelivered.load(Ordering::Relaxed) && self.undelivered.swap(false, Ordering::Relaxed)
     }
 
     /// What is left of the present wake if it takes as long as the last one, in microseconds.

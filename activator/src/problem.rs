@@ -2,7 +2,7 @@
 //! status, its problem type (RFC 9457) and, where another try makes sense, Retry-After.
 
 use bytes::Bytes;
-use dormouse_metrics::counters::Refusal;
+use dormouse_metrics::counts::Refusal;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
@@ -102,18 +102,19 @@ impl Problem {
         }
     }
 
-    /// The counter of this cause; none for requests that never reached a function.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
+    /// The cause it is counted under, for a request whose function is known.
+    pub(crate) fn refusal(&self) -> Refusal {
         match self {
-            Self::BadRequest(_)
-            | Self::MethodNotAllowed
-            | Self::TransferCoding
-            | Self::UnknownHost => None,
-            Self::QueueFull { .. } | Self::ActivatorFull { .. } => Some(Refusal::QueueFull),
-            Self::QueueTimeout => Some(Refusal::QueueTimeout),
-            Self::CannotStart { .. } | Self::FunctionGone => Some(Refusal::CannotStart),
-            Self::RequestTimeout => Some(Refusal::RequestTimeout),
-            Self::UpstreamAmbiguous => Some(Refusal::Ambiguous),
+            Self::BadRequest(_) | Self::MethodNotAllowed | Self::TransferCoding => {
+                Refusal::BadRequest
+            }
+            Self::QueueFull { .. } | Self::ActivatorFull { .. } => Refusal::QueueFull,
+            Self::QueueTimeout => Refusal::QueueTimeout,
+            Self::CannotStart { .. } | Self::FunctionGone | Self::UnknownHost => {
+                Refusal::CannotStart
+            }
+            Self::RequestTimeout => Refusal::RequestTimeout,
+            Self::UpstreamAmbiguous => Refusal::Ambiguous,
         }
     }
 

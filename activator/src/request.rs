@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use dormouse_metrics::counters::{InFlight, Refusal};
+use dormouse_metrics::counts::UpstreamError;
+use dormouse_metrics::writer::InFlight;
 use dormouse_policy::admission::{Arrival, Capacity, Full, Ticket};
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -199,6 +200,10 @@ impl<'a, N: Network> Journey<'a, N> {
         &self.route.function
     }
 
+    fn count(&self) -> &InFlight<Clock> {
+        self.in_flight.as_ref().expect("no answer began yet")
+    }
+
     /// Gets the request to a pod: at once, or after being held, as often as nothing was delivered.
     async fn go(
         &mut self,
@@ -226,7 +231,12 @@ impl<'a, N: Network> Journey<'a, N> {
                 continue;
             };
             match self.send(&lease, request).await? {
-                Ok(answered) => return Ok((answered, lease)),
+                Ok(answered) => {
+                    if ticket.is_some() && self.function().wake_delivers() {
+                        self.count().wake_delivered();
+                    }
+                    return Ok((answered, lease));
+                }
                 Err(unsent) => request = *unsent,
             }
         }
@@ -269,8 +279,7 @@ impl<'a, N: Network> Journey<'a, N> {
     /// Waits in line until a pod can take the request.
     async fn hold(&self, place: Ticket) -> Result<(), Waited> {
         let client: Rc<dyn Peer> = Rc::clone(&self.client.peer) as _;
-        let in_flight = self.in_flight.as_ref().expect("no answer began yet");
-        let mut line = self.worker.stand_in_line(self.function(), place, in_flight, client);
+        let mut line = self.worker.stand_in_line(self.function(), place, self.count(), client);
         match line.outcome().await {
             Outcome::Released => Ok(()),
             Outcome::ClientGone => Err(Waited::Abandoned),
@@ -314,6 +323,7 @@ impl<'a, N: Network> Journey<'a, N> {
             Ok(answered) => Ok(Ok(answered)),
             Err(Failed::NotDelivered(request, error)) => {
                 debug!(function = %self.function().name, %address, %error, "nothing delivered");
+                self.count().upstream_error(UpstreamError::NotDelivered);
                 // No more requests go there until it was tried with success.
                 self.worker.doubt(self.function(), &lease.pod);
                 Ok(Err(request))
@@ -324,6 +334,7 @@ impl<'a, N: Network> Journey<'a, N> {
             }
             Err(Failed::Ambiguous(error)) => {
                 debug!(function = %self.function().name, %address, %error, "delivery ambiguous");
+                self.count().upstream_error(UpstreamError::Ambiguous);
                 Err(Unanswered::Problem(Problem::UpstreamAmbiguous, None))
             }
         }
@@ -331,10 +342,8 @@ impl<'a, N: Network> Journey<'a, N> {
 
     /// The request is not answered by its function.
     fn refuse(mut self, problem: &Problem) {
-        if let Some(in_flight) = self.in_flight.take()
-            && let Some(refusal) = problem.refusal()
-        {
-            in_flight.refuse(refusal);
+        if let Some(mut in_flight) = self.in_flight.take() {
+            in_flight.refused(problem.refusal(), problem.status().as_u16());
         }
     }
 
@@ -355,31 +364,25 @@ impl<'a, N: Network> Journey<'a, N> {
             let pod_upgrade = hyper::upgrade::on(&mut response);
             let (mut head, _) = response.into_parts();
             hygiene::prepare_response(&mut head.headers, Intent::WebSocket);
-            let in_flight = self.in_flight.take();
+            let mut in_flight = self.in_flight.take().expect("it is taken only here");
             self.worker.tasks.spawn_local(async move {
+                let open = in_flight.open_stream();
                 tunnel::join(upgrade, pod_upgrade).await;
-                drop((connection, lease, in_flight));
+                drop((connection, lease, open, in_flight));
             });
             return Response::from_parts(head, Answer::empty());
         }
         let (mut head, body) = response.into_parts();
         hygiene::prepare_response(&mut head.headers, Intent::Answer);
+        let mut in_flight = self.in_flight.take().expect("it is taken only here");
+        in_flight.answered(head.status.as_u16());
         let rest = Rest {
             deadline: self.deadline.take().expect("it is taken only here"),
             connection: Box::new(connection),
             lease,
-            in_flight: self.in_flight.take().expect("it is taken only here"),
+            in_flight,
         };
         finish(self.worker, Response::from_parts(head, Answer::upstream(body, rest)))
-    }
-}
-
-impl<N: Network> Drop for Journey<'_, N> {
-    fn drop(&mut self) {
-        // hyper drops the journey when it sees the client leave.
-        if let Some(in_flight) = self.in_flight.take() {
-            in_flight.refuse(Refusal::ClientGone);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
-use dormouse_metrics::counters::{self, InFlight, Writer};
+use dormouse_metrics::writer::{self, InFlight, Writer};
 use dormouse_policy::admission::{Bound, Ticket};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -98,7 +98,7 @@ pub(crate) struct Worker<N: Network> {
 pub(crate) struct Line<'a, N: Network> {
     worker: &'a Worker<N>,
     function: &'a Arc<Function>,
-    parked: Option<(Parked<'a>, counters::Held)>,
+    parked: Option<(Parked<'a>, writer::Held<Clock>)>,
 }
 
 impl<N: Network> Line<'_, N> {
@@ -233,6 +233,9 @@ impl<N: Network> Worker<N> {
     {
         let mut listeners: Vec<(Entrance, CancellationToken)> = Vec::new();
         while let Some(command) = commands.recv().await {
+            // Between two turns no request is between its route and its count. A busy worker may
+            // never be parked, but it is told of every function that goes.
+            self.writer.quiescent();
             match command {
                 Command::Listen(entrance, listener) => {
                     let stop = CancellationToken::new();

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use dormouse_link::frame::{self, EndpointEntry, Entry};
-use dormouse_metrics::registry::Registry;
+use dormouse_metrics::registry::{Full, Registry, Removed};
 use dormouse_policy::admission::Bound;
 use dormouse_policy::function::{FunctionName, Probe};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::function::{Failing, Function, FunctionId, Presence, View};
 use crate::pod::{Pod, State};
@@ -24,6 +24,8 @@ pub(crate) struct Table {
     workers: usize,
     next_id: u64,
     routes_stale: bool,
+    /// Functions that the routes may still lead to.
+    removed: Vec<Removed>,
 }
 
 /// A function and what the control thread keeps of it.
@@ -40,7 +42,14 @@ pub(crate) struct Tended {
 impl Table {
     /// No functions yet.
     pub(crate) fn new(routes: Arc<ArcSwap<Routes>>, workers: usize) -> Self {
-        Self { functions: BTreeMap::new(), routes, workers, next_id: 0, routes_stale: false }
+        Self {
+            functions: BTreeMap::new(),
+            routes,
+            workers,
+            next_id: 0,
+            routes_stale: false,
+            removed: Vec::new(),
+        }
     }
 
     /// The names of all functions.
@@ -97,10 +106,13 @@ impl Table {
                 tended.listed.clone_from(&entry.pods);
                 tended
             }
-            None => {
-                self.routes_stale = true;
-                self.tend(entry, view, registry)
-            }
+            None => match self.tend(entry, view, registry) {
+                Ok(tended) => tended,
+                Err(full) => {
+                    error!(function = %entry.function, %full, "function not served");
+                    return dropped;
+                }
+            },
         };
         self.functions.insert(entry.function.clone(), tended);
         dropped
@@ -115,7 +127,7 @@ impl Table {
         let function = self.functions.remove(name)?.function;
         let view = View { presence: Presence::Gone, ..View::clone(&function.view.load()) };
         function.view.store(Arc::new(view));
-        registry.remove(name.as_str());
+        self.removed.extend(registry.remove(name.as_str()));
         self.routes_stale = true;
         Some(function)
     }
@@ -141,28 +153,33 @@ impl Table {
             }
         }
         self.routes.store(Arc::new(routes));
+        // No worker can look these up any more.
+        self.removed.clear();
         true
     }
 
-    fn tend(&mut self, entry: &Entry, view: View, registry: &Registry) -> Tended {
+    fn tend(&mut self, entry: &Entry, view: View, registry: &Registry) -> Result<Tended, Full> {
+        let counters = registry.register(entry.function.as_str())?;
         let id = FunctionId(self.next_id);
+        self.routes_stale = true;
         self.next_id += 1;
         let function = Arc::new(Function {
             id,
             name: entry.function.clone(),
-            counters: registry.register(entry.function.as_str()),
+            counters,
             bound: Arc::new(Bound::new(entry.queue_depth)),
             view: ArcSwap::from_pointee(view),
             wake_us: AtomicU64::new(0),
             wake_since_us: AtomicU64::new(0),
+            undelivered: AtomicBool::new(false),
             signalled: AtomicBool::new(false),
         });
-        Tended {
+        Ok(Tended {
             function,
             pace: Rc::default(),
             endpoints: entry.endpoints.clone(),
             listed: entry.pods.clone(),
-        }
+        })
     }
 }
 

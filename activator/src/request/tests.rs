@@ -150,7 +150,7 @@ impl World {
             signals,
         };
         let network = Memory::default();
-        let worker = Worker::new(parts, registry.writer().unwrap(), network.clone(), 1);
+        let worker = Worker::new(parts, registry.writer(0).unwrap(), network.clone(), 1);
         let held = Rc::clone(&worker);
         tokio::task::spawn_local(async move { held.held.keep_deadlines().await });
         let swept = Rc::clone(&worker);
@@ -186,7 +186,7 @@ impl World {
         });
     }
 
-    fn counted(&self) -> dormouse_metrics::counters::Reading {
+    fn counted(&self) -> dormouse_metrics::counts::Reading {
         self.function().counters.read(self.clock.now_us()).unwrap()
     }
 }

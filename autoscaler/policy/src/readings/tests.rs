@@ -298,17 +298,17 @@ fn a_long_sleep_is_handed_out_as_one_window_of_idle_seconds() {
 #[test]
 fn one_request_counted_by_the_real_counters() {
     struct At<'a>(&'a std::cell::Cell<u64>);
-    impl dormouse_metrics::counters::Clock for At<'_> {
+    impl dormouse_metrics::writer::Clock for At<'_> {
         fn now_us(&self) -> u64 {
             self.0.get()
         }
     }
     let registry = dormouse_metrics::registry::Registry::new(1);
-    let (writer, counters) = (registry.writer().unwrap(), registry.register("f"));
+    let (writer, counters) = (registry.writer(0).unwrap(), registry.register("f").unwrap());
     let mut world = World::new();
     let mut report = |now_us| {
         let reading = counters.read(now_us).unwrap();
-        let dormouse_metrics::counters::Reading { area_us, started, in_flight, held, .. } = reading;
+        let dormouse_metrics::counts::Reading { area_us, started, in_flight, held, .. } = reading;
         world.report("a", now_us, Some(Counters { area_us, started, in_flight, held }));
     };
     report(10 * S);
