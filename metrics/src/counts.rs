@@ -216,8 +216,8 @@ pub struct Reading {
     pub wakes: [u64; WakePhase::ALL.len()],
     /// Errors between the activator and pods, by kind in the order of [`UpstreamError::ALL`].
     pub upstream_errors: [u64; UpstreamError::ALL.len()],
-    /// Requests answered, by whomever, by class in the order of [`CodeClass::ALL`]; counted when the
-    /// answer ended.
+    /// Requests answered, by whomever, by class in the order of [`CodeClass::ALL`]; counted when
+    /// the answer ended.
     pub responses: [u64; CodeClass::ALL.len()],
 }
 

@@ -1,10 +1,10 @@
 //! How long things took: log-linear buckets, four per doubling.
 //!
-//! A duration of 2^k to 2^(k+1) microseconds falls into one of 4 buckets of equal width, so a bucket
-//! is at most a quarter as wide as its lower bound, and its middle is within 1/8 of everything in
-//! it. Worked: 10 000 µs lies in 2^13…2^14 = 8 192…16 384, whose quarters are 2 048 wide; it falls
-//! into 8 192…10 240, middle 9 216, 7.8 % off. Durations below 1 ms share one bucket, as do those
-//! above 71 minutes, so a histogram has a fixed size: under 1 KiB.
+//! A duration of 2^k to 2^(k+1) microseconds falls into one of 4 buckets of equal width, so a
+//! bucket is at most a quarter as wide as its lower bound, and its middle is within 1/8 of
+//! everything in it. Worked: 10 000 µs lies in 2^13…2^14 = 8 192…16 384, whose quarters are 2 048
+//! wide; it falls into 8 192…10 240, middle 9 216, 7.8 % off. Durations below 1 ms share one
+//! bucket, as do those above 71 minutes, so a histogram has a fixed size: under 1 KiB.
 
 use crate::counts::merge;
 use crate::seqlock::Seqlock;

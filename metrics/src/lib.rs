@@ -1,9 +1,9 @@
 //! The lock-free aggregator: what happened.
 //!
-//! Every worker thread owns one [`Writer`](writer::Writer) and, behind it, one slab of cells that it
-//! alone writes: for each function the requests started and ended, the sum of their start times and
-//! of their end times, and how requests fared. At any time t, with the cells of all workers summed
-//! at one common t,
+//! Every worker thread owns one [`Writer`](writer::Writer) and, behind it, one slab of cells that
+//! it alone writes: for each function the requests started and ended, the sum of their start times
+//! and of their end times, and how requests fared. At any time t, with the cells of all workers
+//! summed at one common t,
 //!
 //! ```text
 //! concurrency-seconds(t) = Σ end − Σ start + (started − ended) · t

@@ -13,8 +13,8 @@ const CHUNK: usize = 256;
 pub(crate) const STARTED: usize = 0;
 /// A position in [`Flow`]: requests ended.
 pub(crate) const ENDED: usize = 1;
-/// A position in [`Flow`]: Σ end times − Σ start times, in microseconds. Only the difference is ever
-/// needed, and without a word to spare the cell is half a cache line.
+/// A position in [`Flow`]: Σ end times − Σ start times, in microseconds. Only the difference is
+/// ever needed, and without a word to spare the cell is half a cache line.
 pub(crate) const BALANCE: usize = 2;
 
 /// The words of a [`Flow`].

@@ -1,12 +1,12 @@
 //! Which function has which slot of every slab, and when a slot that was given back may be used for
 //! another function.
 //!
-//! A slot given back may still be written by a worker that looked its function up before. It is free
-//! again only when
+//! A slot given back may still be written by a worker that looked its function up before. It is
+//! free again only when
 //!
-//! 1. every worker has passed a *quiescent point* since, a moment at which it holds no function that
-//!    it looked up before (a parked worker holds none, and counts as having passed), so that nothing
-//!    can begin there any more; and
+//! 1. every worker has passed a *quiescent point* since, a moment at which it holds no function
+//!    that it looked up before (a parked worker holds none, and counts as having passed), so that
+//!    nothing can begin there any more; and
 //! 2. everything that began there has ended, on every shard.
 //!
 //! A reader that still holds the old function learns from the slot's number that it is gone.
@@ -32,8 +32,8 @@ pub(crate) struct Slot {
 /// The slots of all slabs.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    /// Counts uses and ends of uses. Added to by whoever takes or gives back a slot, read by workers
-    /// at their quiescent points.
+    /// Counts uses and ends of uses. Added to by whoever takes or gives back a slot, read by
+    /// workers at their quiescent points.
     epoch: AtomicU64,
     /// Per worker, the epoch at its last quiescent point. Written by the worker, read by whoever
     /// takes a slot. Padded: workers write these often.
@@ -65,7 +65,8 @@ impl Slots {
     }
 
     /// A slot for a new use, if there is one: one given back where `at_rest` says that everything
-    /// has ended, else one never used. Its cells are the caller's alone until it passes the slot on.
+    /// has ended, else one never used. Its cells are the caller's alone until it passes the slot
+    /// on.
     pub(crate) fn take(&self, at_rest: impl Fn(usize) -> bool) -> Option<Slot> {
         // Odd, and unique because every take and give-back adds 1.
         let id = 2 * self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
@@ -103,8 +104,8 @@ impl Slots {
 
     /// Gives a slot back, once, after nobody can look its function up any more.
     pub(crate) fn give_back(&self, slot: Slot) {
-        // Release: a worker whose quiescent point sees this epoch also sees that the function cannot
-        // be looked up any more.
+        // Release: a worker whose quiescent point sees this epoch also sees that the function
+        // cannot be looked up any more.
         let epoch = self.epoch.fetch_add(1, Ordering::Release) + 1;
         // Release: pairs with the acquire in `take_again`.
         self.states[slot.index].store(2 * epoch, Ordering::Release);

@@ -23,7 +23,8 @@ pub trait Clock {
 /// single-writer.
 ///
 /// Between two looks at which functions there are, a worker passes a quiescent point
-/// ([`Writer::quiescent`]), or is parked ([`Parking`]); only so can a function's slot be used again.
+/// ([`Writer::quiescent`]), or is parked ([`Parking`]); only so can a function's slot be used
+/// again.
 #[derive(Debug)]
 pub struct Writer {
     worker: Rc<Worker>,
@@ -58,8 +59,8 @@ impl Writer {
         self.worker.number
     }
 
-    /// Counts a request as in flight until the guard is dropped. `counters` must have been looked up
-    /// since the last quiescent point.
+    /// Counts a request as in flight until the guard is dropped. `counters` must have been looked
+    /// up since the last quiescent point.
     #[inline]
     pub fn begin<C: Clock>(&self, counters: &Counters, clock: C) -> InFlight<C> {
         debug_assert!(
@@ -123,8 +124,8 @@ impl Parking {
     }
 }
 
-/// A request in flight. Dropping it ends the request; if nobody said how it was answered, its client
-/// left before.
+/// A request in flight. Dropping it ends the request; if nobody said how it was answered, its
+/// client left before.
 #[derive(Debug)]
 #[must_use = "dropping it ends the request"]
 pub struct InFlight<C: Clock> {

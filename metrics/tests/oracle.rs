@@ -291,8 +291,8 @@ impl World {
 proptest! {
     /// Whatever happens on three workers, and whatever the clock does (it stands still, jumps an
     /// hour either way, wraps): every figure is the one that adding up all events gives, each
-    /// difference of two readings is that of the oracle's, and what began is what was answered, left
-    /// or is still in flight.
+    /// difference of two readings is that of the oracle's, and what began is what was answered,
+    /// left or is still in flight.
     #[test]
     fn every_count_is_the_sum_of_its_events(
         base_us in prop_oneof![Just(0u64), Just(u64::MAX - 5_000), any::<u64>()],
