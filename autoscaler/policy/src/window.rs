@@ -4,6 +4,8 @@
 //! up, a late value still finds its bucket, a whole window without a value starts over. One ring of
 //! seconds, as long as the stable window, serves both windows.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Aggregation;
@@ -64,7 +66,7 @@ pub(crate) struct Windows {
     aggregation: Aggregation,
     missing: Missing,
     /// As many as the stable window has seconds; second s lives at s modulo that.
-    buckets: Vec<Option<f64>>,
+    buckets: Vec<Bucket>,
     last_s: Option<u64>,
     stable: View,
     panic: View,
@@ -82,7 +84,7 @@ impl Windows {
         Self {
             aggregation,
             missing,
-            buckets: vec![None; stable.length_s as usize],
+            buckets: vec![Bucket::NONE; stable.length_s as usize],
             last_s: None,
             panic: View::new(panic_s.clamp(1, stable.length_s)),
             stable,
@@ -103,8 +105,12 @@ impl Windows {
         self.stable.length_s
     }
 
-    /// Adds `value` to `second`. One that has left the stable window is dropped.
+    /// Adds `value` to `second`. One that has left the stable window is dropped, and so is one that
+    /// is no finite number: it would be all there is to see for a whole window.
     pub(crate) fn record(&mut self, second: u64, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
         let length = u64::from(self.stable.length_s);
         match self.last_s {
             Some(last) if second <= last => {
@@ -120,13 +126,13 @@ impl Windows {
                 let gap_s = last.map_or(length, |last| second - last).min(length);
                 for between in 0..gap_s {
                     let at = self.index(second - between.min(second));
-                    self.buckets[at] = None;
+                    self.buckets[at] = Bucket::NONE;
                 }
                 self.last_s = Some(second);
             }
         }
         let at = self.index(second);
-        self.buckets[at] = Some(self.buckets[at].unwrap_or(0.0) + value);
+        self.buckets[at] = Bucket(self.buckets[at].get().unwrap_or(0.0) + value);
     }
 
     /// Whether the stable window, ending with the second `end_s`, holds no value at all.
@@ -137,7 +143,7 @@ impl Windows {
     /// Forgets every second.
     pub(crate) fn clear(&mut self) {
         self.last_s = None;
-        self.buckets.fill(None);
+        self.buckets.fill(Bucket::NONE);
     }
 
     /// The stable window's average, the window ending with the second `end_s`.
@@ -156,44 +162,76 @@ impl Windows {
             _ => end_s,
         };
         let from_s = (end_s + 1).saturating_sub(u64::from(view.length_s));
-        let known = (from_s..=end_s)
-            .rev()
-            .filter_map(|second| Some((second, self.value(view, second, tail)?)));
-        let mut average = Average::default();
-        for (second, value) in known {
-            average.known_s += 1;
-            average.value += match self.aggregation {
-                Aggregation::Linear => value,
-                Aggregation::WeightedExponential => value * view.weight(end_s - second),
-            };
+        let mut mean = Mean::new(self.aggregation, view.smoothing);
+        let tail_s = tail.first_s.clamp(from_s, end_s + 1);
+        for second in (tail_s..=end_s).rev() {
+            mean.add(tail.value(second));
         }
-        if self.aggregation == Aggregation::Linear {
-            let mean = average.value / f64::from(average.known_s.max(1));
-            average.value = libm::round(mean * PER_UNIT) / PER_UNIT;
+        if let Some(last_s) = self.last_s {
+            let held_s = (last_s + 1).saturating_sub(self.buckets.len() as u64);
+            let to_s = tail_s.min(last_s + 1);
+            mean.skip(tail_s - to_s);
+            for value in self.newest_first(from_s.max(view.first_s).max(held_s)..to_s) {
+                match (value, self.missing) {
+                    (Some(value), _) => mean.add(value),
+                    (None, Missing::Zero) => mean.add(0.0),
+                    (None, Missing::Unknown) => mean.skip(1),
+                }
+            }
         }
-        average
+        mean.average()
     }
 
-    /// The value of a second that takes part in the averages of `view`.
-    fn value(&self, view: View, second: u64, tail: Tail<'_>) -> Option<f64> {
-        if second >= tail.first_s {
-            return Some(tail.value(second));
-        }
-        let last_s = self.last_s?;
-        let held =
-            view.first_s.max((last_s + 1).saturating_sub(self.buckets.len() as u64))..=last_s;
-        if !held.contains(&second) {
-            return None;
-        }
-        match (self.buckets[self.index(second)], self.missing) {
-            (None, Missing::Zero) => Some(0.0),
-            (value, _) => value,
-        }
+    /// The values of those seconds, which the ring holds, backwards.
+    fn newest_first(&self, seconds: Range<u64>) -> impl Iterator<Item = Option<f64>> {
+        let (older, newer): (&[_], &[_]) = match seconds.is_empty() {
+            true => (&[], &[]),
+            false => {
+                let (first, last) = (self.index(seconds.start), self.index(seconds.end - 1));
+                match first <= last {
+                    true => (&[], &self.buckets[first..=last]),
+                    false => (&self.buckets[first..], &self.buckets[..=last]),
+                }
+            }
+        };
+        newer.iter().rev().chain(older.iter().rev()).map(|bucket| bucket.get())
     }
 
     fn index(&self, second: u64) -> usize {
         // In range on every platform: the remainder is below the ring's length.
         usize::try_from(second % self.buckets.len() as u64).unwrap_or(0)
+    }
+}
+
+/// The value of one second, if there is one. That there is none is a NaN, which no value is: with
+/// a word of its own for it, a ring would be twice as large.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(from = "Option<f64>", into = "Option<f64>")]
+struct Bucket(f64);
+
+impl Bucket {
+    const NONE: Self = Self(f64::NAN);
+
+    fn get(self) -> Option<f64> {
+        (!self.0.is_nan()).then_some(self.0)
+    }
+}
+
+impl PartialEq for Bucket {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl From<Option<f64>> for Bucket {
+    fn from(value: Option<f64>) -> Self {
+        value.map_or(Self::NONE, Self)
+    }
+}
+
+impl From<Bucket> for Option<f64> {
+    fn from(bucket: Bucket) -> Self {
+        bucket.get()
     }
 }
 
@@ -225,12 +263,52 @@ impl View {
             self.first_s = self.first_s.min(second);
         }
     }
+}
 
-    /// The exponential weight of a second `age_s` before the window's end: a·(1 − a)^age.
-    fn weight(&self, age_s: u64) -> f64 {
-        // Ages are below a window's length, which an f64 holds exactly.
-        let age = u32::try_from(age_s).map_or(f64::MAX, f64::from);
-        self.smoothing * libm::pow(1.0 - self.smoothing, age)
+/// An average under way, from the newest second backwards.
+struct Mean {
+    aggregation: Aggregation,
+    /// What the next second's value is multiplied by, and by what that falls from second to second:
+    /// a·(1 − a)^age. It is multiplied up as Knative does it, so that both come to the same digit.
+    weight: f64,
+    decay: f64,
+    sum: f64,
+    known_s: u32,
+}
+
+impl Mean {
+    fn new(aggregation: Aggregation, smoothing: f64) -> Self {
+        let (weight, decay) = match aggregation {
+            Aggregation::Linear => (1.0, 1.0),
+            Aggregation::WeightedExponential => (smoothing, 1.0 - smoothing),
+        };
+        Self { aggregation, weight, decay, sum: 0.0, known_s: 0 }
+    }
+
+    fn add(&mut self, value: f64) {
+        self.sum += value * self.weight;
+        self.weight *= self.decay;
+        self.known_s += 1;
+    }
+
+    /// Seconds that take no part.
+    fn skip(&mut self, seconds: u64) {
+        if seconds > 0 && self.aggregation == Aggregation::WeightedExponential {
+            // Ages are below a window's length, which an f64 holds exactly.
+            let seconds = u32::try_from(seconds).map_or(f64::MAX, f64::from);
+            self.weight *= libm::pow(self.decay, seconds);
+        }
+    }
+
+    fn average(self) -> Average {
+        let value = match self.aggregation {
+            Aggregation::Linear => {
+                let mean = self.sum / f64::from(self.known_s.max(1));
+                libm::round(mean * PER_UNIT) / PER_UNIT
+            }
+            Aggregation::WeightedExponential => self.sum,
+        };
+        Average { value, known_s: self.known_s }
     }
 }
 

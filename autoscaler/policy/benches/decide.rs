@@ -1,0 +1,147 @@
+//! One pass of decisions over ten thousand functions that all have load, and what each costs in
+//! memory. Prints each figure beside its target.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros,
+    clippy::print_stdout,
+    reason = "a bench reads the clock and prints"
+)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
+use dormouse_policy::readings::{Counters, Meter, Reporters};
+use dormouse_policy::settings::Scaling;
+
+mod allocated {
+    #![allow(unsafe_code, reason = "the trait of an allocator is unsafe to implement")]
+
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Bytes allocated and not freed; relaxed, because the bench has one thread.
+    static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+    /// The system's allocator, which counts.
+    struct Counting;
+
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
+    // SAFETY: every call is the system allocator's own; counting beside it touches no memory of
+    // the caller's.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+            // SAFETY: the caller keeps to the trait's contract.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+            LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+            // SAFETY: as above.
+            unsafe { System.dealloc(at, layout) }
+        }
+    }
+
+    pub(super) fn live() -> usize {
+        LIVE.load(Ordering::Relaxed)
+    }
+}
+
+const FUNCTIONS: u32 = 10_000;
+const ACTIVATORS: [&str; 2] = ["a", "b"];
+const SECOND_US: u64 = 1_000_000;
+const PASSES: usize = 15;
+const PASS_MS_MAX: f64 = 10.0;
+const BYTES_MAX: usize = 2_048;
+
+struct Function {
+    meter: Meter,
+    scaler: Scaler,
+}
+
+struct World {
+    now_us: u64,
+    reporters: Reporters,
+    functions: Vec<Function>,
+}
+
+impl World {
+    fn new(scaling: &Arc<Scaling>) -> Self {
+        let function = |_| Function {
+            meter: Meter::new(0),
+            scaler: Scaler::new(Arc::clone(scaling), Missing::Unknown, 2, 2, 0),
+        };
+        let functions = (0..FUNCTIONS).map(function).collect();
+        Self { now_us: 0, reporters: Reporters::new(), functions }
+    }
+
+    /// One second passes: every activator reports every function.
+    fn second(&mut self) {
+        self.now_us += SECOND_US;
+        for name in ACTIVATORS {
+            // Reports are not on the second.
+            let at_us = self.now_us + 300_000;
+            let span = self.reporters.report(name, 1, at_us, at_us).expect("newer than the last");
+            for function in &mut self.functions {
+                let second = self.now_us / SECOND_US;
+                let counters = Counters {
+                    area_us: self.now_us * (40 + second % 7),
+                    started: second * 90,
+                    in_flight: 45,
+                    held: 0,
+                };
+                function.meter.read(span, counters);
+            }
+        }
+        self.reporters.advance(self.now_us + 300_000);
+    }
+
+    /// A decision on every function.
+    fn pass(&mut self) -> Duration {
+        let before = Instant::now();
+        for Function { meter, scaler } in &mut self.functions {
+            let load = scaler.settle(meter, &self.reporters);
+            let (ready, replicas, now_us) = (2, 2, self.now_us + 400_000);
+            let observation = Observation { now_us, why: Why::Tick, ready, replicas, load };
+            black_box(scaler.decide(&observation));
+        }
+        before.elapsed()
+    }
+}
+
+fn main() {
+    let none = dormouse_policy::settings::Annotations::new();
+    let scaling = Arc::new(
+        dormouse_policy::settings::parse(&none, &none, &Default::default())
+            .unwrap()
+            .settings
+            .scaling,
+    );
+    let before = allocated::live();
+    let mut world = World::new(&scaling);
+    for _ in 0..40 {
+        world.second();
+        world.second();
+        world.pass();
+    }
+    let bytes = (allocated::live() - before) / FUNCTIONS as usize;
+    let mut passes: Vec<f64> = (0..PASSES)
+        .map(|_| {
+            world.second();
+            world.second();
+            world.pass().as_secs_f64() * 1e3
+        })
+        .collect();
+    passes.sort_by(f64::total_cmp);
+    let median_ms = passes[PASSES / 2];
+    println!(
+        "one decision pass over {FUNCTIONS} functions: {median_ms:.2} ms (target {PASS_MS_MAX})"
+    );
+    println!("memory per function: {bytes} B (target {BYTES_MAX})");
+}
