@@ -12,7 +12,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-pub use case::{Case, Load, Policy, Step, Want};
+pub use case::{Case, Load, Path, Policy, Step, Want};
 pub use figure::{Amount, Positive, Seconds, Spare};
 
 /// Longest line read, in bytes: some hundred times the longest recorded run, and little enough to

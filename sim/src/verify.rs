@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dormouse_policy::decision::{Decision, Observation, Scaler};
+use dormouse_policy::decision::{Decision, Observation, Path, Route, Scaler};
 use dormouse_policy::readings::{self, Sample};
-use dormouse_policy::settings::{Metric, Scaling};
+use dormouse_policy::settings::{Metric, Paused, Scaling};
 
-use crate::recording::{Case, Load, Policy, Step, Unreadable};
+use crate::recording::{self, Case, Load, Policy, Step, Unreadable};
 
 /// Averages are recorded rounded: this much of the larger of 1 and the figure is no difference.
 const TOLERANCE: f64 = 1e-5;
@@ -87,25 +87,40 @@ pub fn replay(case: &Case) -> impl Iterator<Item = (&Step, Decision)> {
     let mut scaler = Scaler::new(scaling, case.missing, case.initial_ready, replicas, start_us);
     case.steps.iter().map(move |step| {
         for &(at, value) in &step.samples {
-            let sample = match case.policy.metric {
-                Metric::Concurrency => Sample { concurrency: value.get(), rps: 0.0 },
-                Metric::Rps => Sample { concurrency: 0.0, rps: value.get() },
-            };
-            scaler.record(at.second(), sample);
+            scaler.record(at.second(), sample(case.policy.metric, value.get()));
         }
-        let decision = scaler.decide(&Observation {
-            now_us: step.t.us(),
-            why: step.why,
-            ready: step.ready,
-            replicas: step.replicas.unwrap_or(step.ready),
-            load: readings::Load {
-                settled_s: step.t.second(),
-                in_flight: step.in_flight,
-                ..readings::Load::default()
-            },
-        });
+        let decision = scaler.decide(&observation(case.policy.metric, step));
         (step, decision)
     })
+}
+
+fn observation(metric: Metric, step: &Step) -> Observation {
+    let unsettled = step.unsettled.iter().map(|value| sample(metric, value.get()));
+    Observation {
+        now_us: step.t.us(),
+        why: step.why,
+        ready: step.ready,
+        replicas: step.replicas.unwrap_or(step.ready),
+        reachability: step.reachability,
+        path: match step.path {
+            recording::Path::Proxied => Path::Proxied,
+            recording::Path::ProxiedSince(since) => Path::ProxiedSince(since.us()),
+            recording::Path::Direct => Path::Direct,
+        },
+        load: readings::Load {
+            settled_s: step.settled.unwrap_or(step.t.second()),
+            incomplete: unsettled.collect(),
+            in_flight: step.in_flight,
+            held: 0,
+        },
+    }
+}
+
+fn sample(metric: Metric, value: f64) -> Sample {
+    match metric {
+        Metric::Concurrency => Sample { concurrency: value, rps: 0.0 },
+        Metric::Rps => Sample { concurrency: 0.0, rps: value },
+    }
 }
 
 /// The figures of one step that came out otherwise.
@@ -131,7 +146,17 @@ fn mismatches(case: &Case, step: &Step, decision: &Decision) -> Vec<Mismatch> {
     if let Some(known_s) = want.known_s {
         figures.exact("known_s", known_s, averages.map_or(0, |averages| averages.stable.known_s));
     }
+    if let Some(route) = want.route {
+        figures.exact("route", name(route), name(decision.route()));
+    }
     figures.wrong
+}
+
+fn name(route: Route) -> &'static str {
+    match route {
+        Route::Serve => "serve",
+        Route::Proxy => "proxy",
+    }
 }
 
 /// Compares the figures of one step.
@@ -179,6 +204,9 @@ fn scaling(policy: &Policy) -> Scaling {
         activation_scale: policy.activation_scale,
         scale_down_delay_s: policy.scale_down_delay_s,
         aggregation: policy.aggregation,
-        ..Scaling::default()
+        scale_to_zero: policy.scale_to_zero,
+        scale_to_zero_grace_us: policy.grace_s.us(),
+        scale_to_zero_retention_us: policy.retention_s.us(),
+        paused: Paused::No,
     }
 }

@@ -107,8 +107,7 @@ impl World {
         let before = Instant::now();
         for Function { meter, scaler } in &mut self.functions {
             let load = scaler.settle(meter, &self.reporters);
-            let (ready, replicas, now_us) = (2, 2, self.now_us + 400_000);
-            let observation = Observation { now_us, why: Why::Tick, ready, replicas, load };
+            let observation = Observation::new(self.now_us + 400_000, Why::Tick, 2, 2, load);
             black_box(scaler.decide(&observation));
         }
         before.elapsed()
@@ -116,13 +115,7 @@ impl World {
 }
 
 fn main() {
-    let none = dormouse_policy::settings::Annotations::new();
-    let scaling = Arc::new(
-        dormouse_policy::settings::parse(&none, &none, &Default::default())
-            .unwrap()
-            .settings
-            .scaling,
-    );
+    let scaling = Arc::new(Scaling::default());
     let before = allocated::live();
     let mut world = World::new(&scaling);
     for _ in 0..40 {

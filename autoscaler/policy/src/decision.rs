@@ -8,6 +8,7 @@
 //! the rules stand in the order of [`Rule`]. Worked: a stable average of 250 over a target of 70
 //! gives 4; `max-scale: 3` makes it 3, and the reason says `4 → 3 by max-scale 3`.
 
+mod apply;
 mod conclude;
 mod delay;
 mod display;
@@ -45,8 +46,44 @@ pub struct Observation {
     pub ready: u32,
     /// Replicas asked for now.
     pub replicas: u32,
+    /// Whether anything leads to the function.
+    pub reachability: Reachability,
+    /// Which way its requests take.
+    pub path: Path,
     /// The load beyond the settled seconds, from [`Scaler::settle`].
     pub load: Load,
+}
+
+impl Observation {
+    /// Of a function that is reachable, by way of the activators alone.
+    #[must_use]
+    pub fn new(now_us: u64, why: Why, ready: u32, replicas: u32, load: Load) -> Self {
+        let (reachability, path) = (Reachability::Reachable, Path::Proxied);
+        Self { now_us, why, ready, replicas, reachability, path, load }
+    }
+}
+
+/// Whether anything leads to a function. A Deployment that Dormouse serves is always reachable; what
+/// is not keeps no floor, falls at once and is not delayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reachability {
+    /// Requests can reach it.
+    Reachable,
+    /// Nothing leads to it.
+    Unreachable,
+}
+
+/// Which way a function's requests take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// Through the activators, never otherwise.
+    Proxied,
+    /// Through the activators since that time, in microseconds.
+    ProxiedSince(u64),
+    /// Some may go straight to its pods.
+    Direct,
 }
 
 /// What made a decision due.
@@ -72,6 +109,10 @@ pub struct Inputs {
     pub ready: u32,
     /// Replicas asked for before.
     pub replicas: u32,
+    /// Whether anything led to the function.
+    pub reachability: Reachability,
+    /// Which way its requests took.
+    pub path: Path,
     /// Requests in flight, held ones included.
     pub in_flight: u64,
     /// Requests held.
@@ -96,8 +137,8 @@ impl Inputs {
     /// What was seen when these were put together, given the load that went into them.
     #[must_use]
     pub fn observation(&self, load: Load) -> Observation {
-        let Self { now_us, why, ready, replicas, .. } = *self;
-        Observation { now_us, why, ready, replicas, load }
+        let Self { now_us, why, ready, replicas, reachability, path, .. } = *self;
+        Observation { now_us, why, ready, replicas, reachability, path, load }
     }
 }
 
@@ -135,8 +176,13 @@ pub enum Phase {
         /// When.
         since_us: u64,
     },
-    /// A replica was first ready at that time, in microseconds.
+    /// A replica was first ready at that time, in microseconds, or wanted again.
     Active {
+        /// When.
+        since_us: u64,
+    },
+    /// Replicas that nothing asks for any more since that time, in microseconds.
+    Idle {
         /// When.
         since_us: u64,
     },
@@ -155,6 +201,8 @@ pub struct Decision {
     pub excess_burst_capacity: i32,
     /// Panic mode after this decision; none = calm.
     pub panic: Option<Panic>,
+    /// Where the function is after this decision.
+    pub phase: Phase,
     /// The rules that changed the figure, in order: from `raw` to `desired`.
     pub reasons: Vec<Reason>,
     /// Replicas wanted.
@@ -175,7 +223,39 @@ pub enum Outcome {
     NoData,
 }
 
+/// Where requests should be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Route {
+    /// Straight to the pods.
+    Serve,
+    /// To the activators.
+    Proxy,
+}
+
+impl Route {
+    /// Knative's choice: straight to the pods if there are to be some, one is ready, and there is
+    /// room for the wanted burst beside the present load.
+    #[must_use]
+    pub fn choose(wanted: u32, ready: u32, excess_burst_capacity: i32) -> Self {
+        match wanted > 0 && ready > 0 && excess_burst_capacity >= 0 {
+            true => Self::Serve,
+            false => Self::Proxy,
+        }
+    }
+}
+
 impl Decision {
+    /// Where requests should be sent by excess burst capacity, if both ways were open. Without data
+    /// it is the activators, where requests are counted.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        match self.inputs.averages {
+            Some(_) => Route::choose(self.desired, self.inputs.ready, self.excess_burst_capacity),
+            None => Route::Proxy,
+        }
+    }
+
     /// Makes the decision again from its inputs; equal to `self` if it was made by this policy.
     #[must_use]
     pub fn replay(&self) -> Self {

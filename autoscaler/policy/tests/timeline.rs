@@ -84,13 +84,9 @@ impl World {
 
     fn decide(&mut self, why: Why) {
         let load = self.scaler.settle(&mut self.meter, &self.reporters);
-        let decision = self.scaler.decide(&Observation {
-            now_us: self.now_us,
-            why,
-            ready: self.ready,
-            replicas: self.replicas,
-            load,
-        });
+        let (now_us, ready, replicas) = (self.now_us, self.ready, self.replicas);
+        let observation = Observation::new(now_us, why, ready, replicas, load);
+        let decision = self.scaler.decide(&observation);
         assert_eq!(decision.replay(), decision);
         if let Outcome::ScaleTo(replicas) = decision.outcome {
             self.changes.push((self.now_us / S, replicas));

@@ -119,7 +119,7 @@ impl Core {
         };
         let load = scaling.scaler.settle(&mut scaling.meter, &self.reporters);
         let decision =
-            Arc::new(scaling.scaler.decide(&Observation { now_us, why, ready, replicas, load }));
+            Arc::new(scaling.scaler.decide(&Observation::new(now_us, why, ready, replicas, load)));
         debug!(function = %name, decision = %decision, "decided");
         let window_s = decision.inputs.scaling.stable_window_s;
         let known_s = (decision.inputs.averages).map_or(0, |averages| averages.stable.known_s);

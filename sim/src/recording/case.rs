@@ -1,7 +1,7 @@
 //! One recorded run, as a line of JSON has it.
 
-use dormouse_policy::decision::{Missing, Why};
-use dormouse_policy::settings::{Aggregation, Metric};
+use dormouse_policy::decision::{Missing, Reachability, Route, Why};
+use dormouse_policy::settings::{Aggregation, Metric, ScaleToZero};
 use serde::Deserialize;
 
 use super::Fault;
@@ -68,6 +68,15 @@ pub struct Policy {
     /// Replicas to begin with.
     #[serde(default)]
     pub initial_scale: Option<u32>,
+    /// Whether zero replicas are allowed.
+    #[serde(default = "allowed")]
+    pub scale_to_zero: ScaleToZero,
+    /// How long the activators must be in path before zero.
+    #[serde(default = "none")]
+    pub grace_s: Seconds,
+    /// How long the last pods of an idle function are kept.
+    #[serde(default = "none")]
+    pub retention_s: Seconds,
 }
 
 /// One decision, after `samples` were recorded.
@@ -85,11 +94,36 @@ pub struct Step {
     /// What made the decision due.
     #[serde(default = "tick")]
     pub why: Why,
+    /// Whether anything leads to the function.
+    #[serde(default = "reachable")]
+    pub reachability: Reachability,
+    /// Which way its requests take.
+    #[serde(default = "always")]
+    pub path: Path,
     /// Requests in flight.
     #[serde(default)]
     pub in_flight: u64,
+    /// Before which second all are known that were not lost, where missing ones are unknown; up to
+    /// the present one where absent.
+    #[serde(default)]
+    pub settled: Option<u64>,
+    /// What is known so far of the seconds from there on.
+    #[serde(default)]
+    pub unsettled: Vec<Amount>,
     /// What must come out.
     pub want: Want,
+}
+
+/// Which way a function's requests take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// Through the activators, never otherwise.
+    Proxied,
+    /// Through the activators since then.
+    ProxiedSince(Seconds),
+    /// Some may go straight to its pods.
+    Direct,
 }
 
 /// What a step must come out as.
@@ -102,6 +136,8 @@ pub struct Want {
     pub replicas: Option<u32>,
     /// Seconds of the stable window that are known; none = not looked at.
     pub known_s: Option<u32>,
+    /// Where requests should be sent; none = not looked at.
+    pub route: Option<Route>,
 }
 
 /// What follows from the load alone.
@@ -130,6 +166,7 @@ struct Wanted {
     panicking: Option<bool>,
     replicas: Option<u32>,
     known_s: Option<u32>,
+    route: Option<Route>,
 }
 
 /// A field that is missing although the step is valid.
@@ -142,6 +179,7 @@ impl TryFrom<Wanted> for Want {
 
     fn try_from(wanted: Wanted) -> Result<Self, Absent> {
         let Wanted { stable, panic, desired, excess_burst_capacity, panicking, .. } = wanted;
+        let Wanted { valid, replicas, known_s, route, .. } = wanted;
         let load = || {
             Ok(Load {
                 stable: stable.ok_or(Absent("stable"))?.get(),
@@ -152,8 +190,8 @@ impl TryFrom<Wanted> for Want {
                 panicking: panicking.ok_or(Absent("panicking"))?,
             })
         };
-        let load = if wanted.valid { Some(load()?) } else { None };
-        Ok(Self { load, replicas: wanted.replicas, known_s: wanted.known_s })
+        let load = if valid { Some(load()?) } else { None };
+        Ok(Self { load, replicas, known_s, route })
     }
 }
 
@@ -225,4 +263,20 @@ fn zero() -> Missing {
 
 fn tick() -> Why {
     Why::Tick
+}
+
+fn allowed() -> ScaleToZero {
+    ScaleToZero::Allowed
+}
+
+fn reachable() -> Reachability {
+    Reachability::Reachable
+}
+
+fn none() -> Seconds {
+    Seconds::ZERO
+}
+
+fn always() -> Path {
+    Path::Proxied
 }

@@ -30,6 +30,9 @@ pub struct Rule(&'static str);
 const MICROSECONDS: f64 = 1e6;
 
 impl Seconds {
+    /// No time.
+    pub const ZERO: Self = Self(0);
+
     /// Microseconds, rounded to the nearest.
     #[must_use]
     pub fn us(self) -> u64 {

@@ -1,34 +1,38 @@
 //! The decision itself: a pure function of its inputs.
 
+use super::apply::apply;
 use super::{
-    ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Outcome, Panic, Phase, Reason, Rule,
-    SECOND_US, Why,
+    Averages, Decision, Inputs, Outcome, Panic, Reachability, Reason, Rule, SECOND_US, Why,
 };
-use crate::settings::Paused;
 
 /// A decision, and the figure that the scale-down delay remembers.
 pub(super) struct Conclusion {
     pub(super) decision: Decision,
-    /// The figure before the delay; none when there was no load to judge.
+    /// The figure before the delay; none when nothing was delayed: there was no load to judge, or
+    /// nothing leads to the function.
     pub(super) undelayed: Option<u32>,
 }
 
 /// A figure on its way from rule to rule.
-struct Figure {
+pub(super) struct Figure {
     value: u32,
     reasons: Vec<Reason>,
 }
 
 impl Figure {
-    fn at_least(&mut self, floor: u32, rule: Rule) {
+    pub(super) fn value(&self) -> u32 {
+        self.value
+    }
+
+    pub(super) fn at_least(&mut self, floor: u32, rule: Rule) {
         self.set(self.value.max(floor), rule);
     }
 
-    fn at_most(&mut self, ceiling: u32, rule: Rule) {
+    pub(super) fn at_most(&mut self, ceiling: u32, rule: Rule) {
         self.set(self.value.min(ceiling), rule);
     }
 
-    fn set(&mut self, after: u32, rule: Rule) {
+    pub(super) fn set(&mut self, after: u32, rule: Rule) {
         let before = std::mem::replace(&mut self.value, after);
         if before != after {
             self.reasons.push(Reason { rule, before, after });
@@ -45,25 +49,21 @@ pub(super) fn conclude(inputs: Inputs) -> Conclusion {
     let mut undelayed = None;
     if let Some(averages) = averages {
         panic = follow_load(&inputs, averages, &mut figure);
-        undelayed = Some(figure.value);
-        let delay_s = scaling.scale_down_delay_s;
-        figure.at_least(inputs.highest, Rule::ScaleDownDelay { delay_s });
+        if inputs.reachability == Reachability::Reachable {
+            undelayed = Some(figure.value);
+            let delay_s = scaling.scale_down_delay_s;
+            figure.at_least(inputs.highest, Rule::ScaleDownDelay { delay_s });
+        }
     }
     let unbounded = figure.value;
-    keep_what_is_needed(&inputs, averages, &mut figure);
-    figure.at_least(scaling.min_scale, Rule::MinScale { min: scaling.min_scale });
-    if scaling.max_scale > 0 {
-        figure.at_most(scaling.max_scale, Rule::MaxScale { max: scaling.max_scale });
-    }
-    if scaling.paused == Paused::Yes {
-        figure.set(inputs.replicas, Rule::Paused { replicas: inputs.replicas });
-    }
+    let phase = apply(&inputs, averages, &mut figure);
     let desired = figure.value;
     let decision = Decision {
         raw,
         unbounded,
         excess_burst_capacity: excess_burst_capacity(&inputs, averages),
         panic,
+        phase,
         reasons: figure.reasons,
         desired,
         outcome: match averages {
@@ -86,7 +86,10 @@ fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Opti
     for figure in [&mut *figure, &mut panicked] {
         let loaded = figure.value > 0;
         let rate = scaling.max_scale_down_rate;
-        let down = whole(libm::floor(f64::from(ready) / rate));
+        let down = match inputs.reachability {
+            Reachability::Reachable => whole(libm::floor(f64::from(ready) / rate)),
+            Reachability::Unreachable => 0,
+        };
         figure.at_least(down, Rule::MaxScaleDownRate { ready, rate });
         let rate = scaling.max_scale_up_rate;
         let up = whole(libm::ceil(rate * f64::from(ready)));
@@ -109,54 +112,6 @@ fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Opti
     Some(Panic { since_us, most })
 }
 
-/// The rules that keep replicas whatever the averages say.
-fn keep_what_is_needed(inputs: &Inputs, averages: Option<Averages>, figure: &mut Figure) {
-    let initial = inputs.initial.unwrap_or(0);
-    if inputs.why == Why::Start {
-        figure.at_least(initial, Rule::InitialScale { initial });
-        return;
-    }
-    let window_s = inputs.scaling.stable_window_s;
-    let known_s = averages.map_or(0, |averages| averages.stable.known_s);
-    let partial = inputs.missing == Missing::Unknown && known_s < window_s;
-    if partial || averages.is_none() {
-        figure.at_least(inputs.replicas, Rule::Coverage { known_s, window_s });
-    }
-    let Inputs { in_flight, held, .. } = *inputs;
-    if in_flight > 0 {
-        figure.at_least(1, Rule::InFlight { in_flight, held });
-    }
-    if inputs.why == Why::Wake {
-        let activation_scale = inputs.scaling.activation_scale;
-        figure.at_least(activation_scale.max(1), Rule::Wake { activation_scale });
-    }
-    figure.at_least(initial, Rule::InitialScale { initial });
-    if figure.value == 0 {
-        wait_before_zero(inputs, figure);
-    }
-}
-
-/// The rules that put zero off for a while.
-fn wait_before_zero(inputs: &Inputs, figure: &mut Figure) {
-    let for_us = |since_us| inputs.now_us.saturating_sub(since_us);
-    match inputs.phase {
-        Phase::Asleep => {}
-        Phase::Waking { since_us } | Phase::Starting { since_us } => {
-            let (for_us, limit_us) = (for_us(since_us), ACTIVATION_US_MAX);
-            if for_us < limit_us {
-                figure.at_least(inputs.replicas, Rule::Starting { for_us, limit_us });
-            }
-        }
-        Phase::Active { since_us } => {
-            let window_s = inputs.scaling.stable_window_s;
-            let for_us = for_us(since_us);
-            if for_us < u64::from(window_s) * SECOND_US {
-                figure.at_least(1, Rule::JustActive { for_us, window_s });
-            }
-        }
-    }
-}
-
 /// Capacity of the ready pods beyond the panic average and what is to be kept spare.
 fn excess_burst_capacity(inputs: &Inputs, averages: Option<Averages>) -> i32 {
     let scaling = &inputs.scaling;
@@ -167,8 +122,14 @@ fn excess_burst_capacity(inputs: &Inputs, averages: Option<Averages>) -> i32 {
     if wanted == 0.0 {
         return 0;
     }
-    let used = averages.map_or(0.0, |averages| averages.panic.value);
-    let spare = libm::floor(f64::from(inputs.ready) * scaling.total - wanted - used);
+    let spare = match (inputs.why, averages) {
+        // Before the first look at the load: as if the pods it begins with were ready and idle.
+        (Why::Start, _) => f64::from(inputs.initial.unwrap_or(0)) * scaling.total - wanted,
+        (_, averages) => {
+            let used = averages.map_or(0.0, |averages| averages.panic.value);
+            libm::floor(f64::from(inputs.ready) * scaling.total - wanted - used)
+        }
+    };
     #[allow(clippy::cast_possible_truncation, reason = "`as` saturates, which is meant")]
     let spare = spare as i32;
     spare

@@ -87,6 +87,15 @@ impl fmt::Display for Rule {
             }
             Self::MinScale { min } => write!(f, "min-scale {min}"),
             Self::MaxScale { max } => write!(f, "max-scale {max}"),
+            Self::ScaleToZero => f.write_str("enable-scale-to-zero false"),
+            Self::Retention { for_us, retention_us } => {
+                let (for_s, retention_s) = (for_us / SECOND_US, retention_us / SECOND_US);
+                write!(f, "retention (idle for {for_s} of {retention_s} s)")
+            }
+            Self::Grace { waited_us, grace_us } => {
+                let (waited_s, grace_s) = (waited_us / SECOND_US, grace_us / SECOND_US);
+                write!(f, "grace ({waited_s} of {grace_s} s)")
+            }
             Self::Paused { .. } => f.write_str("paused"),
         }
     }

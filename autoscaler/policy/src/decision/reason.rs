@@ -51,13 +51,6 @@ pub enum Rule {
         /// The delay, in seconds.
         delay_s: u32,
     },
-    /// A decrease waits until the whole stable window is known.
-    Coverage {
-        /// Seconds of it that are known.
-        known_s: u32,
-        /// The stable window, in seconds.
-        window_s: u32,
-    },
     /// Not to zero while a request is open.
     InFlight {
         /// Requests in flight, held ones included.
@@ -70,11 +63,30 @@ pub enum Rule {
         /// `activation-scale`.
         activation_scale: u32,
     },
-    /// A function keeps what it begins with until it was ready and a stable window has passed.
+    /// A fresh function keeps what it began with until that many were ready.
     InitialScale {
         /// `initial-scale`, else the replicas it was found with.
         initial: u32,
     },
+    /// Never fewer.
+    MinScale {
+        /// `min-scale`.
+        min: u32,
+    },
+    /// A decrease waits until the whole stable window is known.
+    Coverage {
+        /// Seconds of it that are known.
+        known_s: u32,
+        /// The stable window, in seconds.
+        window_s: u32,
+    },
+    /// Never more.
+    MaxScale {
+        /// `max-scale`.
+        max: u32,
+    },
+    /// Not to zero at all: `enable-scale-to-zero` is false.
+    ScaleToZero,
     /// Not to zero while pods are starting, for a while.
     Starting {
         /// Since the function was woken, in microseconds.
@@ -89,15 +101,20 @@ pub enum Rule {
         /// The stable window, in seconds.
         window_s: u32,
     },
-    /// Never fewer.
-    MinScale {
-        /// `min-scale`.
-        min: u32,
+    /// Not to zero before it was idle for that long.
+    Retention {
+        /// Since it is idle, in microseconds.
+        for_us: u64,
+        /// `scale-to-zero-pod-retention-period`, in microseconds.
+        retention_us: u64,
     },
-    /// Never more.
-    MaxScale {
-        /// `max-scale`.
-        max: u32,
+    /// Not to zero before routers had time to learn that requests go to the activators.
+    Grace {
+        /// Since it is idle or the activators are in path, whichever is longer, in microseconds; 0
+        /// while they are not in path.
+        waited_us: u64,
+        /// `scale-to-zero-grace-period`, in microseconds.
+        grace_us: u64,
     },
     /// Dormouse is not to change replicas: `dormouse.dev/paused`.
     Paused {

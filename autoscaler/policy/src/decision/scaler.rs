@@ -31,12 +31,11 @@ pub struct Scaler {
     fresh: Option<Fresh>,
 }
 
-/// A function keeps the replicas it began with until it has shown what it needs.
+/// A function keeps the replicas it began with until they were ready.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Fresh {
     initial: u32,
     since_us: u64,
-    ready_since_us: Option<u64>,
 }
 
 impl Scaler {
@@ -44,7 +43,7 @@ impl Scaler {
     ///
     /// With more than one ready pod it starts in panic, so that a restarted autoscaler does not
     /// scale in before it has data. `replicas`, or the initial scale if annotated, is kept until
-    /// the function was that ready and a stable window has passed.
+    /// that many were ready, or until the time to become so is over.
     #[must_use]
     pub fn new(
         scaling: Arc<Scaling>,
@@ -69,11 +68,7 @@ impl Scaler {
                 (_, 0) => Phase::Starting { since_us: now_us },
                 _ => Phase::Active { since_us: now_us },
             },
-            fresh: (initial > 0).then_some(Fresh {
-                initial,
-                since_us: now_us,
-                ready_since_us: (ready >= initial).then_some(now_us),
-            }),
+            fresh: (initial > 0).then_some(Fresh { initial, since_us: now_us }),
             scaling,
         }
     }
@@ -136,6 +131,8 @@ impl Scaler {
             why: observation.why,
             ready: observation.ready,
             replicas: observation.replicas,
+            reachability: observation.reachability,
+            path: observation.path,
             in_flight: observation.load.in_flight,
             held: observation.load.held,
             averages: self.averages(now_us / SECOND_US, &observation.load),
@@ -147,6 +144,7 @@ impl Scaler {
             scaling: Arc::clone(&self.scaling),
         });
         self.panic = conclusion.decision.panic;
+        self.phase = conclusion.decision.phase;
         if let Some(undelayed) = conclusion.undelayed {
             self.highest.record(tick, undelayed);
         }
@@ -160,7 +158,7 @@ impl Scaler {
             (waking @ Phase::Waking { .. }, 0, _) if wanted => waking,
             (_, 0, _) if wanted => Phase::Waking { since_us },
             (_, 0, _) => Phase::Asleep,
-            (active @ Phase::Active { .. }, ..) => active,
+            (up @ (Phase::Active { .. } | Phase::Idle { .. }), ..) => up,
             (Phase::Waking { since_us } | Phase::Starting { since_us }, _, 0) => {
                 Phase::Starting { since_us }
             }
@@ -186,20 +184,12 @@ impl Scaler {
     }
 
     fn refresh(&mut self, observation: &Observation) {
-        let Some(fresh) = &mut self.fresh else {
-            return;
-        };
-        let now_us = observation.now_us;
-        if fresh.ready_since_us.is_none() && observation.ready >= fresh.initial {
-            fresh.ready_since_us = Some(now_us);
-        }
-        let until_us = match fresh.ready_since_us {
-            Some(ready_us) => ready_us + u64::from(self.scaling.stable_window_s) * SECOND_US,
-            None => fresh.since_us + ACTIVATION_US_MAX,
-        };
-        if until_us <= now_us {
-            self.fresh = None;
-        }
+        let min = self.scaling.min_scale;
+        self.fresh = self.fresh.filter(|fresh| {
+            let given_up = observation.now_us >= fresh.since_us + ACTIVATION_US_MAX;
+            let ready = observation.ready >= fresh.initial.max(min);
+            observation.why == Why::Start || !(ready || given_up)
+        });
     }
 
     fn averages(&self, now_s: u64, load: &Load) -> Option<Averages> {

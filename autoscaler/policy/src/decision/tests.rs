@@ -1,3 +1,4 @@
+mod applying;
 mod properties;
 mod remembering;
 mod restoring;
@@ -20,6 +21,8 @@ fn inputs(scaling: Scaling, ready: u32, stable: f64, panic: f64) -> Inputs {
         why: Why::Tick,
         ready,
         replicas: ready,
+        reachability: Reachability::Reachable,
+        path: Path::Proxied,
         in_flight: 0,
         held: 0,
         averages: Some(Averages {
@@ -168,7 +171,6 @@ fn zero_needs_a_silent_and_wholly_known_window() {
         Inputs { in_flight: 1, ..idle() },
         Inputs { phase: Phase::Active { since_us: 940 * SECOND_US + 1 }, ..idle() },
         Inputs { phase: Phase::Starting { since_us: 370 * SECOND_US + 1 }, ready: 0, ..idle() },
-        Inputs { initial: Some(1), ..idle() },
     ] {
         assert_eq!(decide(kept).outcome, Outcome::Keep);
     }

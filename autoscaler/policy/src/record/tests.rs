@@ -91,7 +91,7 @@ impl World {
         self.reporters.advance(now_us);
         let (function, meter, scaler) = &mut self.functions[number];
         let load = scaler.settle(meter, &self.reporters);
-        let decision = scaler.decide(&Observation { now_us, why, ready, replicas, load });
+        let decision = scaler.decide(&Observation::new(now_us, why, ready, replicas, load));
         self.lines.push(Line::Decision(Box::new(Recorded {
             function: function.clone(),
             wall_ms: 0,

@@ -3,12 +3,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::settings::ScaleToZero;
 
 fn any_scaling() -> impl Strategy<Value = Scaling> {
     let loads = (0.01_f64..200.0, prop_oneof![Just(-1.0), Just(0.0), 0.0_f64..500.0]);
     let rates = (1.01_f64..20.0, 1.01_f64..20.0, 1.1_f64..10.0);
     let scales = (0_u32..5, 0_u32..8, 0_u32..4, 0_u32..60);
-    (loads, rates, scales, 6_u32..120).prop_map(|(loads, rates, scales, window_s)| Scaling {
+    let zero = (any::<bool>(), 0_u64..90, 0_u64..90);
+    let all = (loads, rates, scales, 6_u32..120, zero);
+    all.prop_map(|(loads, rates, scales, window_s, zero)| Scaling {
         target: loads.0,
         target_burst_capacity: loads.1,
         max_scale_up_rate: rates.0,
@@ -19,6 +22,9 @@ fn any_scaling() -> impl Strategy<Value = Scaling> {
         activation_scale: scales.2,
         scale_down_delay_s: scales.3,
         stable_window_s: window_s,
+        scale_to_zero: if zero.0 { ScaleToZero::Allowed } else { ScaleToZero::Refused },
+        scale_to_zero_grace_us: zero.1 * SECOND_US,
+        scale_to_zero_retention_us: zero.2 * SECOND_US,
         ..scaling()
     })
 }
@@ -36,7 +42,8 @@ prop_compose! {
         why in prop_oneof![Just(Why::Start), Just(Why::Tick), Just(Why::Wake)],
         panic in proptest::option::of((0_u64..1000, 0_u32..40)),
         highest in 0_u32..20,
-        phase in (0_u8..4, 0_u64..1000),
+        phase in (0_u8..5, 0_u64..1000),
+        (path, reachable) in (0_u64..1200, any::<bool>()),
         initial in proptest::option::of(1_u32..6),
     ) -> Inputs {
         let since_us = phase.1 * SECOND_US;
@@ -54,7 +61,17 @@ prop_compose! {
                 0 => Phase::Asleep,
                 1 => Phase::Waking { since_us },
                 2 => Phase::Starting { since_us },
-                _ => Phase::Active { since_us },
+                3 => Phase::Active { since_us },
+                _ => Phase::Idle { since_us },
+            },
+            reachability: match reachable {
+                true => Reachability::Reachable,
+                false => Reachability::Unreachable,
+            },
+            path: match path {
+                0..1000 => Path::ProxiedSince(path * SECOND_US),
+                1000..1100 => Path::Proxied,
+                _ => Path::Direct,
             },
             initial,
             ..inputs(scaling, pods.0, 0.0, 0.0)
@@ -108,20 +125,23 @@ proptest! {
     #[test]
     fn the_result_is_within_bounds_and_a_wake_wakes(inputs in any_inputs()) {
         let (scaling, why) = (Arc::clone(&inputs.scaling), inputs.why);
+        let unreachable = inputs.reachability == Reachability::Unreachable;
         let desired = decide(inputs).desired;
-        prop_assert!(desired >= scaling.min_scale);
+        prop_assert!(unreachable || desired >= scaling.min_scale);
         prop_assert!(scaling.max_scale == 0 || desired <= scaling.max_scale);
         prop_assert!(why != Why::Wake || desired >= 1);
     }
 
+    /// Before bounds and the way to zero, that is: an idle function's pods are kept as they are, and
+    /// the first request may show that fewer would do.
     #[test]
     fn more_load_never_asks_for_less(inputs in any_inputs(), more in 0.0_f64..1000.0) {
-        let before = decide(inputs.clone()).desired;
+        let before = decide(inputs.clone()).unbounded;
         let mut raised = inputs;
         if let Some(averages) = &mut raised.averages {
             averages.stable.value += more;
             averages.panic.value += more;
         }
-        prop_assert!(decide(raised).desired >= before);
+        prop_assert!(decide(raised).unbounded >= before);
     }
 }

@@ -9,7 +9,7 @@ fn load(settled_s: u64, incomplete: &[f64]) -> Load {
 }
 
 fn observe(now_s: u64, why: Why, ready: u32, replicas: u32, load: Load) -> Observation {
-    Observation { now_us: now_s * SECOND_US, why, ready, replicas, load }
+    Observation::new(now_s * SECOND_US, why, ready, replicas, load)
 }
 
 fn record(scaler: &mut Scaler, seconds: std::ops::Range<u64>, concurrency: f64) {
@@ -23,13 +23,34 @@ fn tick(scaler: &mut Scaler, now_s: u64, pods: u32, load: Load) -> Decision {
 }
 
 #[test]
-fn a_fresh_function_keeps_its_replicas_until_it_was_ready_for_a_window() {
+fn a_fresh_function_keeps_its_replicas_until_they_were_ready() {
     let mut scaler = Scaler::new(Arc::new(scaling()), Missing::Unknown, 0, 3, 0);
     let start = scaler.decide(&observe(0, Why::Start, 0, 3, Load::default()));
     assert_eq!(start.outcome, Outcome::Keep);
-    for (now_s, ready, want) in [(70, 0, 3), (80, 3, 3), (138, 3, 3), (140, 3, 1)] {
+    for (now_s, ready, want) in [(70, 0, 3), (80, 2, 3), (90, 3, 1), (92, 2, 1)] {
         record(&mut scaler, now_s - 60..now_s, 0.0);
         let decision = scaler.decide(&observe(now_s, Why::Tick, ready, 3, load(now_s, &[])));
+        assert_eq!(decision.desired, want, "{decision}");
+    }
+}
+
+#[test]
+fn a_fresh_function_that_never_gets_ready_is_given_up() {
+    let mut scaler = Scaler::new(Arc::new(scaling()), Missing::Unknown, 0, 3, 0);
+    for (now_s, want) in [(629, 3), (630, 0)] {
+        record(&mut scaler, now_s - 60..now_s, 0.0);
+        let decision = scaler.decide(&observe(now_s, Why::Tick, 0, 3, load(now_s, &[])));
+        assert_eq!(decision.desired, want, "{decision}");
+    }
+}
+
+#[test]
+fn all_pods_of_the_floor_must_have_been_ready_for_it_to_be_left() {
+    let floor = Scaling { min_scale: 2, initial_scale: Some(4), ..scaling() };
+    let mut scaler = Scaler::new(Arc::new(floor), Missing::Unknown, 0, 4, 0);
+    record(&mut scaler, 0..100, 0.0);
+    for (ready, want) in [(3, 4), (4, 2), (0, 2)] {
+        let decision = scaler.decide(&observe(100, Why::Tick, ready, 4, load(100, &[])));
         assert_eq!(decision.desired, want, "{decision}");
     }
 }

@@ -77,7 +77,7 @@ impl State {
             Step::Decide { why, ready, replicas } => {
                 self.reporters.advance(now_us);
                 let load = self.scaler.settle(&mut self.meter, &self.reporters);
-                Some(self.scaler.decide(&Observation { now_us, why, ready, replicas, load }))
+                Some(self.scaler.decide(&Observation::new(now_us, why, ready, replicas, load)))
             }
             Step::Configure { target, delay_s, window_s } => {
                 self.scaler.configure(Arc::new(Scaling {
