@@ -15,6 +15,8 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,7 +136,7 @@ pub struct Source {
     pub text: String,
 }
 
-/// Reads files and folders (their `.yaml`, `.yml` and `.json` files, by name, not deeper) into
+/// Reads files, standard input (`-`) and folders (their `.yaml`, `.yml` and `.json` files, by name, not deeper) into
 /// functions. What cannot be read is a fault.
 #[must_use]
 pub fn load(paths: &[PathBuf], programs: &Programs) -> Manifests {
@@ -189,7 +191,7 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
     for object in &workloads {
         read_workload(object, &mut services, &defaults, programs, &mut manifests);
     }
-    for service in services.iter().filter(|service| !service.is_selecting) {
+    for service in services.iter().filter(|service| service.selected.is_none()) {
         manifests.notices.push(service.unused());
     }
     manifests
@@ -235,25 +237,34 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     for entry in path.read_dir()? {
         let file = entry?.path();
         let extension = file.extension().and_then(|extension| extension.to_str());
-        if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) && file.is_file() {
+        let is_named = extension.is_some_and(|extension| EXTENSIONS.contains(&extension));
+        // A link that leads nowhere stays, to be complained of.
+        if is_named && !file.is_dir() {
             files.push(file);
         }
     }
     files.sort();
     if files.is_empty() {
-        let text = "the folder holds no .yaml, .yml or .json file";
+        let text =
+            "the folder itself holds no .yaml, .yml or .json file; folders in it are not read";
         return Err(std::io::Error::new(std::io::ErrorKind::NotFound, text));
     }
     Ok(files)
 }
 
+/// What `file` holds; `-` is standard input, as kubectl has it.
 fn text(file: &Path) -> std::io::Result<String> {
-    let length_bytes = std::fs::metadata(file)?.len();
-    if length_bytes > FILE_BYTES_MAX {
-        let text = format!("{length_bytes} bytes; a manifest has at most {FILE_BYTES_MAX}");
+    let mut text = String::new();
+    // By what is read, since a pipe or a device does not say its length.
+    let length_bytes = match file.as_os_str() == "-" {
+        true => std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?,
+        false => File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?,
+    };
+    if length_bytes as u64 > FILE_BYTES_MAX {
+        let text = format!("a manifest has at most {FILE_BYTES_MAX} bytes");
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text));
     }
-    std::fs::read_to_string(file)
+    Ok(text)
 }
 
 fn unread(path: &Path, error: std::io::Error) -> Finding {

@@ -15,10 +15,10 @@ pub(super) struct Service {
     name: String,
     namespace: String,
     selector: BTreeMap<String, String>,
-    /// Its TCP ports, in order.
-    pub(super) ports: Vec<Port>,
-    /// Set once a function is found behind it.
-    pub(super) is_selecting: bool,
+    /// Its TCP ports, in order; none if it is at fault.
+    pub(super) ports: Option<Vec<Port>>,
+    /// The first workload found behind it.
+    pub(super) selected: Option<String>,
     unused: Finding,
 }
 
@@ -71,7 +71,7 @@ impl Service {
             let text = format!("not honoured in local mode: {}", not_honoured.join(", "));
             manifests.notices.push(object.finding(text));
         }
-        let mut ports = Vec::new();
+        let (mut ports, mut broken) = (Vec::new(), Vec::new());
         for port in spec.ports.unwrap_or_default() {
             match read_port(&port) {
                 Ok(Some(port)) => ports.push(port),
@@ -79,18 +79,17 @@ impl Service {
                     let text = format!("port {} is not TCP; ignored", port.port);
                     manifests.notices.push(object.finding(text));
                 }
-                Err(rule) => {
-                    manifests.faults.push(object.finding(rule));
-                    return None;
-                }
+                Err(rule) => broken.push(object.finding(rule)),
             }
         }
+        let ports = broken.is_empty().then_some(ports);
+        manifests.faults.extend(broken);
         Some(Self {
             name: object.name.clone(),
             namespace: object.namespace.clone(),
             selector: spec.selector.unwrap_or_default(),
             ports,
-            is_selecting: false,
+            selected: None,
             unused: object.finding("selects no function"),
         })
     }
@@ -99,6 +98,11 @@ impl Service {
     pub(super) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
         let matches = |(key, value): (&String, &String)| labels.get(key) == Some(value);
         self.namespace == namespace && self.selector.iter().all(matches)
+    }
+
+    /// `namespace/service`.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
     }
 
     /// `namespace/service:port`.
@@ -138,7 +142,8 @@ fn read_port(port: &core::ServicePort) -> Result<Option<Port>, String> {
     if port.protocol.as_deref().is_some_and(|name| name != "TCP") {
         return Ok(None);
     }
-    let number = port_number(port.port).ok_or("spec.ports[].port must be 1–65535")?;
+    let number = port_number(port.port)
+        .ok_or_else(|| format!("spec.ports[].port {} must be 1–65535", port.port))?;
     let target = match &port.target_port {
         Some(target) => read_target(target).map_err(|rule| format!("targetPort {rule}"))?,
         None => Target::Number(number),
@@ -147,10 +152,10 @@ fn read_port(port: &core::ServicePort) -> Result<Option<Port>, String> {
 }
 
 /// A port by number or name; the error is the rule it breaks, to follow the field's name.
-pub(super) fn read_target(target: &IntOrString) -> Result<Target, &'static str> {
+pub(super) fn read_target(target: &IntOrString) -> Result<Target, String> {
     match target {
         IntOrString::Int(number) => (port_number(*number).map(Target::Number))
-            .ok_or("must be a port name or a number 1–65535"),
+            .ok_or_else(|| format!("{number} must be a port name or a number 1–65535")),
         IntOrString::String(name) => Ok(Target::Name(name.clone())),
     }
 }

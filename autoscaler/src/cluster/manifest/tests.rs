@@ -179,7 +179,12 @@ fn what_cannot_run_is_set_aside_with_its_rule() {
         (
             "",
             ", command: [sh], readinessProbe: {tcpSocket: {port: 0}}",
-            "readinessProbe port must be a port name or a number 1–65535",
+            "readinessProbe port 0 must be a port name or a number 1–65535",
+        ),
+        (
+            "",
+            ", command: [sh], ports: [{name: web, containerPort: 70000}]",
+            "containers[a].ports[].containerPort 70000 must be 1–65535",
         ),
         (
             "",
@@ -227,22 +232,65 @@ fn what_is_not_kubernetes_is_a_fault_with_its_line() {
 }
 
 #[test]
-fn a_wrong_type_is_a_fault_with_its_line_and_others_go_on() {
+fn a_wrong_type_is_a_fault_with_field_value_and_line_and_others_go_on() {
     let text = manifest("", RUNS);
-    let wrong = r#"
----
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: b
-  annotations:
-    dormouse.dev/enabled: true
-"#;
-    let manifests = read_text(&(text + wrong));
+    for (spec, line, rule) in [
+        (
+            "metadata:\n  name: b\n  annotations:\n    dormouse.dev/enabled: true\n",
+            26,
+            "metadata.annotations.dormouse.dev/enabled: invalid type: boolean `true`, expected a \
+             string; the values here are text: put it in quotes",
+        ),
+        (
+            "metadata: {name: b}\nspec:\n  replicas: zero\n",
+            25,
+            "spec.replicas: invalid type: string \"zero\", expected i32",
+        ),
+    ] {
+        let wrong = format!("---\napiVersion: apps/v1\nkind: Deployment\n{spec}");
+        let manifests = read_text(&format!("{text}\n{wrong}"));
+        assert_eq!(manifests.functions.len(), 1);
+        let faults: Vec<_> = manifests.faults.iter().map(ToString::to_string).collect();
+        assert_eq!(faults, [format!("folder/a.yaml:{line}: Deployment default/b: {rule}")]);
+    }
+}
+
+#[test]
+fn a_service_leads_to_one_function() {
+    let deployment =
+        manifest("", RUNS).split_once("---\n").unwrap().1.replace("name: a\n", "name: b\n");
+    let manifests = read_text(&format!("{}---\n{deployment}", manifest("", RUNS)));
     assert_eq!(manifests.functions.len(), 1);
-    assert_eq!(manifests.faults.len(), 1);
-    assert_eq!(manifests.faults[0].line, Some(26));
-    assert_eq!(manifests.faults[0].object.as_deref(), Some("Deployment default/b"));
+    let faults: Vec<_> = manifests.faults.iter().map(|fault| fault.text.as_str()).collect();
+    let rule = "Service default/a selects the pods of Deployment default/a too, and leads there";
+    assert_eq!(faults, [rule]);
+}
+
+#[test]
+fn a_service_at_fault_is_not_taken_for_a_missing_one() {
+    check(
+        &manifest("", RUNS).replace("port: 80,", "port: 65536,"),
+        "fault folder/a.yaml:1: Service default/a: spec.ports[].port 65536 must be 1–65535\n\
+         fault folder/a.yaml:8: Deployment default/a: Service default/a, which selects its pods, \
+         is set aside\n",
+    );
+}
+
+#[test]
+fn a_selector_must_find_the_workloads_own_pods() {
+    check(
+        &manifest("", RUNS).replace("matchLabels: {app: a}", "matchLabels: {app: b}"),
+        "fault folder/a.yaml:8: Deployment default/a: spec.selector.matchLabels {app: b} must be \
+         among the template's labels\n",
+    );
+}
+
+#[test]
+fn many_documents_are_read_line_by_line() {
+    let documents = 20_000;
+    let text = "---\n".repeat(documents) + "a: 1\n";
+    let manifests = read_text(&text);
+    assert_eq!(manifests.faults[0].line, Some(documents as u64 + 1));
 }
 
 #[test]
@@ -335,11 +383,12 @@ fn of_two_objects_with_one_name_the_later_is_set_aside() {
          fault folder/a.yaml:27: Deployment default/a: is defined before, at folder/a.yaml:8; set \
          aside\n",
     );
-    let set = text.split("---\n").nth(1).unwrap().replace("Deployment", "StatefulSet");
+    let set = text.replace("Deployment", "StatefulSet").replace("app: a", "app: b");
+    let set = set.replacen("name: a}", "name: b}", 1);
     check(
         &format!("{text}---\n{set}"),
         "function default/a\n\
-         fault folder/a.yaml:20: StatefulSet default/a: a Deployment of this name is a function \
+         fault folder/a.yaml:27: StatefulSet default/a: a Deployment of this name is a function \
          already; set aside\n",
     );
 }
@@ -370,11 +419,13 @@ fn folders_are_read_by_name_and_what_cannot_be_read_is_a_fault() {
     std::fs::write(folder.join("2.yml"), &service).unwrap();
     std::fs::write(folder.join("1.yaml"), &deployment).unwrap();
     std::fs::write(folder.join("3.txt"), "a: [").unwrap();
-    let paths = [folder.clone(), folder.join("none.yaml"), folder.join("deeper")];
+    std::os::unix::fs::symlink("nowhere", folder.join("4.yaml")).unwrap();
+    let endless = "/dev/zero".into();
+    let paths = [folder.clone(), folder.join("none.yaml"), folder.join("deeper"), endless];
     let manifests = load(&paths, &programs());
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(manifests.functions.len(), 1);
     assert_eq!(manifests.functions[0].launch.working_dir, folder);
     let faults: Vec<_> = manifests.faults.iter().map(|fault| &fault.path).collect();
-    assert_eq!(faults, [&paths[1], &paths[2]]);
+    assert_eq!(faults, [&folder.join("4.yaml"), &paths[1], &paths[2], &paths[3]]);
 }

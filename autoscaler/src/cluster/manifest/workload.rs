@@ -31,6 +31,8 @@ struct Workload {
     annotations: Annotations,
     labels: Annotations,
     replicas: Option<i32>,
+    /// Labels its own pods must have.
+    selector: Annotations,
     template_annotations: Annotations,
     template_labels: Annotations,
     termination_grace: Option<i64>,
@@ -64,7 +66,7 @@ pub(super) fn read(
         Ok(parsed) => parsed.settings.local_command.clone(),
         Err(_) => None,
     };
-    let network = workload.network(&object.namespace, services);
+    let network = workload.network(object, services);
     let launch = workload.launch(object.path, local_command, programs);
     let replicas = u32::try_from(workload.replicas.unwrap_or(1))
         .map_err(|_| vec!["spec.replicas must be 0 or more".to_owned()]);
@@ -126,14 +128,14 @@ impl Workload {
                 object.finding(format!("apiVersion {:?}: must be apps/v1", object.api_version))
             );
         }
-        let (kind, metadata, replicas, template) = if object.kind == "Deployment" {
+        let (kind, metadata, replicas, selector, template) = if object.kind == "Deployment" {
             let Deployment { metadata, spec, .. } = object.typed()?;
             let spec = spec.unwrap_or_default();
-            (WorkloadKind::Deployment, metadata, spec.replicas, spec.template)
+            (WorkloadKind::Deployment, metadata, spec.replicas, spec.selector, spec.template)
         } else {
             let StatefulSet { metadata, spec, .. } = object.typed()?;
             let spec = spec.unwrap_or_default();
-            (WorkloadKind::StatefulSet, metadata, spec.replicas, spec.template)
+            (WorkloadKind::StatefulSet, metadata, spec.replicas, spec.selector, spec.template)
         };
         let ObjectMeta { annotations, labels, .. } = metadata;
         let PodTemplateSpec { metadata: template, spec } = template;
@@ -147,6 +149,7 @@ impl Workload {
             annotations: annotations.unwrap_or_default(),
             labels: labels.unwrap_or_default(),
             replicas,
+            selector: selector.match_labels.unwrap_or_default(),
             template_annotations: template.annotations.unwrap_or_default(),
             template_labels: template.labels.unwrap_or_default(),
             termination_grace: pod.termination_grace_period_seconds,
@@ -164,18 +167,34 @@ impl Workload {
     }
 
     /// What leads to the pods: the ports of every Service that selects them.
-    fn network(&self, namespace: &str, services: &mut [Service]) -> Result<Network, Vec<String>> {
-        let mut faults = Vec::new();
+    fn network(
+        &self,
+        object: &Object<'_>,
+        services: &mut [Service],
+    ) -> Result<Network, Vec<String>> {
+        let mut faults: Vec<String> = self.misfit().into_iter().collect();
         let mut pod_ports = Vec::new();
         let mut endpoints = Vec::new();
         let mut selecting = 0;
         for service in services {
-            if !service.selects(namespace, &self.template_labels) {
+            if !service.selects(&object.namespace, &self.template_labels) {
                 continue;
             }
-            service.is_selecting = true;
             selecting += 1;
-            for (index, port) in service.ports.iter().enumerate() {
+            if let Some(first) = &service.selected {
+                let name = service.name();
+                faults.push(format!(
+                    "Service {name} selects the pods of {first} too, and leads there"
+                ));
+                continue;
+            }
+            service.selected = Some(object.label());
+            let Some(ports) = &service.ports else {
+                let name = service.name();
+                faults.push(format!("Service {name}, which selects its pods, is set aside"));
+                continue;
+            };
+            for (index, port) in ports.iter().enumerate() {
                 let name = service.endpoint_name(port.number);
                 match self.pod_port(&port.target, &mut pod_ports) {
                     // A host leads to one port; further ports have listeners of their own.
@@ -198,6 +217,11 @@ impl Workload {
         }
         let probing = probe::read(&self.container, |target| self.pod_port(target, &mut pod_ports))
             .map_err(|rule| faults.push(rule));
+        let port_faults: Vec<String> = self.port_faults().collect();
+        if !port_faults.is_empty() {
+            // Whatever leads to such a port by its name is not at fault itself.
+            return Err(port_faults);
+        }
         match probing {
             Ok(probing) if faults.is_empty() => {
                 self.add_other_ports(&mut pod_ports);
@@ -205,6 +229,27 @@ impl Workload {
             }
             _ => Err(faults),
         }
+    }
+
+    /// What the API server would refuse: a selector that finds none of the workload's own pods.
+    fn misfit(&self) -> Option<String> {
+        let wanted = self.selector.iter();
+        let misfit =
+            wanted.clone().any(|(key, value)| self.template_labels.get(key) != Some(value));
+        misfit.then(|| {
+            let wanted: Vec<_> = wanted.map(|(key, value)| format!("{key}: {value}")).collect();
+            let wanted = wanted.join(", ");
+            format!("spec.selector.matchLabels {{{wanted}}} must be among the template's labels")
+        })
+    }
+
+    /// The container's ports that no number can stand for.
+    fn port_faults(&self) -> impl Iterator<Item = String> {
+        let ports = self.container.ports.iter().flatten();
+        ports.filter(|port| port_number(port.container_port).is_none()).map(|port| {
+            let (container, number) = (&self.container.name, port.container_port);
+            format!("containers[{container}].ports[].containerPort {number} must be 1–65535")
+        })
     }
 
     /// The index of the target among `pod_ports`, to which it is added if it is new; the error is
@@ -236,8 +281,7 @@ impl Workload {
         }
     }
 
-    /// The container's TCP ports. One whose number is out of range is passed over: a number that
-    /// something leads to is checked there.
+    /// The container's TCP ports, those at fault left out.
     fn declared_ports(&self) -> impl Iterator<Item = PodPort> {
         let ports = self.container.ports.iter().flatten();
         ports.filter(|port| port.protocol.as_deref().is_none_or(|name| name == "TCP")).filter_map(

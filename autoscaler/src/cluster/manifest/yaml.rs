@@ -20,9 +20,16 @@ pub(super) struct Object<'a> {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) value: Value,
-    /// Its document's text, led by as many empty lines as precede it in the file, so that the
-    /// parser counts the file's lines; none inside a List, where the item is not a document.
-    document: Option<String>,
+    /// Where it is written; none inside a List, where the item is not a document.
+    document: Option<Document<'a>>,
+}
+
+/// One document of a file.
+#[derive(Clone, Copy)]
+struct Document<'a> {
+    text: &'a str,
+    /// Lines of the file before it.
+    lines_before: u64,
 }
 
 #[derive(Deserialize)]
@@ -65,80 +72,90 @@ impl Object<'_> {
         }
     }
 
-    /// The object as its Kubernetes type.
+    /// The object as its Kubernetes type. A fault names the field, and the line where it is known.
     pub(super) fn typed<T: DeserializeOwned>(&self) -> Result<T, Finding> {
-        // JSON is as strict on types as the API server; YAML knows the line of what it refuses.
-        let strict = match T::deserialize(&self.value) {
+        // JSON is as strict on types as the API server, and knows the value and its field; YAML
+        // knows the line of what it refuses.
+        let error = match serde_path_to_error::deserialize(&self.value) {
             Ok(typed) => return Ok(typed),
-            Err(error) => self.finding(error.to_string()),
+            Err(error) => error,
         };
-        let options = serde_saphyr::options! { no_schema: true, with_snippet: false };
-        let lined = self
-            .document
-            .as_deref()
-            .and_then(|text| serde_saphyr::from_str_with_options::<T>(text, options).err());
-        Err(match lined {
-            Some(error) => Finding {
-                line: error.location().map(|location| location.line()),
-                text: message(&error),
-                ..strict
-            },
-            None => strict,
-        })
+        let field = error.path().to_string();
+        let is_text = ["metadata.annotations.", "metadata.labels."];
+        let hint = match is_text.iter().any(|map| field.contains(map)) {
+            true => "; the values here are text: put it in quotes",
+            false => "",
+        };
+        let line = self.document.and_then(|document| {
+            let options = serde_saphyr::options! { no_schema: true, with_snippet: false };
+            let lined = serde_saphyr::from_str_with_options::<T>(document.text, options);
+            document.line(&lined.err()?)
+        });
+        let fault = self.finding(format!("{field}: {}{hint}", error.inner()));
+        Err(Finding { line: line.or(fault.line), ..fault })
+    }
+}
+
+impl Document<'_> {
+    fn line(&self, error: &serde_saphyr::Error) -> Option<u64> {
+        error.location().map(|location| self.lines_before + location.line())
     }
 }
 
 /// Splits at lines that begin with `---`: YAML lets no document contain one.
-fn documents(text: &str) -> Vec<String> {
+fn documents(text: &str) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
-    let mut document = String::new();
-    for (index, line) in text.lines().enumerate() {
+    let (mut start, mut lines_before) = (0, 0);
+    let mut at = 0;
+    for (line, index) in text.split_inclusive('\n').zip(0..) {
         let marker = line.strip_prefix("---");
-        if marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
-            documents.push(std::mem::replace(&mut document, "\n".repeat(index)));
+        if marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
+            documents.push(Document { text: &text[start..at], lines_before });
+            (start, lines_before) = (at, index);
         }
-        document.push_str(line);
-        document.push('\n');
+        at += line.len();
     }
-    documents.push(document);
+    documents.push(Document { text: &text[start..], lines_before });
     documents
 }
 
 /// The objects of one document; none if it is empty.
-fn in_document(path: &Path, document: String) -> Result<Vec<Result<Object<'_>, Finding>>, Finding> {
-    let value: Spanned<Value> = parse(path, &document)?;
-    let line = value.referenced.line();
+fn in_document<'a>(
+    path: &'a Path,
+    document: Document<'a>,
+) -> Result<Vec<Result<Object<'a>, Finding>>, Finding> {
+    let value: Spanned<Value> = parse(path, document)?;
     if value.value.is_null() {
         return Ok(Vec::new());
     }
     let is_list = value.value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
     if is_list && value.value["items"].is_array() {
-        let list: List = parse(path, &document)?;
-        return Ok(list
-            .items
-            .into_iter()
-            .map(|item| object(path, item.referenced.line(), item.value, None))
-            .collect());
+        let list: List = parse(path, document)?;
+        let item = |item: Spanned<Value>| {
+            object(path, document.lines_before + item.referenced.line(), item.value, None)
+        };
+        return Ok(list.items.into_iter().map(item).collect());
     }
+    let line = document.lines_before + value.referenced.line();
     Ok(vec![object(path, line, value.value, Some(document))])
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, document: &str) -> Result<T, Finding> {
+fn parse<T: DeserializeOwned>(path: &Path, document: Document<'_>) -> Result<T, Finding> {
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(document, options).map_err(|error| Finding {
+    serde_saphyr::from_str_with_options(document.text, options).map_err(|error| Finding {
         path: path.to_owned(),
-        line: error.location().map(|location| location.line()),
+        line: document.line(&error),
         object: None,
         text: format!("not valid YAML: {}", message(&error)),
     })
 }
 
-fn object(
-    path: &Path,
+fn object<'a>(
+    path: &'a Path,
     line: u64,
     value: Value,
-    document: Option<String>,
-) -> Result<Object<'_>, Finding> {
+    document: Option<Document<'a>>,
+) -> Result<Object<'a>, Finding> {
     let fault = |text: &str| Finding {
         path: path.to_owned(),
         line: Some(line),
