@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use dormouse_metrics::registry::Registry;
-use dormouse_policy::admission::Bound;
+use dormouse_policy::admission::CommonBound;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Builder;
@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::table::Table;
 use crate::control::{self, Control};
+use crate::hold::limited::Limited;
 use crate::link_client;
 use crate::listen;
 use crate::network::Tcp;
@@ -167,7 +168,8 @@ struct Start {
     clock: Clock,
     registry: Arc<Registry>,
     routes: Arc<ArcSwap<Routes>>,
-    held_bound: Arc<Bound>,
+    common: Arc<CommonBound>,
+    limited: Arc<Limited>,
     seed: u64,
 }
 
@@ -175,13 +177,15 @@ impl Start {
     fn new(config: Arc<Config>, workers: usize) -> Result<Self, StartError> {
         let seed = getrandom::u64().map_err(StartError::Random)?;
         tracing::info!(workers, seed, "activator starts");
+        let common = Arc::new(CommonBound::new(config.held_max));
         Ok(Self {
             workers,
             clock: Clock::start(),
             // One more writer than workers: the control thread counts wakes.
             registry: Arc::new(Registry::new(workers + 1)),
             routes: Arc::default(),
-            held_bound: Arc::new(Bound::new(config.held_max)),
+            limited: Arc::new(Limited::new(Arc::clone(&common))),
+            common,
             config,
             seed,
         })
@@ -220,7 +224,8 @@ impl Start {
             config: Arc::clone(&self.config),
             clock: self.clock,
             routes: Arc::clone(&self.routes),
-            held_bound: Arc::clone(&self.held_bound),
+            common: Arc::clone(&self.common),
+            limited: Arc::clone(&self.limited),
             signals,
         };
         let registry = Arc::clone(&self.registry);
@@ -246,9 +251,10 @@ impl Start {
         let address = self.config.link.clone();
         let (config, clock) = (Arc::clone(&self.config), self.clock);
         let (registry, routes) = (Arc::clone(&self.registry), Arc::clone(&self.routes));
+        let common = Arc::clone(&self.common);
         thread("control".to_owned(), Builder::new_current_thread(), move || async move {
             let writer = registry.writer(workers.len()).expect("one more writer than workers");
-            let table = Table::new(routes, workers.len());
+            let table = Table::new(routes, common, workers.len());
             let parts = control::Parts {
                 config,
                 clock,

@@ -3,7 +3,11 @@
 //! In flight counts this worker's own requests alone; reading the others' counters would move their
 //! cache lines on each request. With many workers the choice stays close to even, because each
 //! worker spreads its own share.
+//!
+//! Under a concurrency limit the slots taken at a pod are counted over all workers anyway; there the
+//! pod with the fewest is chosen.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -21,6 +25,22 @@ pub(crate) fn choose<'a>(
     Some(if second.in_flight_of(worker) < first.in_flight_of(worker) { second } else { first })
 }
 
+/// A pod that can take a request, a slot of it taken, or none if `limit` are taken at each.
+pub(crate) fn take_slot(pods: &[Arc<Pod>], limit: NonZeroU32) -> Option<&Arc<Pod>> {
+    loop {
+        let usable = pods.iter().filter(|pod| pod.takes_requests());
+        let (taken, pod) =
+            usable.map(|pod| (pod.slots.taken(), pod)).min_by_key(|(taken, _)| *taken)?;
+        if taken >= limit.get() {
+            return None;
+        }
+        // Fails only if another worker took one meanwhile, so somebody always gets on.
+        if pod.slots.try_take(limit.get()) {
+            return Some(pod);
+        }
+    }
+}
+
 /// The first pod at or after `start`, going round, that can take a request.
 fn usable_from(pods: &[Arc<Pod>], start: usize) -> Option<&Arc<Pod>> {
     let (before, after) = pods.split_at_checked(start)?;
@@ -30,7 +50,7 @@ fn usable_from(pods: &[Arc<Pod>], start: usize) -> Option<&Arc<Pod>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::{Lease, State};
+    use crate::pod::State;
 
     fn pods(count: usize) -> Vec<Arc<Pod>> {
         let pods: Vec<_> =
@@ -57,13 +77,26 @@ mod tests {
     }
 
     #[test]
+    fn takes_slots_evenly_up_to_the_limit_and_of_usable_pods_only() {
+        let pods = pods(3);
+        pods[1].set_state(State::Trying);
+        let limit = NonZeroU32::new(2).unwrap();
+        let taken: Vec<_> =
+            std::iter::from_fn(|| take_slot(&pods, limit)).map(|pod| pod.name.as_str()).collect();
+        assert_eq!(taken, ["pod-0", "pod-2", "pod-0", "pod-2"]);
+        pods[2].slots.give_back();
+        pods[2].set_retiring(true);
+        assert!(take_slot(&pods, limit).is_none());
+        pods[2].set_retiring(false);
+        assert_eq!(take_slot(&pods, limit).unwrap().name, "pod-2");
+    }
+
+    #[test]
     fn keeps_load_far_closer_to_even_than_one_choice_does() {
         let pods = pods(20);
         let mut rng = Rng::with_seed(7);
-        let mut leases = Vec::new();
         for _ in 0..2_000 {
-            let pod = choose(&pods, 0, &mut rng).unwrap();
-            leases.push(Lease::new(Arc::clone(pod), 0));
+            choose(&pods, 0, &mut rng).unwrap().begin(0);
         }
         let most = pods.iter().map(|pod| pod.in_flight_of(0)).max().unwrap();
         assert!(most <= 106, "mean 100, most {most}; one random choice gives about 120");

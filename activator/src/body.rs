@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,13 +16,15 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
-use crate::pod::Lease;
+use crate::intake::Intake;
+use crate::lease::Lease;
 
 /// A client's request body on its way to a pod.
 #[derive(Debug)]
 pub(crate) struct ClientBody {
     body: Incoming,
     broken: Broken,
+    intake: Arc<Intake>,
 }
 
 /// Whether a client's body broke off or was malformed: then the failure is the client's.
@@ -37,9 +40,9 @@ impl Broken {
 
 impl ClientBody {
     /// The body, and where to see whether it broke.
-    pub(crate) fn new(body: Incoming) -> (Self, Broken) {
+    pub(crate) fn new(body: Incoming, intake: Arc<Intake>) -> (Self, Broken) {
         let broken = Broken::default();
-        (Self { body, broken: broken.clone() }, broken)
+        (Self { body, broken: broken.clone(), intake }, broken)
     }
 
     /// The body as the client sends it.
@@ -60,6 +63,8 @@ impl Body for ClientBody {
         if matches!(frame, Some(Err(_))) {
             self.broken.0.set(true);
         }
+        // What was read goes on its way and is no memory of a later request.
+        self.intake.take();
         Poll::Ready(frame)
     }
 

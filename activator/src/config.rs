@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dormouse_link::activator_side::Identity;
+use dormouse_policy::admission::Amount;
 
 /// What the activator is told at its start. Defaults stand in [`Config::new`], each with its
 /// reason.
@@ -28,8 +29,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long open requests may take to end once listeners are closed.
     pub drain_timeout: Duration,
-    /// Most requests held at once over all functions.
-    pub held_max: u32,
+    /// Most requests held at once over all functions, and the memory they may keep.
+    pub held_max: Amount,
 }
 
 /// The gateway's listener.
@@ -68,7 +69,8 @@ impl Config {
             connect_timeout: Duration::from_secs(2),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
-            held_max: 10_000,
+            // A busy minute of a large cluster's cold starts, and the memory a small pod has.
+            held_max: Amount { requests: 10_000, bytes: 64 * 1024 * 1024 },
         }
     }
 }

@@ -24,7 +24,7 @@ use tracing::{debug, error, info};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::listeners::Listeners;
-use crate::control::table::Table;
+use crate::control::table::{Table, Waits};
 use crate::function::Function;
 use crate::link_client::LinkEvent;
 use crate::network::Network;
@@ -333,7 +333,7 @@ impl<N: Network> Control<N> {
         };
         let view = function.view.load();
         let mut retiring = view.pods.iter().filter(|pod| goes(&retirement.pods, &pod.name));
-        if retiring.all(|pod| pod.in_flight() == 0) {
+        if retiring.all(|pod| pod.is_empty()) {
             self.emptying.remove(name);
             let actions = self.side.emptied(name);
             for action in actions {
@@ -404,9 +404,10 @@ impl<N: Network> Control<N> {
         let names: Vec<FunctionName> = self.parts.table.names().cloned().collect();
         let mut readings = Vec::new();
         for name in names {
-            let Some(function) = self.parts.table.function(&name) else {
+            let Some(tended) = self.parts.table.tended(&name) else {
                 continue;
             };
+            let function = &tended.function;
             let held = match reading_of(function, now_us) {
                 // A report without it would say it had no load. The next one covers this second.
                 None => return debug!(function = %name, "counters unreadable; report put off"),
@@ -416,6 +417,11 @@ impl<N: Network> Control<N> {
                     held
                 }
             };
+            let waits = match held > 0 && function.view.load().takes_requests() {
+                true => Waits::ForTheirTurn,
+                false => Waits::NotForTheirTurn,
+            };
+            tended.watch_releases(waits, now_us);
             if held > 0 || function.view.load().pods.iter().any(|pod| pod.state() == State::Trying)
             {
                 self.evaluate(&name);

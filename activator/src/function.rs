@@ -1,12 +1,13 @@
 //! A function as the data path sees it: what never changes of it, and a view replaced whole.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dormouse_link::frame::Failure;
 use dormouse_metrics::counters::Counters;
-use dormouse_policy::admission::Bound;
+use dormouse_policy::admission::{Bound, Prospect};
 use dormouse_policy::function::{FunctionName, Probe};
 
 use crate::pod::Pod;
@@ -37,6 +38,12 @@ pub(crate) struct Function {
     /// Whether no held request of the last wake was answered by a pod yet. Set by the control
     /// thread, cleared by the worker that has the first such answer. Relaxed: the flag is all.
     pub(crate) undelivered: AtomicBool,
+    /// Held requests released. Written by workers, read by the control thread once a second;
+    /// relaxed: the number is all.
+    pub(crate) released: AtomicU64,
+    /// How many are released per second, the bits of an `f64`; 0 = not known. Written by the
+    /// control thread, read by workers for Retry-After; relaxed, likewise.
+    pub(crate) released_per_s: AtomicU64,
     /// Set by a worker that told the control thread of held requests, cleared by the control thread
     /// before it reads the counters, so that one signal at most is on its way.
     pub(crate) signalled: AtomicBool,
@@ -76,14 +83,15 @@ impl Function {
         self.undelivered.load(Ordering::Relaxed) && self.undelivered.swap(false, Ordering::Relaxed)
     }
 
-    /// What is left of the present wake if it takes as long as the last one, in microseconds.
-    pub(crate) fn wake_left_us(&self, now_us: u64) -> u64 {
+    /// What a held request waits for: the present wake, or else its turn.
+    pub(crate) fn prospect(&self, now_us: u64) -> Prospect {
         let since_us = self.wake_since_us.load(Ordering::Relaxed);
-        if since_us == 0 {
-            return 0;
+        if since_us > 0 {
+            let usual_us = self.wake_us.load(Ordering::Relaxed);
+            return Prospect::Cold { elapsed_us: now_us.saturating_sub(since_us), usual_us };
         }
-        let elapsed_us = now_us.saturating_sub(since_us);
-        self.wake_us.load(Ordering::Relaxed).saturating_sub(elapsed_us)
+        let released_per_s = f64::from_bits(self.released_per_s.load(Ordering::Relaxed));
+        Prospect::Warm { held: self.bound.taken().requests, released_per_s }
     }
 }
 
@@ -94,6 +102,8 @@ pub(crate) struct View {
     pub(crate) pods: Vec<Arc<Pod>>,
     /// How a pod is found ready.
     pub(crate) probe: Probe,
+    /// The most requests a pod is sent at once; none = no limit.
+    pub(crate) limit: Option<NonZeroU32>,
     /// Longest time a request is held, in microseconds.
     pub(crate) queue_timeout_us: u64,
     /// From arrival to the last byte of the answer, in microseconds.

@@ -1,20 +1,27 @@
 //! Held requests of one worker: who waits, for what, and who still has a client.
 //!
 //! The order and the bounds are `policy`'s admission machine; this module does the waiting around
-//! it. A held request costs one entry here and no task or timer: one deadline loop per worker
-//! serves them all.
+//! it. A held request costs an entry in a [`queue`] and no task or timer: one deadline loop per
+//! worker serves them all. Functions without a concurrency limit wait in the worker's own queue,
+//! those with one in the queue of the process ([`limited`]).
+
+pub(crate) mod limited;
+mod queue;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dormouse_policy::admission::{Admission, Arrival, Bound, Capacity, Ticket};
+use dormouse_policy::admission::{CommonBound, Full, Ticket};
 use tokio::sync::{Notify, oneshot};
 
+use self::limited::{Grant, Limited};
+use self::queue::{Entered, Queue};
 use crate::clock::Clock;
-use crate::function::{Function, FunctionId};
+use crate::function::{Function, View};
 use crate::network::{Look, Peer};
 use crate::problem::Problem;
 
@@ -24,26 +31,36 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One worker's held requests.
 pub(crate) struct Held {
-    admission: RefCell<Admission<FunctionId>>,
-    waiting: RefCell<HashMap<Ticket, Waiting>>,
+    own: RefCell<Queue>,
+    limited: Arc<Limited>,
+    /// The clients of requests held here, in either queue.
+    clients: RefCell<HashMap<(Line, Ticket), Waiting>>,
     /// Told when the earliest deadline may have changed.
     deadlines: Notify,
     /// Told when there is a client to look at.
-    clients: Notify,
+    looks: Notify,
     clock: Clock,
 }
 
+/// Which queue a request waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Line {
+    /// Its worker's own.
+    Own,
+    /// The process'.
+    Shared,
+}
+
 struct Waiting {
-    function: FunctionId,
-    outcome: oneshot::Sender<Outcome>,
+    function: Arc<Function>,
     client: Rc<dyn Peer>,
 }
 
 /// How a held request's waiting ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Outcome {
     /// A pod can take it.
-    Released,
+    Released(Grant),
     /// Its deadline passed.
     Expired,
     /// It is to be answered with this.
@@ -52,13 +69,35 @@ pub(crate) enum Outcome {
     ClientGone,
 }
 
+/// How a request comes to its queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Came {
+    /// For the first time.
+    Anew,
+    /// Because it was not delivered, to its old place if it had one.
+    Back(Option<Ticket>),
+}
+
+/// What became of it.
+pub(crate) enum Admitted<'a> {
+    /// A pod can take it.
+    Forward(Grant),
+    /// It waits.
+    Hold(Parked<'a>),
+    /// This bound is reached.
+    Shed(Full),
+}
+
 /// A held request. Dropping it frees its place.
 #[must_use = "dropping it frees its place"]
 pub(crate) struct Parked<'a> {
     held: &'a Held,
-    function: FunctionId,
-    /// Its ticket, for [`Held::hold_again`].
+    function: Arc<Function>,
+    line: Line,
+    /// Its ticket, should it come back.
     pub(crate) ticket: Ticket,
+    /// How many requests of the function are in its queue with it.
+    pub(crate) in_line: usize,
     outcome: oneshot::Receiver<Outcome>,
 }
 
@@ -72,84 +111,103 @@ impl Parked<'_> {
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        self.held.waiting.borrow_mut().remove(&self.ticket);
-        self.held.admission.borrow_mut().cancel(self.function, self.ticket);
+        self.held.clients.borrow_mut().remove(&(self.line, self.ticket));
+        drop(self.held.cancel(self.line, &self.function, self.ticket));
     }
 }
 
 impl Held {
-    /// Nothing held, drawing on the bound over all functions.
-    pub(crate) fn new(all: Arc<Bound>, clock: Clock) -> Self {
+    /// Nothing held; `limited` is the process' queue, `common` the bound over all functions.
+    pub(crate) fn new(common: Arc<CommonBound>, limited: Arc<Limited>, clock: Clock) -> Self {
         Self {
-            admission: RefCell::new(Admission::new(all)),
-            waiting: RefCell::default(),
+            own: RefCell::new(Queue::new(common)),
+            limited,
+            clients: RefCell::default(),
             deadlines: Notify::new(),
-            clients: Notify::new(),
+            looks: Notify::new(),
             clock,
         }
     }
 
-    /// What becomes of a request that arrives.
-    pub(crate) fn arrive(
+    /// Forwards a request, puts it in line until `deadline_us` or sheds it; held, it keeps `bytes`.
+    pub(crate) fn admit(
         &self,
-        function: &Function,
-        capacity: Capacity,
+        function: &Arc<Function>,
+        view: &View,
+        came: Came,
         deadline_us: u64,
-    ) -> Arrival {
-        self.admission.borrow_mut().arrive(function.id, &function.bound, capacity, deadline_us)
-    }
-
-    /// A place for a request that was forwarded and found no pod, its old one if it had one.
-    pub(crate) fn hold_again(
-        &self,
-        function: &Function,
-        ticket: Option<Ticket>,
-        deadline_us: u64,
-    ) -> Ticket {
-        let mut admission = self.admission.borrow_mut();
-        admission.hold_again(function.id, &function.bound, ticket, deadline_us)
-    }
-
-    /// Waits under a ticket.
-    pub(crate) fn park(
-        &self,
-        function: FunctionId,
-        ticket: Ticket,
-        client: Rc<dyn Peer>,
-    ) -> Parked<'_> {
-        let (sender, outcome) = oneshot::channel();
-        let waiting = Waiting { function, outcome: sender, client };
-        self.waiting.borrow_mut().insert(ticket, waiting);
-        self.deadlines.notify_one();
-        self.clients.notify_one();
-        Parked { held: self, function, ticket, outcome }
-    }
-
-    /// How many requests of `function` are held here.
-    pub(crate) fn count(&self, function: FunctionId) -> usize {
-        self.admission.borrow().held(function)
-    }
-
-    /// How many requests are held here.
-    pub(crate) fn count_all(&self) -> usize {
-        self.admission.borrow().held_in_all()
-    }
-
-    /// Ends the waiting of every held request of `function`, oldest first.
-    pub(crate) fn end_all(&self, function: FunctionId, outcome: &Outcome) {
-        while let Some(ticket) = {
-            let mut admission = self.admission.borrow_mut();
-            admission.release(function)
-        } {
-            self.tell(ticket, outcome.clone());
+        bytes: impl FnOnce() -> u64,
+        client: impl FnOnce() -> Rc<dyn Peer>,
+    ) -> Admitted<'_> {
+        let (line, entered) = match view.limit {
+            None => {
+                let grant = || view.takes_requests().then_some(Grant::Any);
+                let mut own = self.own.borrow_mut();
+                (Line::Own, own.enter(function, came, deadline_us, bytes, grant))
+            }
+            Some(limit) => {
+                let entered = self.limited.enter(function, view, limit, came, deadline_us, bytes);
+                (Line::Shared, entered)
+            }
+        };
+        match entered {
+            Entered::Forward(grant) => Admitted::Forward(grant),
+            Entered::Shed(full) => Admitted::Shed(full),
+            Entered::Hold { ticket, in_line, outcome } => {
+                let waiting = Waiting { function: Arc::clone(function), client: client() };
+                self.clients.borrow_mut().insert((line, ticket), waiting);
+                self.deadlines.notify_one();
+                self.looks.notify_one();
+                let function = Arc::clone(function);
+                let parked = Parked { held: self, function, line, ticket, in_line, outcome };
+                // A pod may have become usable, or a slot free, between the look for one and the
+                // place in line, and whoever would have told of it have found nobody there.
+                self.release(&parked.function);
+                Admitted::Hold(parked)
+            }
         }
     }
 
-    /// Lets requests expire at their deadlines, for as long as it is polled.
+    /// How many requests of `function` are held here; of one with a limit, in the process.
+    pub(crate) fn count(&self, function: &Function) -> usize {
+        self.own.borrow().held(function.id) + self.limited.held(function)
+    }
+
+    /// How many requests wait in this worker's queue and the process'.
+    pub(crate) fn count_all(&self) -> usize {
+        self.own.borrow().held_in_all() + self.limited.held_in_all()
+    }
+
+    /// Releases held requests of `function`, oldest first, as long as a pod can take them.
+    pub(crate) fn release(&self, function: &Arc<Function>) {
+        while let Some((sender, grant)) = {
+            let mut own = self.own.borrow_mut();
+            own.release(function, || self.limited.grant(function))
+        } {
+            function.released.fetch_add(1, Ordering::Relaxed);
+            // A receiver dropped in this very turn gave up its place by itself.
+            drop(sender.send(Outcome::Released(grant)));
+        }
+        self.limited.release(function);
+    }
+
+    /// Ends the waiting of every held request of `function` with a problem.
+    pub(crate) fn refuse(&self, function: &Function, problem: &Problem) {
+        while let Some(sender) = {
+            let mut own = self.own.borrow_mut();
+            own.refuse(function.id)
+        } {
+            drop(sender.send(Outcome::Refused(problem.clone())));
+        }
+        self.limited.refuse(function, problem);
+    }
+
+    /// Lets requests expire at their deadlines, for as long as it is polled. The process' queue is
+    /// kept by every worker that put a request there, so that its owner is among them.
     pub(crate) async fn keep_deadlines(&self) {
         loop {
-            let next_us = self.admission.borrow().next_deadline_us();
-            match next_us {
+            let next_us = [self.own.borrow().next_deadline_us(), self.limited.next_deadline_us()];
+            match next_us.into_iter().flatten().min() {
                 None => self.deadlines.notified().await,
                 Some(next_us) => tokio::select! {
                     () = tokio::time::sleep_until(self.clock.instant(next_us)) => {}
@@ -157,41 +215,47 @@ impl Held {
                 },
             }
             let now_us = self.clock.now_us();
-            while let Some((_, ticket)) = {
-                let mut admission = self.admission.borrow_mut();
-                admission.expire(now_us)
+            while let Some(sender) = {
+                let mut own = self.own.borrow_mut();
+                own.expire(now_us)
             } {
-                self.tell(ticket, Outcome::Expired);
+                drop(sender.send(Outcome::Expired));
             }
+            self.limited.expire(now_us);
         }
     }
 
     /// Frees the places of clients that left, for as long as it is polled.
     pub(crate) async fn keep_clients(&self) {
         loop {
-            if self.waiting.borrow().is_empty() {
-                self.clients.notified().await;
+            if self.clients.borrow().is_empty() {
+                self.looks.notified().await;
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let gone: Vec<(Ticket, FunctionId)> = self
-                .waiting
+            let gone: Vec<_> = self
+                .clients
                 .borrow()
                 .iter()
                 .filter(|(_, waiting)| waiting.client.look() == Look::Gone)
-                .map(|(ticket, waiting)| (*ticket, waiting.function))
+                .map(|(&(line, ticket), waiting)| (line, ticket, Arc::clone(&waiting.function)))
                 .collect();
-            for (ticket, function) in gone {
-                if self.admission.borrow_mut().cancel(function, ticket) {
-                    self.tell(ticket, Outcome::ClientGone);
+            for (line, ticket, function) in gone {
+                if let Some(sender) = self.cancel(line, &function, ticket) {
+                    drop(sender.send(Outcome::ClientGone));
                 }
             }
         }
     }
 
-    fn tell(&self, ticket: Ticket, outcome: Outcome) {
-        if let Some(waiting) = self.waiting.borrow_mut().remove(&ticket) {
-            // A receiver dropped in this very turn freed its place by itself.
-            drop(waiting.outcome.send(outcome));
+    fn cancel(
+        &self,
+        line: Line,
+        function: &Function,
+        ticket: Ticket,
+    ) -> Option<oneshot::Sender<Outcome>> {
+        match line {
+            Line::Own => self.own.borrow_mut().cancel(function.id, ticket),
+            Line::Shared => self.limited.cancel(function, ticket),
         }
     }
 }

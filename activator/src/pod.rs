@@ -1,10 +1,10 @@
 //! One pod as the data path sees it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
+use dormouse_policy::admission::Slots;
 
 /// A pod. Lives as long as the table lists it, through every change of its function's view.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Pod {
     /// Requests in flight here, a counter per worker: each is written by its worker alone and read
     /// by the control thread, which needs the sum only after every worker settled.
     in_flight: Box<[CachePadded<AtomicU64>]>,
+    /// Requests that were granted a slot here under a concurrency limit, by all workers.
+    pub(crate) slots: CachePadded<Slots>,
 }
 
 /// What is known of a pod.
@@ -43,6 +45,7 @@ impl Pod {
             state: AtomicU8::new(State::Trying as u8),
             retiring: AtomicBool::new(false),
             in_flight: (0..workers).map(|_| CachePadded::default()).collect(),
+            slots: CachePadded::default(),
         }
     }
 
@@ -75,43 +78,32 @@ impl Pod {
         self.retiring.store(retiring, Ordering::Release);
     }
 
+    /// Counts a request in flight, from `worker`'s own thread.
+    pub(crate) fn begin(&self, worker: usize) {
+        let count = &self.in_flight[worker];
+        // The only writer is this thread.
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Ends what was counted so, from the same thread.
+    pub(crate) fn end(&self, worker: usize) {
+        let count = &self.in_flight[worker];
+        let before = count.load(Ordering::Relaxed);
+        assert!(before > 0, "what ends here was begun before");
+        count.store(before - 1, Ordering::Release);
+    }
+
     /// Requests in flight here from one worker.
     pub(crate) fn in_flight_of(&self, worker: usize) -> u64 {
         self.in_flight[worker].load(Ordering::Relaxed)
     }
 
-    /// Requests in flight here from all workers.
-    pub(crate) fn in_flight(&self) -> u64 {
-        // Acquire: pairs with the release in Lease's drop, so that zero here means the worker is
-        // done with the pod.
-        self.in_flight.iter().map(|count| count.load(Ordering::Acquire)).sum()
-    }
-}
-
-/// A request's use of a pod. Dropping it ends the use.
-#[derive(Debug)]
-#[must_use = "dropping it ends the use"]
-pub(crate) struct Lease {
-    /// The pod.
-    pub(crate) pod: Arc<Pod>,
-    worker: usize,
-}
-
-impl Lease {
-    /// Counts a request in flight at `pod`, from `worker`'s own thread.
-    pub(crate) fn new(pod: Arc<Pod>, worker: usize) -> Self {
-        let count = &pod.in_flight[worker];
-        // The only writer is this thread.
-        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Self { pod, worker }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let count = &self.pod.in_flight[self.worker];
-        let before = count.load(Ordering::Relaxed);
-        assert!(before > 0, "a lease given back was taken before");
-        count.store(before - 1, Ordering::Release);
+    /// Whether nothing is in flight here from any worker, nor about to be: a slot may be granted
+    /// to a request that its worker has not sent yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        // Acquire: pairs with the release in `end`, so that zero here means the worker is done with
+        // the pod.
+        self.slots.taken() == 0
+            && self.in_flight.iter().all(|count| count.load(Ordering::Acquire) == 0)
     }
 }

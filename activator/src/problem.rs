@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use dormouse_metrics::counts::Refusal;
+use dormouse_policy::admission::Measure;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
@@ -27,11 +28,15 @@ pub(crate) enum Problem {
     FunctionGone,
     /// The function's queue is full.
     QueueFull {
+        /// In what.
+        measure: Measure,
         /// When to try again, in seconds.
         retry_after_s: u64,
     },
     /// The queues of all functions together are full.
     ActivatorFull {
+        /// In what.
+        measure: Measure,
         /// When to try again, in seconds.
         retry_after_s: u64,
     },
@@ -75,8 +80,10 @@ impl Problem {
             Self::TransferCoding => "transfer-coding",
             Self::UnknownHost => "unknown-host",
             Self::FunctionGone => "function-gone",
-            Self::QueueFull { .. } => "queue-full",
-            Self::ActivatorFull { .. } => "activator-full",
+            Self::QueueFull { measure: Measure::Requests, .. } => "queue-full",
+            Self::QueueFull { measure: Measure::Bytes, .. } => "queue-bytes-full",
+            Self::ActivatorFull { measure: Measure::Requests, .. } => "activator-full",
+            Self::ActivatorFull { measure: Measure::Bytes, .. } => "activator-bytes-full",
             Self::QueueTimeout => "queue-timeout",
             Self::CannotStart { code, .. } => code,
             Self::RequestTimeout => "request-timeout",
@@ -91,8 +98,16 @@ impl Problem {
             Self::TransferCoding => "the only transfer coding served is chunked",
             Self::UnknownHost => "no function has this host",
             Self::FunctionGone => "the function was deleted while the request waited",
-            Self::QueueFull { .. } => "the function's queue is full",
-            Self::ActivatorFull { .. } => "the queues of all functions together are full",
+            Self::QueueFull { measure: Measure::Requests, .. } => "the function's queue is full",
+            Self::QueueFull { measure: Measure::Bytes, .. } => {
+                "the function's held requests keep all the memory they may"
+            }
+            Self::ActivatorFull { measure: Measure::Requests, .. } => {
+                "the queues of all functions together are full"
+            }
+            Self::ActivatorFull { measure: Measure::Bytes, .. } => {
+                "the held requests of all functions together keep all the memory they may"
+            }
             Self::QueueTimeout => "no pod could take the request within the queue timeout",
             Self::CannotStart { .. } => "the function cannot start",
             Self::RequestTimeout => "no answer within the request timeout",
@@ -120,8 +135,8 @@ impl Problem {
 
     fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::QueueFull { retry_after_s }
-            | Self::ActivatorFull { retry_after_s }
+            Self::QueueFull { retry_after_s, .. }
+            | Self::ActivatorFull { retry_after_s, .. }
             | Self::CannotStart { retry_after_s, .. } => Some(*retry_after_s),
             // Another activator, or this one's next table, may know better at once.
             Self::FunctionGone => Some(1),
@@ -163,13 +178,6 @@ impl Problem {
 /// Every method but CONNECT is the function's affair; these are the registered ones.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
 
-/// Retry-After for something expected in `left_us` microseconds: whole seconds, at least 1, and up
-/// to half as much again, so that the clients told so do not all come back at once.
-pub(crate) fn retry_after_s(left_us: u64, rng: &mut fastrand::Rng) -> u64 {
-    let seconds = left_us.div_ceil(1_000_000).max(1);
-    seconds + rng.u64(0..=seconds.div_ceil(2))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,14 +186,18 @@ mod tests {
     #[test]
     fn every_problem_has_its_status_type_and_retry_after() {
         let crash_loop = || Problem::CannotStart { code: "crash-loop".into(), retry_after_s: 7 };
+        let queue = |measure| Problem::QueueFull { measure, retry_after_s: 3 };
+        let activator = |measure| Problem::ActivatorFull { measure, retry_after_s: 2 };
         for (problem, status, slug, retry_after) in [
             (Problem::BadRequest("two Host headers"), 400, "bad-request", None),
             (Problem::MethodNotAllowed, 405, "method-not-allowed", None),
             (Problem::TransferCoding, 501, "transfer-coding", None),
             (Problem::UnknownHost, 404, "unknown-host", None),
             (Problem::FunctionGone, 503, "function-gone", Some("1")),
-            (Problem::QueueFull { retry_after_s: 3 }, 503, "queue-full", Some("3")),
-            (Problem::ActivatorFull { retry_after_s: 2 }, 503, "activator-full", Some("2")),
+            (queue(Measure::Requests), 503, "queue-full", Some("3")),
+            (queue(Measure::Bytes), 503, "queue-bytes-full", Some("3")),
+            (activator(Measure::Requests), 503, "activator-full", Some("2")),
+            (activator(Measure::Bytes), 503, "activator-bytes-full", Some("2")),
             (Problem::QueueTimeout, 504, "queue-timeout", None),
             (crash_loop(), 503, "crash-loop", Some("7")),
             (Problem::RequestTimeout, 504, "request-timeout", None),
@@ -197,16 +209,6 @@ mod tests {
             let header = response.headers().get(RETRY_AFTER);
             assert_eq!(header.map(|value| value.to_str().unwrap()), retry_after, "{problem:?}");
             assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
-        }
-    }
-
-    #[test]
-    fn retry_after_is_at_least_a_second_and_jittered_by_half() {
-        let mut rng = fastrand::Rng::with_seed(3);
-        for (left_us, least, most) in [(0, 1, 2), (1_000_001, 2, 3), (10_000_000, 10, 15)] {
-            let drawn: Vec<_> = (0..100).map(|_| retry_after_s(left_us, &mut rng)).collect();
-            assert_eq!(drawn.iter().min(), Some(&least));
-            assert_eq!(drawn.iter().max(), Some(&most));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dormouse_metrics::counts::UpstreamError;
 use dormouse_metrics::writer::InFlight;
-use dormouse_policy::admission::{Arrival, Capacity, Full, Ticket};
+use dormouse_policy::admission::{Full, Scope};
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
@@ -20,11 +20,13 @@ use crate::balance;
 use crate::body::{Answer, Broken, ClientBody, Rest};
 use crate::clock::Clock;
 use crate::function::{Function, Presence, View};
-use crate::hold::Outcome;
+use crate::hold::limited::Grant;
+use crate::hold::{Admitted, Came, Outcome, Parked};
 use crate::hygiene::{self, Intent};
+use crate::intake::Intake;
+use crate::lease::Lease;
 use crate::network::{Network, Peer, Stream};
-use crate::pod::Lease;
-use crate::problem::{Problem, retry_after_s};
+use crate::problem::Problem;
 use crate::route::{Entrance, Route};
 use crate::tunnel;
 use crate::upstream::{Answered, Failed};
@@ -48,6 +50,8 @@ pub(crate) struct Client<N: Network> {
     pub(crate) address: SocketAddr,
     /// A look at it.
     pub(crate) peer: Rc<<N::Stream as Stream>::Peer>,
+    /// What was read from it and not passed on.
+    pub(crate) intake: Arc<Intake>,
     /// The listener it came through.
     pub(crate) entrance: Entrance,
 }
@@ -58,6 +62,7 @@ pub(crate) async fn answer<N: Network>(
     client: &Client<N>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Abandoned> {
+    let taken_in_bytes = client.intake.take();
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
     let waits_for_continue = head.headers.contains_key(EXPECT);
@@ -74,8 +79,8 @@ pub(crate) async fn answer<N: Network>(
         }
     };
     hygiene::prepare_request(&mut head, client.address.ip(), intent);
-    let (body, broken) = ClientBody::new(body);
-    let mut journey = Journey::begin(worker, client, route, intent, broken);
+    let (body, broken) = ClientBody::new(body, Arc::clone(&client.intake));
+    let mut journey = Journey::begin(worker, client, route, intent, broken, taken_in_bytes);
     match journey.go(Request::from_parts(head, body)).await {
         Ok(answered) => Ok(journey.arrive(answered, upgrade)),
         Err(Unanswered::Abandoned) => Err(Abandoned),
@@ -153,6 +158,14 @@ enum Waited {
     Problem(Problem),
 }
 
+/// What a request's head takes on the wire, without what separates its parts.
+fn head_bytes(request: &Request<ClientBody>) -> u64 {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = request.headers().iter();
+    let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    u64::try_from(request.method().as_str().len() + target + headers).unwrap_or(u64::MAX)
+}
+
 /// One request on its way to a pod, counted from its beginning to its end.
 struct Journey<'a, N: Network> {
     worker: &'a Rc<Worker<N>>,
@@ -160,6 +173,8 @@ struct Journey<'a, N: Network> {
     route: Route,
     intent: Intent,
     broken: Broken,
+    /// What came of it with its head.
+    taken_in_bytes: u64,
     /// Taken when the answer begins, which carries it from there.
     in_flight: Option<InFlight<Clock>>,
     queue_deadline_us: u64,
@@ -175,6 +190,7 @@ impl<'a, N: Network> Journey<'a, N> {
         route: Route,
         intent: Intent,
         broken: Broken,
+        taken_in_bytes: u64,
     ) -> Self {
         let now_us = worker.clock.now_us();
         let view = route.function.view.load();
@@ -189,6 +205,7 @@ impl<'a, N: Network> Journey<'a, N> {
             route,
             intent,
             broken,
+            taken_in_bytes,
             in_flight: Some(in_flight),
             queue_deadline_us: queue_deadline_us.min(request_deadline_us),
             request_deadline_us,
@@ -209,30 +226,15 @@ impl<'a, N: Network> Journey<'a, N> {
         &mut self,
         mut request: Request<ClientBody>,
     ) -> Result<(Answered<N>, Lease), Unanswered> {
-        let mut ticket = match self.admit().map_err(Waited::Problem) {
-            Ok(ticket) => ticket,
-            Err(waited) => return Err(Unanswered::unsent(waited, request)),
-        };
-        let mut place = ticket;
+        let mut came = Came::Anew;
         loop {
-            if let Some(place) = place.take()
-                && let Err(waited) = self.hold(place).await
-            {
-                return Err(Unanswered::unsent(waited, request));
-            }
-            let view = self.function().view.load_full();
-            let Some(lease) = self.choose(&view) else {
-                if let Err(problem) = self.capacity(&view) {
-                    return Err(Unanswered::unsent(Waited::Problem(problem), request));
-                }
-                let held = &self.worker.held;
-                place = Some(held.hold_again(self.function(), ticket, self.queue_deadline_us));
-                ticket = place;
-                continue;
+            let lease = match self.lease(&mut came, &request).await {
+                Ok(lease) => lease,
+                Err(waited) => return Err(Unanswered::unsent(waited, request)),
             };
             match self.send(&lease, request).await? {
                 Ok(answered) => {
-                    if ticket.is_some() && self.function().wake_delivers() {
+                    if matches!(came, Came::Back(Some(_))) && self.function().wake_delivers() {
                         self.count().wake_delivered();
                     }
                     return Ok((answered, lease));
@@ -242,46 +244,63 @@ impl<'a, N: Network> Journey<'a, N> {
         }
     }
 
-    /// Forward (none), hold (its place in line), or refuse.
-    fn admit(&self) -> Result<Option<Ticket>, Problem> {
-        let capacity = self.capacity(&self.function().view.load())?;
-        let held = &self.worker.held;
-        match held.arrive(self.function(), capacity, self.queue_deadline_us) {
-            Arrival::Forward => Ok(None),
-            Arrival::Hold(ticket) => Ok(Some(ticket)),
-            Arrival::Shed(full) => Err(self.shed(full)),
+    /// A pod for the request: at once, or after being held, as often as the pod is lost again.
+    async fn lease(&self, came: &mut Came, request: &Request<ClientBody>) -> Result<Lease, Waited> {
+        loop {
+            let grant = match self.admit(*came, request).map_err(Waited::Problem)? {
+                Admitted::Shed(full) => return Err(Waited::Problem(self.shed(full))),
+                Admitted::Forward(grant) => {
+                    *came = Came::Back(None);
+                    grant
+                }
+                Admitted::Hold(parked) => {
+                    *came = Came::Back(Some(parked.ticket));
+                    self.hold(parked).await?
+                }
+            };
+            if let Some(lease) = self.take_up(grant) {
+                return Ok(lease);
+            }
         }
     }
 
-    /// Whether a pod can take the request, or why none ever will.
-    fn capacity(&self, view: &View) -> Result<Capacity, Problem> {
+    /// Forward, hold or shed, unless no pod will ever take the request.
+    fn admit(&self, came: Came, request: &Request<ClientBody>) -> Result<Admitted<'_>, Problem> {
+        let view = self.function().view.load();
+        self.check(&view)?;
+        // What came with an earlier request of the connection was counted there.
+        let bytes = || self.taken_in_bytes.max(head_bytes(request));
+        let client = || Rc::clone(&self.client.peer) as Rc<dyn Peer>;
+        let (held, deadline_us) = (&self.worker.held, self.queue_deadline_us);
+        Ok(held.admit(self.function(), &view, came, deadline_us, bytes, client))
+    }
+
+    /// Why no pod will ever take the request, if that is so.
+    fn check(&self, view: &View) -> Result<(), Problem> {
         if view.presence == Presence::Gone {
             return Err(Problem::FunctionGone);
         }
-        if view.takes_requests() {
-            return Ok(Capacity::Open);
-        }
-        match self.worker.cannot_start(view) {
-            Some(problem) => Err(problem),
-            None => Ok(Capacity::None),
+        match view.takes_requests() {
+            true => Ok(()),
+            false => self.worker.cannot_start(view).map_or(Ok(()), Err),
         }
     }
 
     fn shed(&self, full: Full) -> Problem {
-        let left_us = self.function().wake_left_us(self.worker.clock.now_us());
-        let retry_after_s = retry_after_s(left_us, &mut self.worker.rng.borrow_mut());
-        match full {
-            Full::Function => Problem::QueueFull { retry_after_s },
-            Full::All => Problem::ActivatorFull { retry_after_s },
+        let Full { scope, measure } = full;
+        let wait_us = self.function().prospect(self.worker.clock.now_us()).wait_us();
+        let retry_after_s = self.worker.retry_after_s(wait_us);
+        match scope {
+            Scope::Function => Problem::QueueFull { measure, retry_after_s },
+            Scope::All => Problem::ActivatorFull { measure, retry_after_s },
         }
     }
 
     /// Waits in line until a pod can take the request.
-    async fn hold(&self, place: Ticket) -> Result<(), Waited> {
-        let client: Rc<dyn Peer> = Rc::clone(&self.client.peer) as _;
-        let mut line = self.worker.stand_in_line(self.function(), place, self.count(), client);
+    async fn hold(&self, parked: Parked<'_>) -> Result<Grant, Waited> {
+        let mut line = self.worker.stand_in_line(self.function(), parked, self.count());
         match line.outcome().await {
-            Outcome::Released => Ok(()),
+            Outcome::Released(grant) => Ok(grant),
             Outcome::ClientGone => Err(Waited::Abandoned),
             Outcome::Refused(problem) => Err(Waited::Problem(problem)),
             Outcome::Expired if self.queue_deadline_us == self.request_deadline_us => {
@@ -291,14 +310,20 @@ impl<'a, N: Network> Journey<'a, N> {
         }
     }
 
-    /// A pod for the request, and its count there.
-    fn choose(&self, view: &View) -> Option<Lease> {
+    /// A pod for the request, and its count there; none if there is none any more.
+    fn take_up(&self, grant: Grant) -> Option<Lease> {
+        let view = self.function().view.load();
         if view.presence == Presence::Gone {
             return None;
         }
         let worker = self.worker.writer.worker();
-        let pod = balance::choose(&view.pods, worker, &mut self.worker.rng.borrow_mut())?;
-        Some(Lease::new(Arc::clone(pod), worker))
+        match grant {
+            Grant::Slot(slot) => Some(Lease::with_slot(slot, worker)),
+            Grant::Any => {
+                let pod = balance::choose(&view.pods, worker, &mut self.worker.rng.borrow_mut())?;
+                Some(Lease::new(Arc::clone(pod), worker))
+            }
+        }
     }
 
     /// Sends; the request comes back if nothing of it was delivered.

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use dormouse_metrics::writer::{self, InFlight, Writer};
-use dormouse_policy::admission::{Bound, Ticket};
+use dormouse_policy::admission::{CommonBound, retry_after_s};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,11 +22,13 @@ use tracing::{debug, warn};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::function::{Function, Presence, View};
+use crate::hold::limited::Limited;
 use crate::hold::{Held, Outcome, Parked};
+use crate::intake::{Intake, Metered};
 use crate::listen;
-use crate::network::{Network, Peer, Stream};
+use crate::network::{Network, Stream};
 use crate::pod::{Pod, State};
-use crate::problem::{Problem, retry_after_s};
+use crate::problem::Problem;
 use crate::request::{self, Client};
 use crate::route::{Entrance, Routes};
 use crate::upstream::Upstream;
@@ -65,7 +67,9 @@ pub(crate) struct Parts {
     /// Where requests go.
     pub(crate) routes: Arc<ArcSwap<Routes>>,
     /// The bound on held requests over all functions.
-    pub(crate) held_bound: Arc<Bound>,
+    pub(crate) common: Arc<CommonBound>,
+    /// Held requests of functions with a concurrency limit.
+    pub(crate) limited: Arc<Limited>,
     /// Where to tell the control thread.
     pub(crate) signals: mpsc::Sender<Signal>,
 }
@@ -115,7 +119,7 @@ impl<N: Network> Drop for Line<'_, N> {
     fn drop(&mut self) {
         // First out of the line and the count, then the signal that has them read.
         self.parked = None;
-        if self.worker.held.count(self.function.id) == 0 {
+        if self.worker.held.count(self.function) == 0 {
             self.worker.signal(self.function);
         }
     }
@@ -129,7 +133,7 @@ impl<N: Network> Worker<N> {
             writer,
             clock: parts.clock,
             routes: parts.routes,
-            held: Held::new(parts.held_bound, parts.clock),
+            held: Held::new(parts.common, parts.limited, parts.clock),
             upstream: Rc::new(Upstream::new(network, connect_timeout)),
             rng: RefCell::new(fastrand::Rng::with_seed(seed)),
             tasks: TaskTracker::new(),
@@ -145,22 +149,16 @@ impl<N: Network> Worker<N> {
         self.leaving.get()
     }
 
-    /// Puts a held request in line.
+    /// Counts a held request while it is in line.
     pub(crate) fn stand_in_line<'a>(
         &'a self,
         function: &'a Arc<Function>,
-        place: Ticket,
+        parked: Parked<'a>,
         in_flight: &InFlight<Clock>,
-        client: Rc<dyn Peer>,
     ) -> Line<'a, N> {
         let counted = in_flight.hold();
-        let parked = self.held.park(function.id, place, client);
-        if self.held.count(function.id) == 1 {
+        if parked.in_line == 1 {
             self.signal(function);
-        }
-        // A pod may have become usable between the choice and this line, and its Look have passed.
-        if function.view.load().takes_requests() {
-            self.look(function);
         }
         Line { worker: self, function, parked: Some((parked, counted)) }
     }
@@ -178,8 +176,13 @@ impl<N: Network> Worker<N> {
         let left_us = failing.retry_at_us.checked_sub(self.clock.now_us())?;
         Some(Problem::CannotStart {
             code: failing.failure.code.clone(),
-            retry_after_s: retry_after_s(left_us, &mut self.rng.borrow_mut()),
+            retry_after_s: self.retry_after_s(left_us),
         })
+    }
+
+    /// Retry-After for something expected in `wait_us` microseconds.
+    pub(crate) fn retry_after_s(&self, wait_us: u64) -> u64 {
+        retry_after_s(wait_us, self.rng.borrow_mut().u64(..))
     }
 
     /// Serves one client's connection to its end.
@@ -189,7 +192,9 @@ impl<N: Network> Worker<N> {
         address: SocketAddr,
         entrance: Entrance,
     ) {
-        let client = Rc::new(Client::<N> { address, peer: Rc::new(stream.peer()), entrance });
+        let (peer, intake) = (Rc::new(stream.peer()), Arc::<Intake>::default());
+        let stream = Metered::new(stream, Arc::clone(&intake));
+        let client = Rc::new(Client::<N> { address, peer, intake, entrance });
         let worker = Rc::clone(&self);
         let service = service_fn(move |request| {
             let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
@@ -298,19 +303,16 @@ impl<N: Network> Worker<N> {
 
     /// Releases or refuses the held requests of a function as its view now demands.
     pub(crate) fn look(&self, function: &Arc<Function>) {
-        if self.held.count(function.id) == 0 {
+        if self.held.count(function) == 0 {
             return;
         }
         let view = function.view.load();
-        let outcome = if view.presence == Presence::Gone {
-            Some(Outcome::Refused(Problem::FunctionGone))
+        if view.presence == Presence::Gone {
+            self.held.refuse(function, &Problem::FunctionGone);
         } else if view.takes_requests() {
-            Some(Outcome::Released)
-        } else {
-            self.cannot_start(&view).map(Outcome::Refused)
-        };
-        if let Some(outcome) = outcome {
-            self.held.end_all(function.id, &outcome);
+            self.held.release(function);
+        } else if let Some(problem) = self.cannot_start(&view) {
+            self.held.refuse(function, &problem);
         }
     }
 

@@ -77,6 +77,7 @@ fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
             .collect(),
         probe: Probe::Connect,
         queue_depth: 2,
+        container_concurrency: 0,
         queue_timeout_ms: 10_000,
         request_timeout_ms: 10_000,
         failure: None,

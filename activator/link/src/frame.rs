@@ -174,6 +174,9 @@ pub struct Entry {
     pub probe: Probe,
     /// This activator's share of the queue depth: the most it may hold at once, ≥ 1.
     pub queue_depth: u32,
+    /// The most requests a pod is to be sent at once by this activator; 0 = no limit.
+    #[serde(default)]
+    pub container_concurrency: u32,
     /// Longest time a request is held, in milliseconds.
     pub queue_timeout_ms: u64,
     /// From arrival to the last byte of the answer, in milliseconds.

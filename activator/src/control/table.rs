@@ -1,14 +1,16 @@
 //! From the link's table to what workers read: functions, their views, and the routes to them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dormouse_link::frame::{self, EndpointEntry, Entry};
 use dormouse_metrics::registry::{Full, Registry, Removed};
-use dormouse_policy::admission::Bound;
+use dormouse_policy::admission::{Amount, Bound, CommonBound, ReleaseRate};
 use dormouse_policy::function::{FunctionName, Probe};
 use tracing::{error, warn};
 
@@ -17,10 +19,16 @@ use crate::pod::{Pod, State};
 use crate::probe::Pace;
 use crate::route::{Route, Routes};
 
+/// One function alone may fill one in so many of the bytes for all: heads of usual size reach the
+/// bounds in number first, and what reaches this one first is an upload that others must not pay.
+const FUNCTION_BYTES_ONE_IN: u64 = 2;
+
 /// The functions, kept by the control thread; workers see them through the routes.
 pub(crate) struct Table {
     functions: BTreeMap<FunctionName, Tended>,
     routes: Arc<ArcSwap<Routes>>,
+    /// The bound on held requests over all functions.
+    common: Arc<CommonBound>,
     workers: usize,
     next_id: u64,
     routes_stale: bool,
@@ -34,17 +42,58 @@ pub(crate) struct Tended {
     pub(crate) function: Arc<Function>,
     /// How hastily its pods are tried.
     pub(crate) pace: Rc<Pace>,
+    /// How fast its held requests are released.
+    releases: Cell<Releases>,
     endpoints: Vec<EndpointEntry>,
     /// The pods as last listed, for what their manager said of them.
     listed: Vec<frame::Pod>,
 }
 
+/// What was seen of a function's releases.
+#[derive(Clone, Copy, Default)]
+struct Releases {
+    rate: ReleaseRate,
+    /// The count at the last look.
+    seen: u64,
+    /// When that was, in microseconds, if requests were held for their turn then.
+    since_us: Option<u64>,
+}
+
+/// What held requests of a function wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// None are held, or no pod takes them.
+    NotForTheirTurn,
+    /// Those before them.
+    ForTheirTurn,
+}
+
+impl Tended {
+    /// Looks at how many were released since the last look; counts if some waited for their turn
+    /// then and do now.
+    pub(crate) fn watch_releases(&self, waits: Waits, now_us: u64) {
+        let Releases { mut rate, seen, since_us } = self.releases.get();
+        let released = self.function.released.load(Ordering::Relaxed);
+        if let (Some(since_us), Waits::ForTheirTurn) = (since_us, waits) {
+            rate.observe(released.wrapping_sub(seen), now_us.saturating_sub(since_us));
+            self.function.released_per_s.store(rate.per_s().to_bits(), Ordering::Relaxed);
+        }
+        let since_us = (waits == Waits::ForTheirTurn).then_some(now_us);
+        self.releases.set(Releases { rate, seen: released, since_us });
+    }
+}
+
 impl Table {
     /// No functions yet.
-    pub(crate) fn new(routes: Arc<ArcSwap<Routes>>, workers: usize) -> Self {
+    pub(crate) fn new(
+        routes: Arc<ArcSwap<Routes>>,
+        common: Arc<CommonBound>,
+        workers: usize,
+    ) -> Self {
         Self {
             functions: BTreeMap::new(),
             routes,
+            common,
             workers,
             next_id: 0,
             routes_stale: false,
@@ -100,7 +149,7 @@ impl Table {
         let tended = match before {
             Some(mut tended) => {
                 self.routes_stale |= tended.endpoints != entry.endpoints;
-                tended.function.bound.set_limit(entry.queue_depth);
+                tended.function.bound.set_limit(self.held_max(entry));
                 tended.function.view.store(Arc::new(view));
                 tended.endpoints.clone_from(&entry.endpoints);
                 tended.listed.clone_from(&entry.pods);
@@ -115,6 +164,7 @@ impl Table {
             },
         };
         self.functions.insert(entry.function.clone(), tended);
+        self.share_bound();
         dropped
     }
 
@@ -128,6 +178,7 @@ impl Table {
         let view = View { presence: Presence::Gone, ..View::clone(&function.view.load()) };
         function.view.store(Arc::new(view));
         self.removed.extend(registry.remove(name.as_str()));
+        self.share_bound();
         self.routes_stale = true;
         Some(function)
     }
@@ -158,6 +209,17 @@ impl Table {
         true
     }
 
+    /// The most a function may hold: its queue depth, and its part of the memory for all.
+    fn held_max(&self, entry: &Entry) -> Amount {
+        let bytes = self.common.limit().bytes / FUNCTION_BYTES_ONE_IN;
+        Amount { requests: entry.queue_depth.into(), bytes }
+    }
+
+    fn share_bound(&self) {
+        // A usize always fits.
+        self.common.set_functions(u64::try_from(self.functions.len()).unwrap_or(u64::MAX));
+    }
+
     fn tend(&mut self, entry: &Entry, view: View, registry: &Registry) -> Result<Tended, Full> {
         let counters = registry.register(entry.function.as_str())?;
         let id = FunctionId(self.next_id);
@@ -167,16 +229,19 @@ impl Table {
             id,
             name: entry.function.clone(),
             counters,
-            bound: Arc::new(Bound::new(entry.queue_depth)),
+            bound: Arc::new(Bound::new(self.held_max(entry))),
             view: ArcSwap::from_pointee(view),
             wake_us: AtomicU64::new(0),
             wake_since_us: AtomicU64::new(0),
             undelivered: AtomicBool::new(false),
+            released: AtomicU64::new(0),
+            released_per_s: AtomicU64::new(0),
             signalled: AtomicBool::new(false),
         });
         Ok(Tended {
             function,
             pace: Rc::default(),
+            releases: Cell::default(),
             endpoints: entry.endpoints.clone(),
             listed: entry.pods.clone(),
         })
@@ -208,6 +273,7 @@ fn view_of(entry: &Entry, pods: Vec<Arc<Pod>>, now_us: u64) -> View {
     View {
         pods,
         probe: entry.probe.clone(),
+        limit: NonZeroU32::new(entry.container_concurrency),
         queue_timeout_us: entry.queue_timeout_ms.saturating_mul(1_000),
         request_timeout_us: entry.request_timeout_ms.saturating_mul(1_000),
         failure: entry.failure.clone().map(|failure| Failing {

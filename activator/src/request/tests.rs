@@ -12,7 +12,7 @@ use std::time::Duration;
 use dormouse_link::activator_side::Identity;
 use dormouse_link::frame::{EndpointEntry, Entry, Pod};
 use dormouse_metrics::registry::Registry;
-use dormouse_policy::admission::Bound;
+use dormouse_policy::admission::{Amount, CommonBound};
 use dormouse_policy::function::{FunctionName, Probe};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::table::Table;
 use crate::function::Function;
+use crate::hold::limited::Limited;
 use crate::network::{Look, Network, Peer, Stream};
 use crate::route::Entrance;
 use crate::worker::{Parts, Signal, Worker};
@@ -122,6 +123,7 @@ fn entry(pods: Vec<Pod>) -> Entry {
         // The manager's word, so that no prober is needed here.
         probe: Probe::Reported,
         queue_depth: 10,
+        container_concurrency: 0,
         queue_timeout_ms: 10_000,
         request_timeout_ms: 30_000,
         failure: None,
@@ -139,14 +141,17 @@ impl World {
         let (signals, received) = mpsc::channel(64);
         let (clock, registry) = (Clock::start(), Arc::new(Registry::new(1)));
         let routes = Arc::default();
-        let mut table = Table::new(Arc::clone(&routes), 1);
+        let held_max = Amount { requests: 100, bytes: 64 * 1024 };
+        let common = Arc::new(CommonBound::new(held_max));
+        let mut table = Table::new(Arc::clone(&routes), Arc::clone(&common), 1);
         table.update(entry, 0, &registry);
         assert!(table.publish_routes());
         let parts = Parts {
             config: Arc::new(Config::new(String::new(), identity)),
             clock,
             routes,
-            held_bound: Arc::new(Bound::new(100)),
+            limited: Arc::new(Limited::new(Arc::clone(&common))),
+            common,
             signals,
         };
         let network = Memory::default();
@@ -222,7 +227,7 @@ async fn a_held_request_ends_at_its_queue_deadline() {
             let counted = world.counted();
             assert_eq!((counted.in_flight, counted.held), (0, 0));
             assert_eq!(counted.refused, [0, 1, 0, 0, 0, 0]);
-            assert_eq!(world.function().bound.taken(), 0, "its place is free");
+            assert_eq!(world.function().bound.taken(), Amount::default(), "its place is free");
         })
         .await;
 }

@@ -194,6 +194,7 @@ impl FunctionState {
             pods: pods.collect(),
             probe: probe.clone(),
             queue_depth: settings.admission.queue_depth,
+            container_concurrency: settings.admission.container_concurrency,
             queue_timeout_ms: settings.admission.queue_timeout_ms,
             request_timeout_ms: settings.timeouts.request_ms,
             failure,

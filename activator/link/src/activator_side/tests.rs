@@ -19,6 +19,7 @@ fn entry(function: &str, queue_depth: u32) -> Entry {
         pods: Vec::new(),
         probe: Probe::Connect,
         queue_depth,
+        container_concurrency: 0,
         queue_timeout_ms: 1_000,
         request_timeout_ms: 1_000,
         failure: None,
