@@ -127,6 +127,12 @@ pub(crate) struct UpArgs {
     /// Threads that forward requests, 2 to 256 [default: one per core, at least 2]
     #[arg(long, value_name = "N", env = "DORMOUSE_WORKERS")]
     pub(crate) workers: Option<String>,
+    /// Most requests held at once over all functions
+    #[arg(long, value_name = "N", env = "DORMOUSE_HELD_MAX", default_value = "10000")]
+    pub(crate) held_max: String,
+    /// Most memory they may keep, as in 64Mi
+    #[arg(long, value_name = "BYTES", env = "DORMOUSE_HELD_BYTES_MAX", default_value = "64Mi")]
+    pub(crate) held_bytes_max: String,
     /// Where `dormouse status` and `explain` are answered; port 0 takes any free one
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "127.0.0.1:0")]
     pub(crate) admin: String,

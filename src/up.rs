@@ -19,6 +19,7 @@ use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand
 use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Programs};
 use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig};
 use dormouse_link::activator_side::Identity;
+use dormouse_policy::admission::Amount;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -314,6 +315,7 @@ fn activator_config(
         workers: config.workers,
         gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
         drain_timeout: config.drain_timeout,
+        held_max: Amount { requests: config.held_max, bytes: config.held_bytes_max },
         ..ActivatorConfig::new(dial, identity)
     })
 }

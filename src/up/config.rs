@@ -18,6 +18,12 @@ const WORKERS_MAX: usize = 256;
 /// Nobody waits longer at a terminal; an orchestrator kills long before.
 const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
+/// More held requests than any machine has connections for.
+const HELD_MAX_MAX: u64 = 10_000_000;
+
+/// Less would not take one request of the longest head that is served.
+const HELD_BYTES_MAX_MIN: u64 = 256 * 1024;
+
 /// How `dormouse up` runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Config {
@@ -27,6 +33,10 @@ pub(crate) struct Config {
     pub(crate) gateway: SocketAddr,
     /// Threads that forward requests.
     pub(crate) workers: usize,
+    /// Most requests held at once over all functions.
+    pub(crate) held_max: u64,
+    /// Most memory they may keep, in bytes.
+    pub(crate) held_bytes_max: u64,
     /// Where `status` and `explain` are answered.
     pub(crate) admin: SocketAddr,
     /// Where the autoscaler listens for the activator.
@@ -66,6 +76,9 @@ impl Config {
             Some(typed) => check("--workers", typed, workers, &mut faults),
             None => Some(cores().clamp(WORKERS_MIN, WORKERS_MAX)),
         };
+        let held_max = check("--held-max", &args.held_max, held_max, &mut faults);
+        let held_bytes_max =
+            check("--held-bytes-max", &args.held_bytes_max, held_bytes_max, &mut faults);
         let drain_timeout =
             check("--drain-timeout", &args.drain_timeout, drain_timeout, &mut faults);
         let (
@@ -74,8 +87,10 @@ impl Config {
             Some(link_listen),
             Some(link_dial),
             Some(workers),
+            Some(held_max),
+            Some(held_bytes_max),
             Some(drain_timeout),
-        ) = (gateway, admin, link_listen, link_dial, workers, drain_timeout)
+        ) = (gateway, admin, link_listen, link_dial, workers, held_max, held_bytes_max, drain_timeout)
         else {
             return Err(UsageError(faults));
         };
@@ -83,6 +98,8 @@ impl Config {
             files: args.files.clone(),
             gateway,
             workers,
+            held_max,
+            held_bytes_max,
             admin,
             link_listen,
             link_dial,
@@ -124,6 +141,23 @@ fn workers(typed: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("a whole number from {WORKERS_MIN} to {WORKERS_MAX}"))
 }
 
+fn held_max(typed: &str) -> Result<u64, String> {
+    let number = typed.parse().ok().filter(|number| (1..=HELD_MAX_MAX).contains(number));
+    number.ok_or_else(|| format!("a whole number from 1 to {HELD_MAX_MAX}"))
+}
+
+/// A number of bytes in Kubernetes' grammar, binary suffixes only.
+fn held_bytes_max(typed: &str) -> Result<u64, String> {
+    let suffixes = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30)];
+    let suffixed = suffixes
+        .into_iter()
+        .find_map(|(suffix, unit)| typed.strip_suffix(suffix).map(|number| (number, unit)));
+    let (number, unit) = suffixed.unwrap_or((typed, 1));
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    let bytes = bytes.filter(|bytes| *bytes >= HELD_BYTES_MAX_MIN);
+    bytes.ok_or_else(|| "a number of bytes of at least 256Ki, as in 64Mi or 1Gi".to_owned())
+}
+
 fn drain_timeout(typed: &str) -> Result<Duration, String> {
     let rule = || "a duration with units, at most 1h (as in 30s)".to_owned();
     humantime::parse_duration(typed)
@@ -157,6 +191,7 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!(config.gateway.to_string(), "127.0.0.1:8080");
         assert!(config.workers >= 2);
+        assert_eq!((config.held_max, config.held_bytes_max), (10_000, 64 * 1024 * 1024));
         assert_eq!(config.link_dial, None);
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
     }
@@ -169,6 +204,8 @@ mod tests {
             "--link-listen=:1",
             "--link-dial=localhost",
             "--workers=1",
+            "--held-max=0",
+            "--held-bytes-max=64MB",
             "--drain-timeout=30",
         ];
         let faults = config(&typed).unwrap_err().0;
@@ -191,6 +228,16 @@ mod tests {
             ("--link-dial=[::1]:1", true),
             ("--link-dial=:1", false),
             ("--link-dial=localhost:65536", false),
+            ("--held-max=1", true),
+            ("--held-max=10000000", true),
+            ("--held-max=10000001", false),
+            ("--held-bytes-max=256Ki", true),
+            ("--held-bytes-max=262144", true),
+            ("--held-bytes-max=262143", false),
+            ("--held-bytes-max=255Ki", false),
+            ("--held-bytes-max=1Gi", true),
+            ("--held-bytes-max=-1Mi", false),
+            ("--held-bytes-max=18446744073709551615Gi", false),
             ("--drain-timeout=0", true),
             ("--drain-timeout=1h", true),
             ("--drain-timeout=3601s", false),

@@ -1,5 +1,7 @@
 //! One worker on in-memory streams and a paused clock: what is bounded by time ends at its time.
 
+mod admission;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -96,14 +98,14 @@ impl AsyncWrite for MemoryStream {
     }
 }
 
-/// A worker, its function, and the pods' side of its network.
+/// Workers, their function, and the pods' side of their network.
 struct World {
-    worker: Rc<Worker<Memory>>,
+    workers: Vec<Rc<Worker<Memory>>>,
     table: Table,
     registry: Arc<Registry>,
     network: Memory,
     clock: Clock,
-    _signals: mpsc::Receiver<Signal>,
+    signals: mpsc::Receiver<Signal>,
 }
 
 fn hello() -> FunctionName {
@@ -137,41 +139,70 @@ fn ready_pod() -> Pod {
 
 impl World {
     fn new(entry: &Entry) -> Self {
+        Self::with_workers(1, entry)
+    }
+
+    fn with_workers(workers: usize, entry: &Entry) -> Self {
         let identity = Identity { token: String::new(), reporter: String::new(), boot: 0 };
         let (signals, received) = mpsc::channel(64);
-        let (clock, registry) = (Clock::start(), Arc::new(Registry::new(1)));
+        let (clock, registry) = (Clock::start(), Arc::new(Registry::new(workers)));
         let routes = Arc::default();
         let held_max = Amount { requests: 100, bytes: 64 * 1024 };
         let common = Arc::new(CommonBound::new(held_max));
-        let mut table = Table::new(Arc::clone(&routes), Arc::clone(&common), 1);
+        let mut table = Table::new(Arc::clone(&routes), Arc::clone(&common), workers);
         table.update(entry, 0, &registry);
         assert!(table.publish_routes());
-        let parts = Parts {
-            config: Arc::new(Config::new(String::new(), identity)),
-            clock,
-            routes,
-            limited: Arc::new(Limited::new(Arc::clone(&common))),
-            common,
-            signals,
-        };
+        let limited = Arc::new(Limited::new(Arc::clone(&common)));
+        let config = Arc::new(Config::new(String::new(), identity));
         let network = Memory::default();
-        let worker = Worker::new(parts, registry.writer(0).unwrap(), network.clone(), 1);
-        let held = Rc::clone(&worker);
-        tokio::task::spawn_local(async move { held.held.keep_deadlines().await });
-        let swept = Rc::clone(&worker);
-        tokio::task::spawn_local(async move { swept.upstream.sweep().await });
-        Self { worker, table, registry, network, clock, _signals: received }
+        let workers = (0..workers).map(|number| {
+            let parts = Parts {
+                config: Arc::clone(&config),
+                clock,
+                routes: Arc::clone(&routes),
+                common: Arc::clone(&common),
+                limited: Arc::clone(&limited),
+                signals: signals.clone(),
+            };
+            let worker = Worker::new(parts, registry.writer(number).unwrap(), network.clone(), 1);
+            let held = Rc::clone(&worker);
+            tokio::task::spawn_local(async move { held.held.keep_deadlines().await });
+            let swept = Rc::clone(&worker);
+            tokio::task::spawn_local(async move { swept.upstream.sweep().await });
+            worker
+        });
+        let workers = workers.collect();
+        Self { workers, table, registry, network, clock, signals: received }
     }
 
     fn function(&self) -> &Arc<Function> {
         self.table.function(&hello()).unwrap()
     }
 
+    /// The table changes, and every worker is told.
+    fn change(&mut self, entry: &Entry) {
+        self.table.update(entry, 0, &self.registry);
+        self.look();
+    }
+
+    fn look(&self) {
+        for worker in &self.workers {
+            worker.look(self.function());
+        }
+    }
+
     fn connect(&self) -> DuplexStream {
+        self.connect_to(0)
+    }
+
+    fn connect_to(&self, worker: usize) -> DuplexStream {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let address = "192.0.2.9:1".parse().unwrap();
-        let serving =
-            Rc::clone(&self.worker).serve(MemoryStream(server), address, Entrance::Gateway);
+        let serving = Rc::clone(&self.workers[worker]).serve(
+            MemoryStream(server),
+            address,
+            Entrance::Gateway,
+        );
         tokio::task::spawn_local(serving);
         client
     }
@@ -337,8 +368,7 @@ async fn held_requests_leave_first_in_first_out_when_a_pod_appears() {
                 }
                 clients.push(client);
             }
-            world.table.update(&entry(vec![ready_pod()]), 0, &world.registry);
-            world.worker.look(world.function());
+            world.change(&entry(vec![ready_pod()]));
             for number in 0..5 {
                 let head = read_head(&mut connections.recv().await.unwrap()).await.unwrap();
                 assert!(head.starts_with(&format!("GET /{number} ")), "{head}");

@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,11 @@ once FILE        promise keep-alive, close after each answer, append a line to F
 mirror           answer each request with its own bytes, unchunked; GET /seen: all request lines
 echo             stream each request's body back while it comes
 tunnel           101 to every upgrade, then every byte back
+narrow FILE      append each request's line to FILE; answer with the most there ever were at once
 moody FILE       503 to every request until FILE exists";
+
+/// How long `narrow` works on a request: long enough for another to come meanwhile.
+const WORK: Duration = Duration::from_millis(5);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +42,7 @@ fn main() -> ExitCode {
         ["mirror"] => mirror(),
         ["echo"] => serve(echo),
         ["tunnel"] => serve(tunnel),
+        ["narrow", file] => narrow(file),
         ["moody", file] => serve(|_, stream| {
             let status = if std::fs::exists(file)? { "200 OK" } else { "503 Not Yet" };
             answer(stream, status, b"")
@@ -126,6 +132,17 @@ fn mirror() -> io::Result<ExitCode> {
         bytes.extend(body);
         bytes.extend(trailers.into_bytes());
         answer(stream, "200 OK", &bytes)
+    })
+}
+
+fn narrow(file: &str) -> io::Result<ExitCode> {
+    let (now, most) = (AtomicU32::new(0), AtomicU32::new(0));
+    serve(|request, stream| {
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        append(file, request.line())?;
+        std::thread::park_timeout(WORK);
+        now.fetch_sub(1, Ordering::SeqCst);
+        answer(stream, "200 OK", most.load(Ordering::SeqCst).to_string().as_bytes())
     })
 }
 
