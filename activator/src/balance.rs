@@ -4,8 +4,8 @@
 //! cache lines on each request. With many workers the choice stays close to even, because each
 //! worker spreads its own share.
 //!
-//! Under a concurrency limit the slots taken at a pod are counted over all workers anyway; there the
-//! pod with the fewest is chosen.
+//! Under a concurrency limit the slots taken at a pod are counted over all workers anyway; there
+//! the pod with the fewest is chosen.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -90,7 +90,16 @@ impl Config {
             Some(held_max),
             Some(held_bytes_max),
             Some(drain_timeout),
-        ) = (gateway, admin, link_listen, link_dial, workers, held_max, held_bytes_max, drain_timeout)
+        ) = (
+            gateway,
+            admin,
+            link_listen,
+            link_dial,
+            workers,
+            held_max,
+            held_bytes_max,
+            drain_timeout,
+        )
         else {
             return Err(UsageError(faults));
         };
