@@ -11,9 +11,6 @@ use tokio::time::Instant;
 /// Least time between two lines about one function whose figures alone changed.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most functions drawn: a table higher than the terminal could not be redrawn.
-const TABLE_ROWS_MAX: usize = 16;
-
 /// How the account is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -58,10 +55,11 @@ impl Account {
     }
 
     /// Compares `statuses` with what was told; [`Account::take`] has what is new.
-    pub(crate) fn update(&mut self, statuses: &[FunctionStatus], now: Instant) {
+    /// A table has at most `lines_max` lines: a higher one than the terminal could not be redrawn.
+    pub(crate) fn update(&mut self, statuses: &[FunctionStatus], now: Instant, lines_max: usize) {
         self.due = None;
         if self.style == Style::Table {
-            self.news.table = Some(bounded_table(statuses));
+            self.news.table = Some(bounded_table(statuses, lines_max));
             return;
         }
         for status in statuses {
@@ -199,12 +197,24 @@ pub(crate) fn table(rows: &[Row]) -> Vec<String> {
     lines
 }
 
-/// The table as far as a usual terminal can show it.
-fn bounded_table(statuses: &[FunctionStatus]) -> Vec<String> {
-    let shown = &statuses[..statuses.len().min(TABLE_ROWS_MAX)];
-    let rows: Vec<Row> = shown.iter().map(Row::new).collect();
-    let mut lines = table(&rows);
-    let further = statuses.len() - shown.len();
+/// The table, functions whole, in at most `lines_max` lines, or its last line if that is less.
+fn bounded_table(statuses: &[FunctionStatus], lines_max: usize) -> Vec<String> {
+    let rows: Vec<Row> = statuses.iter().map(Row::new).collect();
+    let height = |row: &Row| 1 + usize::from(row.message.is_some());
+    // Without the head and, where rows are left out, the line that says so.
+    let fitting = |room: usize| {
+        let used = rows.iter().scan(0, |used, row| {
+            *used += height(row);
+            Some(*used)
+        });
+        used.take_while(|used| *used <= room).count()
+    };
+    let shown = match fitting(lines_max.saturating_sub(1)) {
+        all if all == rows.len() => all,
+        _ => fitting(lines_max.saturating_sub(2)),
+    };
+    let mut lines = table(&rows[..shown]);
+    let further = rows.len() - shown;
     if further > 0 {
         lines.push(format!("and {further} more: dormouse status"));
     }
@@ -243,7 +253,7 @@ mod tests {
     }
 
     fn told(account: &mut Account, statuses: &[FunctionStatus], now: Instant) -> usize {
-        account.update(statuses, now);
+        account.update(statuses, now, 24);
         account.take().lines.lines().count()
     }
 
@@ -288,7 +298,7 @@ mod tests {
     fn json_is_what_the_admin_port_says() {
         let mut account = Account::new(Style::Json);
         let hello = status("hello", State::Asleep, 0);
-        account.update(std::slice::from_ref(&hello), Instant::now());
+        account.update(std::slice::from_ref(&hello), Instant::now(), 24);
         let news = account.take();
         assert_eq!(news.lines, "");
         assert_eq!(serde_json::from_str::<FunctionStatus>(&news.json).unwrap(), hello);
@@ -298,14 +308,14 @@ mod tests {
     #[test]
     fn complaints_stand_below_the_function() {
         let mut deaf = status("deaf", State::Waking, 0);
-        deaf.message = Some("deaf-x1 does not listen on PORT=4242".to_owned());
+        deaf.message = Some("deaf-x1: does not listen on PORT=4242".to_owned());
         let mut crashing = status("crashing", State::Failing, 0);
         crashing.message = Some("exit status 1".to_owned());
         let rows = [Row::new(&deaf), Row::new(&crashing)];
         let expected = [
             "FUNCTION          STATE    READY  IN FLIGHT  HELD  RPS  LAST DECISION",
             "default/deaf      waking   0/0    0          0     0.0",
-            "  ! deaf-x1 does not listen on PORT=4242",
+            "  ! deaf-x1: does not listen on PORT=4242",
             "default/crashing  failing  0/0    0          0     0.0",
             "  ! exit status 1",
         ];
@@ -314,11 +324,17 @@ mod tests {
 
     #[test]
     fn a_long_table_is_cut() {
-        let many: Vec<_> = (0..TABLE_ROWS_MAX + 2)
-            .map(|index| status(&index.to_string(), State::Asleep, 0))
-            .collect();
-        let lines = bounded_table(&many);
-        assert_eq!(lines.len(), 1 + TABLE_ROWS_MAX + 1);
-        assert_eq!(lines[lines.len() - 1], "and 2 more: dormouse status");
+        let mut many: Vec<_> =
+            (0..4).map(|index| status(&index.to_string(), State::Asleep, 0)).collect();
+        many[1].message = Some("exit status 1".to_owned());
+        let last = |lines_max| {
+            let lines = bounded_table(&many, lines_max);
+            assert!(lines.len() <= lines_max.max(2), "{lines:?}");
+            lines.last().cloned().unwrap_or_default()
+        };
+        assert!(last(6).starts_with("default/3"));
+        assert_eq!(last(5), "and 2 more: dormouse status");
+        assert_eq!(last(4), "and 3 more: dormouse status");
+        assert_eq!(last(1), "and 4 more: dormouse status");
     }
 }

@@ -214,7 +214,7 @@ impl Writer {
         }
         if let Some(statuses) = &mut self.statuses {
             let latest = Arc::clone(&statuses.borrow_and_update());
-            self.account.update(&latest, now);
+            self.account.update(&latest, now, screen::height() - 1);
         }
         let account = self.account.take();
         text.extend_from_slice(account.lines.as_bytes());

@@ -29,11 +29,18 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+const EXAMPLES: &str = "\
+Examples:
+  dormouse demo --port 8080                     answers at once, on every address
+  dormouse demo --start-delay 3s --work 50ms    slow to start, then 50 ms a request
+  curl 'http://127.0.0.1:8080/?work=1s'         one request that takes longer";
+
 /// What `dormouse demo` can be told.
 ///
 /// A request may choose for itself: `?work=1s` and `?status=418` replace the flags, `/crash` ends
 /// the process with every open request, `/hang` never answers.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
     /// Port to listen on
     #[arg(long, env = "PORT", default_value_t = 8080)]

@@ -41,8 +41,13 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Writes `instance` into `folder`. It appears whole and already locked, or not at all.
+    /// Writes `instance` into `folder`. It appears whole and already locked, or not at all. Files
+    /// that killed processes left there are removed.
     pub(crate) fn new(folder: &Path, instance: &Instance) -> io::Result<Self> {
+        for path in runtime_files(folder)?.filter(|path| read_live(path).is_none()) {
+            // Whoever else removed it has done the same.
+            fs::remove_file(path).ok();
+        }
         let path = folder.join(format!("up-{}.json", instance.pid));
         let unfinished = path.with_extension("new");
         let mut file = File::create(&unfinished)?;
@@ -100,18 +105,18 @@ fn private(path: &Path, user: u32) -> anyhow::Result<()> {
 
 /// Every running `dormouse up` that left its file in `folder`, by process id.
 pub(crate) fn running(folder: &Path) -> io::Result<Vec<Instance>> {
-    let mut instances = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_some_and(|name| name.starts_with("up-") && name.ends_with(".json"))
-            && let Some(instance) = read_live(&path)
-        {
-            instances.push(instance);
-        }
-    }
+    let mut instances: Vec<_> =
+        runtime_files(folder)?.filter_map(|path| read_live(&path)).collect();
     instances.sort_by_key(|instance| instance.pid);
     Ok(instances)
+}
+
+fn runtime_files(folder: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
+    let paths = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    Ok(paths.filter(|path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("up-") && name.ends_with(".json"))
+    }))
 }
 
 /// The instance in that file, if its process lives. A file that cannot be read, or that went away
@@ -192,6 +197,10 @@ mod tests {
         drop(alive);
         assert_eq!(running(folder.path()).unwrap(), []);
         assert!(!folder.path().join("up-7.json").exists());
+        drop(Registration::new(folder.path(), &instance(10)).unwrap());
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["other.json"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -18,9 +19,17 @@ impl Log {
     /// # Errors
     /// The level is no filter.
     pub(crate) fn new(args: &LogArgs) -> Result<Self, UsageError> {
-        let filter = EnvFilter::try_new(&args.log).map_err(|error| {
+        // A word alone would be taken for a part's name, and silence all others.
+        let mut words =
+            args.log.split(',').map(str::trim).filter(|part| !part.contains(['=', '[']));
+        let level = words.try_for_each(|word| word.parse::<LevelFilter>().map(drop));
+        let filter = level
+            .map_err(|error| error.to_string())
+            .and_then(|()| EnvFilter::try_new(&args.log).map_err(|error| error.to_string()));
+        let filter = filter.map_err(|error| {
             UsageError(vec![format!(
-                "--log {:?} must be error, warn, info, debug, trace or a filter: {error}",
+                "--log {:?} must be error, warn, info, debug or trace, or a filter per part as in \
+                 warn,dormouse_autoscaler=debug: {error}",
                 args.log
             )])
         })?;
@@ -43,4 +52,22 @@ impl Log {
 /// Colours only where a person looks on, and not against their wish (<https://no-color.org>).
 fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        let log = |typed: &str| {
+            Log::new(&LogArgs { log: typed.to_owned(), log_format: LogFormat::Text }).is_ok()
+        };
+        for typed in ["warn", "INFO", "off", "warn,dormouse_autoscaler=debug", "hyper=trace"] {
+            assert!(log(typed), "{typed}");
+        }
+        for typed in ["wran", "loud", "warn,loud", "dormouse=loud"] {
+            assert!(!log(typed), "{typed}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Pro
 use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig};
 use dormouse_link::activator_side::Identity;
 use dormouse_policy::admission::Amount;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,13 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 /// A second signal so soon after the first is the same wish: supervisors and shells often signal
 /// both a process and its group.
 const ECHO_MAX: Duration = Duration::from_millis(500);
+
+/// Files this process would like to open: 10 000 connections, both ways, and replicas beside them.
+/// Not more, since some programs close every number up to the limit they inherit.
+const OPEN_FILES_WANTED: u64 = 65_536;
+
+/// How long people are left without a word while replicas stop.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes of the secret that the activator shows the autoscaler: too many to guess.
 const TOKEN_BYTES: usize = 32;
@@ -78,11 +86,24 @@ pub(crate) fn run(args: &UpArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn up(config: &Config, console: &Console) -> anyhow::Result<ExitCode> {
+    raise_file_limit();
     let functions = load(config, console)?;
     tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let parts = Parts::start(config, console, functions).await?;
     parts.run(config, console, &mut signals).await
+}
+
+/// Requests and replicas take several files each, and the usual soft limit of 1024 is there for
+/// programs that call select. Replicas inherit what is set here.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(OPEN_FILES_WANTED).max(soft);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "limit of open files not raised");
+    }
 }
 
 /// The functions of the manifests. Each remark on them is printed once.
@@ -193,7 +214,7 @@ impl Parts {
         let word = by_itself.unwrap_or("answering open requests, then stopping");
         console.print(format!("dormouse: {word}; interrupt to end at once\n"));
         tokio::select! {
-            () = self.end(config) => {}
+            () = self.end(config, console) => {}
             () = signals.next() => {
                 console.print("dormouse: ended at once\n");
                 return Ok(ExitCode::FAILURE);
@@ -209,7 +230,7 @@ impl Parts {
 
     /// Lets open requests be answered, then stops everything. The autoscaler goes on until then:
     /// held requests still need pods.
-    async fn end(&mut self, config: &Config) {
+    async fn end(&mut self, config: &Config, console: &Console) {
         self.drain.cancel();
         let drained = async {
             tokio::select! {
@@ -222,10 +243,19 @@ impl Parts {
         }
         self.stop.cancel();
         self.hands.shutdown();
+        let stopped = async {
+            if timeout(SILENCE_MAX, self.hands.stopped()).await.is_err() {
+                console.print(
+                    "dormouse: waiting for replicas to stop; one that ignores SIGTERM is killed \
+                     after its grace period\n",
+                );
+                self.hands.stopped().await;
+            }
+        };
         let (activator, (), ()) = tokio::join!(
             timeout(DRAIN_MARGIN, self.activator.ended()),
             self.autoscaler.ended(),
-            self.hands.stopped(),
+            stopped,
         );
         if activator.is_err() {
             tracing::error!("the activator's threads are left behind");

@@ -191,9 +191,8 @@ impl Core {
             return;
         };
         let conflict = self.claims.conflict(&state.description);
-        let aside = conflict.map(|(claim, holder)| {
-            format!("{name} is set aside: {claim} belongs to {holder}, which is older")
-        });
+        let aside =
+            conflict.map(|(claim, holder)| format!("{claim} belongs to {holder}, which is older"));
         if aside != state.set_aside {
             if let Some(reason) = &aside {
                 warn!(function = %name, reason, "function set aside");
@@ -263,7 +262,7 @@ impl Core {
                 info!(reporter, "activator connected");
                 self.refresh_failures(now_us);
             }
-            Output::Left { reporter } => warn!(reporter, "activator disconnected"),
+            Output::Left { reporter } => info!(reporter, "activator disconnected"),
             Output::Lost { reporter } => warn!(reporter, "activator given up for lost"),
             Output::Report { reporter, boot, at_us, readings } => {
                 self.take_report(reporter, boot, at_us, readings, now_us)

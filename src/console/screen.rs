@@ -1,10 +1,23 @@
 //! A table that stays at the foot of a terminal while other lines scroll away above it.
 
+use std::io;
+
+use terminal_size::{Height, terminal_size_of};
+
+/// Lines of a terminal that does not tell its height: the usual least.
+const HEIGHT_DEFAULT: u16 = 24;
+
 /// Switches off the wrapping of long lines, so that a line of the table is one line of the screen
 /// whatever the terminal's width, which then need not be asked for.
 const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 const CLEAR_TO_END: &str = "\x1b[J";
+
+/// The terminal's height in lines, at least 1, as it is now: people resize windows.
+pub(super) fn height() -> usize {
+    let told = terminal_size_of(io::stderr()).map(|(_, Height(lines))| lines);
+    told.filter(|lines| *lines > 0).unwrap_or(HEIGHT_DEFAULT).into()
+}
 
 /// What is on the screen.
 #[derive(Debug, Default)]

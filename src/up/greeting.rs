@@ -1,7 +1,7 @@
 //! What a person is told once everything listens: where, and what to type.
 
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,8 @@ fn is_settled(status: &FunctionStatus) -> bool {
 fn greeting(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
     let mut text = format!("gateway http://{gateway}\n");
     let mut example = None;
-    for endpoint in statuses.iter().flat_map(|status| &status.endpoints) {
+    let served = statuses.iter().filter(|status| status.state != State::SetAside);
+    for endpoint in served.flat_map(|status| &status.endpoints) {
         text += &endpoint.name;
         match (endpoint.listening, &endpoint.error) {
             (Some(address), _) => text += &format!(" http://{address}"),
@@ -62,7 +63,11 @@ fn greeting(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
         text.push('\n');
     }
     if let Some(host) = example {
-        text += &format!("try     curl -i -H 'Host: {host}' http://{gateway}/\n");
+        let mut here = gateway;
+        if gateway.ip().is_unspecified() {
+            here.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        text += &format!("try     curl -i -H 'Host: {host}' http://{here}/\n");
     }
     text
 }

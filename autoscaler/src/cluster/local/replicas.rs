@@ -333,16 +333,15 @@ fn find<'a>(replicas: &'a mut [Replica], name: &str) -> Option<&'a mut Replica> 
 }
 
 fn complaint(function: &LocalFunction, identity: &Identity, refusal: &Refusal) -> String {
-    let name = &identity.name;
     match refusal {
         Refusal::NotListening(pod_port) => {
             let variable = port_variable(&function.function.pod_ports, *pod_port);
             match identity.ports.get(*pod_port) {
-                Some(port) => format!("{name} does not listen on {variable}={port}"),
-                None => format!("{name} has no port to be tried at"),
+                Some(port) => format!("does not listen on {variable}={port}"),
+                None => "has no port to be tried at".to_owned(),
             }
         }
-        Refusal::Answer(answer) => format!("{name} is not ready: {answer}"),
+        Refusal::Answer(answer) => format!("is not ready: {answer}"),
     }
 }
 

@@ -230,7 +230,7 @@ fn a_replica_that_never_listens_is_said_to_once_with_the_port() {
     world.scale(1, &[]);
     assert_eq!(world.tried("a-0", Err(Refusal::NotListening(0))), [""; 0]);
     world.now += PATIENCE;
-    let complaint = "a-0 does not listen on PORT=1001";
+    let complaint = "does not listen on PORT=1001";
     assert_eq!(world.tried("a-0", Err(Refusal::NotListening(0))), [complaint]);
     assert_eq!(world.tried("a-0", Err(Refusal::NotListening(0))), [""; 0]);
     let waiting_for = |world: &World| world.replicas.pods(world.now).pods[0].waiting_for.clone();
