@@ -63,8 +63,8 @@ impl Observation {
     }
 }
 
-/// Whether anything leads to a function. A Deployment that Dormouse serves is always reachable; what
-/// is not keeps no floor, falls at once and is not delayed.
+/// Whether anything leads to a function. A Deployment that Dormouse serves is always reachable.
+/// What is not keeps no floor, falls at once and is not delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reachability {

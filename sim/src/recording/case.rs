@@ -25,6 +25,9 @@ pub struct Case {
     /// Replicas asked for then; as many as were ready where absent.
     #[serde(default)]
     pub initial_replicas: Option<u32>,
+    /// When the scaler starts; with the first thing recorded where absent.
+    #[serde(default)]
+    pub start: Option<Seconds>,
     /// What a second without a sample means.
     #[serde(default = "zero")]
     pub missing: Missing,
@@ -210,8 +213,11 @@ impl Case {
         }
     }
 
-    /// When the scaler starts, in microseconds: with the first thing that is recorded of the run.
+    /// When the scaler starts, in microseconds.
     pub(crate) fn start_us(&self) -> u64 {
+        if let Some(start) = self.start {
+            return start.us();
+        }
         let first = self.steps.first();
         let sampled = first.iter().flat_map(|step| &step.samples).map(|(at, _)| at.us());
         sampled.chain(first.map(|step| step.t.us())).min().unwrap_or(0)

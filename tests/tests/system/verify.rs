@@ -42,6 +42,12 @@ fn the_recordings_agree_packed_or_not() {
 }
 
 #[test]
+fn our_own_recordings_agree() {
+    let output = verify(&[&recording("dormouse.jsonl")]);
+    check(&output, 0, "verified 30 cases, 2785 steps, 0 mismatches\n", "");
+}
+
+#[test]
 fn twenty_mismatches_are_printed_and_all_are_counted() {
     let scratch = Scratch::new();
     let path = scratch.path().join("false.jsonl");

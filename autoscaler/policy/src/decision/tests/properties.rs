@@ -132,8 +132,8 @@ proptest! {
         prop_assert!(why != Why::Wake || desired >= 1);
     }
 
-    /// Before bounds and the way to zero, that is: an idle function's pods are kept as they are, and
-    /// the first request may show that fewer would do.
+    /// Before bounds and the way to zero, that is: an idle function's pods are kept as they are,
+    /// and the first request may show that fewer would do.
     #[test]
     fn more_load_never_asks_for_less(inputs in any_inputs(), more in 0.0_f64..1000.0) {
         let before = decide(inputs.clone()).unbounded;
