@@ -1,0 +1,198 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn linear(stable_s: u32, panic_s: u32, missing: Missing) -> Windows {
+    Windows::new(stable_s, panic_s, Aggregation::Linear, missing)
+}
+
+fn filled(missing: Missing, samples: &[(u64, f64)]) -> Windows {
+    let mut windows = linear(60, 6, missing);
+    for &(second, value) in samples {
+        windows.record(second, value);
+    }
+    windows
+}
+
+fn stable(windows: &Windows, end_s: u64) -> (f64, u32) {
+    let average = windows.stable(end_s, Tail::EMPTY);
+    (average.value, average.known_s)
+}
+
+fn panic(windows: &Windows, end_s: u64) -> (f64, u32) {
+    let average = windows.panic(end_s, Tail::EMPTY);
+    (average.value, average.known_s)
+}
+
+fn check(have: (f64, u32), value: f64, known_s: u32) {
+    assert!((have.0 - value).abs() < 1e-9 && have.1 == known_s, "{have:?}");
+}
+
+#[test]
+fn a_gap_inside_counts_as_zero_and_silence_after_does_not() {
+    let windows = filled(Missing::Zero, &[(10, 10.0), (13, 10.0)]);
+    check(stable(&windows, 13), 5.0, 4);
+    check(stable(&windows, 16), 5.0, 4);
+}
+
+#[test]
+fn a_gap_counts_for_nothing_where_missing_is_unknown() {
+    let windows = filled(Missing::Unknown, &[(10, 10.0), (13, 10.0)]);
+    check(stable(&windows, 13), 10.0, 2);
+    check(stable(&windows, 69), 10.0, 2);
+    check(stable(&windows, 70), 10.0, 1);
+    check(stable(&windows, 73), 0.0, 0);
+}
+
+#[test]
+fn every_third_second_missing_thins_a_load_of_nine() {
+    let samples: Vec<_> =
+        (0..59).filter(|second| second % 3 != 2).map(|second| (second, 9.0)).collect();
+    check(stable(&filled(Missing::Zero, &samples), 58), 6.101_695, 59);
+    check(stable(&filled(Missing::Unknown, &samples), 58), 9.0, 40);
+}
+
+#[test]
+fn a_load_that_ends_leaves_a_cliff_or_a_ramp() {
+    let steady: Vec<_> = (0..60).map(|second| (second, 100.0)).collect();
+    // One zero report, then nothing.
+    let mut cliff = filled(Missing::Zero, &steady);
+    cliff.record(60, 0.0);
+    for (after_s, value) in [(1, 98.305_085), (30, 96.666_667), (50, 90.0), (57, 66.666_667)] {
+        let (have, _) = stable(&cliff, 60 + after_s);
+        assert!((have - value).abs() < 1e-6, "{have} after {after_s} s");
+    }
+    check(stable(&cliff, 60 + 58), 50.0, 2);
+    check(stable(&cliff, 60 + 59), 0.0, 1);
+    // A zero each second.
+    let mut ramp = filled(Missing::Zero, &steady);
+    for (after_s, value) in [(10, 81.666_667), (30, 48.333_333), (50, 15.0), (59, 0.0)] {
+        for second in 60..=60 + after_s {
+            ramp.record(second, 0.0);
+        }
+        check(stable(&ramp, 60 + after_s), value, 60);
+        ramp = filled(Missing::Zero, &steady);
+    }
+}
+
+#[test]
+fn the_panic_window_starts_over_while_the_stable_one_goes_on() {
+    let windows = filled(Missing::Zero, &[(0, 12.0), (6, 12.0)]);
+    check(panic(&windows, 6), 12.0, 1);
+    check(stable(&windows, 6), 3.428_571, 7);
+}
+
+#[test]
+fn a_whole_window_without_a_value_starts_over() {
+    let windows = filled(Missing::Zero, &[(0, 12.0), (60, 6.0)]);
+    check(stable(&windows, 60), 6.0, 1);
+    assert!(!windows.is_empty(120) && windows.is_empty(121));
+    check(stable(&windows, 120), 0.0, 0);
+}
+
+#[test]
+fn values_of_one_second_add_up_late_ones_too() {
+    let windows = filled(Missing::Zero, &[(5, 1.0), (9, 1.0), (5, 2.0), (3, 3.0)]);
+    check(stable(&windows, 9), 1.0, 7);
+    let mut windows = filled(Missing::Zero, &[(100, 1.0)]);
+    windows.record(40, 7.0);
+    check(stable(&windows, 100), 1.0, 1);
+    windows.record(41, 7.0);
+    check(stable(&windows, 100), 0.133_333, 60);
+}
+
+#[test]
+fn exponential_weights() {
+    for (length_s, want) in
+        [(6, 0.784_557), (10, 0.601_893), (20, 0.369_043), (30, 0.264_358), (42, 0.2), (3600, 0.2)]
+    {
+        let have = View::new(length_s).smoothing;
+        assert!((have - want).abs() < 1e-6, "{length_s} s: {have}");
+    }
+    let mut windows = Windows::new(60, 6, Aggregation::WeightedExponential, Missing::Zero);
+    for (second, want) in [2.0, 3.6, 4.88, 5.904, 6.7232].into_iter().enumerate() {
+        windows.record(second as u64, 10.0);
+        let (have, _) = stable(&windows, second as u64);
+        assert!((have - want).abs() < 1e-9, "second {second}: {have}");
+    }
+    // Two seconds of silence: twice (1 − a).
+    let (have, _) = stable(&windows, 6);
+    assert!((have - 6.7232 * 0.64).abs() < 1e-9, "{have}");
+}
+
+#[test]
+fn unsettled_seconds_take_part_where_they_are_asked_for() {
+    let windows = filled(Missing::Unknown, &[(0, 1.0), (1, 1.0)]);
+    let tail = Tail { first_s: 2, values: &[10.0, 4.0] };
+    let average = windows.stable(3, tail);
+    check((average.value, average.known_s), 4.0, 4);
+}
+
+/// What a window is, written down without a ring: every value ever added, and where the present
+/// series began.
+#[derive(Default)]
+struct Plain {
+    values: Vec<(u64, f64)>,
+    first_s: u64,
+    last_s: Option<u64>,
+}
+
+impl Plain {
+    fn record(&mut self, length_s: u64, second: u64, value: f64) {
+        match self.last_s {
+            Some(last) if second + length_s <= last => return,
+            Some(last) if second <= last => self.first_s = self.first_s.min(second),
+            Some(last) if second - last < length_s => self.last_s = Some(second),
+            _ => (self.first_s, self.last_s) = (second, Some(second)),
+        }
+        self.values.push((second, value));
+    }
+
+    fn mean(&self, length_s: u64, end_s: u64) -> f64 {
+        let Some(last_s) = self.last_s else {
+            return 0.0;
+        };
+        let silent_s = end_s.saturating_sub(last_s);
+        if silent_s >= length_s {
+            return 0.0;
+        }
+        let oldest_s = (end_s.max(last_s) + 1).saturating_sub(length_s).max(self.first_s);
+        let sum: f64 = self
+            .values
+            .iter()
+            .filter(|(second, _)| *second >= oldest_s)
+            .map(|(_, value)| value)
+            .sum();
+        sum / (last_s - self.first_s + 1).min(length_s - silent_s) as f64
+    }
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_a_plain_list(
+        stable_s in 6_u32..40,
+        panic_share in 1_u32..100,
+        steps in proptest::collection::vec((-8_i64..30, 0_u32..100), 1..80),
+    ) {
+        let panic_s = (stable_s * panic_share / 100).max(1);
+        let mut windows = linear(stable_s, panic_s, Missing::Zero);
+        let mut plain = [stable_s, panic_s].map(|length_s| {
+            (u64::from(length_s), Plain::default())
+        });
+        let mut now_s = 100_u64;
+        for (step, value) in steps {
+            let second = now_s.saturating_add_signed(step);
+            now_s = now_s.max(second);
+            windows.record(second, f64::from(value));
+            for (length_s, plain) in &mut plain {
+                plain.record(*length_s, second, f64::from(value));
+            }
+            for end_s in [now_s - 1, now_s, now_s + 3, now_s + 50] {
+                let have = [stable(&windows, end_s), panic(&windows, end_s)];
+                for ((value, _), (length_s, plain)) in have.iter().zip(&plain) {
+                    prop_assert!((value - plain.mean(*length_s, end_s)).abs() < 1e-6);
+                }
+            }
+        }
+    }
+}
