@@ -106,9 +106,9 @@ impl Windows {
     }
 
     /// Adds `value` to `second`. One that has left the stable window is dropped, and so is one that
-    /// is no finite number: it would be all there is to see for a whole window.
+    /// is negative or no finite number: it would be all there is to see for a whole window.
     pub(crate) fn record(&mut self, second: u64, value: f64) {
-        if !value.is_finite() {
+        if !(0.0..=f64::MAX).contains(&value) {
             return;
         }
         let length = u64::from(self.stable.length_s);
@@ -138,6 +138,11 @@ impl Windows {
     /// Whether the stable window, ending with the second `end_s`, holds no value at all.
     pub(crate) fn is_empty(&self, end_s: u64) -> bool {
         self.last_s.is_none_or(|last| end_s.saturating_sub(last) > u64::from(self.stable.length_s))
+    }
+
+    /// The newest second that has a value.
+    pub(crate) fn last_s(&self) -> Option<u64> {
+        self.last_s
     }
 
     /// Forgets every second.

@@ -103,7 +103,7 @@ fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Opti
     let most = inputs.panic.map_or(0, |panic| panic.most);
     let since_us = match inputs.panic {
         _ if over => inputs.now_us,
-        Some(panic) if panic.since_us + stable_us >= inputs.now_us => panic.since_us,
+        Some(panic) if panic.since_us.saturating_add(stable_us) >= inputs.now_us => panic.since_us,
         _ => return None,
     };
     let wanted = panicked.value;

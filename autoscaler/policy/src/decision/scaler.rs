@@ -17,6 +17,9 @@ use crate::window::{Average, Tail, Windows};
 /// second, so that two seconds are on their way; one report may be late.
 const LAG_S_MAX: u64 = 3;
 
+/// A second lies this far ahead of the clock at most, by the drift that reporters are allowed.
+const AHEAD_S_MAX: u64 = 2;
+
 /// Decides on one function's replicas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaler {
@@ -120,9 +123,14 @@ impl Scaler {
         meter.settle(reporters, window_s, |second, sample| self.record(second, sample))
     }
 
-    /// Decides. `now_us` of the observation does not go back from call to call.
+    /// Decides. Should `now_us` of the observation have gone back since the last call, what was
+    /// before is not known any more.
     pub fn decide(&mut self, observation: &Observation) -> Decision {
         let now_us = observation.now_us;
+        let newest_s = self.windows.last_s().unwrap_or(0);
+        if self.missing == Missing::Unknown && newest_s > now_us / SECOND_US + AHEAD_S_MAX {
+            self.turn_back(now_us);
+        }
         self.enter_phase(observation);
         self.refresh(observation);
         let tick = now_us / delay::TICK_US;
@@ -180,6 +188,26 @@ impl Scaler {
         if self.missing == Missing::Unknown {
             self.windows.clear();
             self.series_from_s = now_us / SECOND_US + 1;
+        }
+    }
+
+    /// Nothing of what is remembered may lie in the future: it would be waited for.
+    fn turn_back(&mut self, now_us: u64) {
+        self.windows.clear();
+        self.series_from_s = 0;
+        self.highest = Highest::new(self.scaling.scale_down_delay_s);
+        if let Some(panic) = &mut self.panic {
+            panic.since_us = panic.since_us.min(now_us);
+        }
+        if let Some(fresh) = &mut self.fresh {
+            fresh.since_us = fresh.since_us.min(now_us);
+        }
+        match &mut self.phase {
+            Phase::Asleep => {}
+            Phase::Waking { since_us }
+            | Phase::Starting { since_us }
+            | Phase::Active { since_us }
+            | Phase::Idle { since_us } => *since_us = now_us.min(*since_us),
         }
     }
 

@@ -125,6 +125,11 @@ impl Meter {
         mut record: impl FnMut(u64, Sample),
     ) -> Load {
         let settled_s = reporters.settled_s();
+        if self.next_s > settled_s.saturating_add(UNSETTLED_S_MAX) {
+            // The caller's clock went back: what is here lies in a future that will be another.
+            self.growth.clear();
+            self.next_s = settled_s;
+        }
         let from_s = self.next_s.max(settled_s.saturating_sub(u64::from(window_s)));
         for second in from_s..settled_s {
             if reporters.knows(second) {
@@ -141,8 +146,8 @@ impl Meter {
         for reading in &self.last {
             // Not named in the reporter's last report: no load.
             if reporters.covered_us(reading.reporter) == Some(reading.end_us) {
-                load.in_flight += reading.counters.in_flight;
-                load.held += reading.counters.held;
+                load.in_flight = load.in_flight.saturating_add(reading.counters.in_flight);
+                load.held = load.held.saturating_add(reading.counters.held);
             }
         }
         load
@@ -189,8 +194,8 @@ impl Meter {
             if second >= self.next_s
                 && let Some(bucket) = self.bucket(second)
             {
-                bucket.area_us += area_us - given.area_us;
-                bucket.started += started - given.started;
+                bucket.area_us = bucket.area_us.saturating_add(area_us - given.area_us);
+                bucket.started = bucket.started.saturating_add(started - given.started);
             }
             given = Growth { area_us, started };
         }

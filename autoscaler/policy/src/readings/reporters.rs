@@ -18,6 +18,10 @@ const DRIFT_US_MAX: i64 = 1_000_000;
 /// Reports in a row that must be late before the clock, not a slow link, is blamed.
 const LATE_REPORTS_MAX: u32 = 10;
 
+/// A settled second lies this far ahead of the caller's clock at most: reports may be early by the
+/// drift allowed, and the second begun counts.
+const AHEAD_S_MAX: u64 = 2;
+
 /// How far back unknown seconds are remembered: the longest stable window, and the longest silence.
 const MEMORY_S: u64 = 3600 + 60;
 
@@ -116,6 +120,9 @@ impl Reporters {
     /// Lets time pass: settles the seconds that every reporter has covered, and declares reporters
     /// lost that were silent for [`SILENCE_US_MAX`]. Returns the names of those lost by this call.
     pub fn advance(&mut self, now_us: u64) -> Vec<String> {
+        if self.settled_s > now_us / SECOND_US + AHEAD_S_MAX {
+            self.begin_anew(now_us);
+        }
         let mut lost = Vec::new();
         let mut unknown = Vec::new();
         for (name, reporter) in &mut self.reporters {
@@ -145,6 +152,18 @@ impl Reporters {
             self.unknown.pop_front();
         }
         lost
+    }
+
+    /// The caller's clock went back, which a monotonic one does not: nothing is known of the time
+    /// that comes a second time, and every reporter's clock is anchored anew by its next report.
+    fn begin_anew(&mut self, now_us: u64) {
+        self.settled_s = now_us / SECOND_US;
+        self.unknown.clear();
+        self.mark_unknown(0..now_us);
+        for reporter in self.reporters.values_mut() {
+            reporter.covered_us = now_us;
+            reporter.heard_us = now_us;
+        }
     }
 
     /// The first second that is not settled.
