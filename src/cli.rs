@@ -21,6 +21,7 @@ Examples:
   dormouse up -f deploy/ -f extra.yaml          every manifest of a folder, and a file
   dormouse up -f app.yaml --gateway 127.0.0.1:0 any free port; up prints which
   dormouse up -f app.yaml --json | jq .         one JSON object per change, on stdout
+  dormouse up -f app.yaml --record up.jsonl     and every decision with all that led to it
 
 Ctrl-C drains: requests that are held or open are answered, then the replicas stop. A second Ctrl-C
 ends at once.";
@@ -145,6 +146,9 @@ pub(crate) struct UpArgs {
     /// Longest wait, after the first Ctrl-C or SIGTERM, for requests that are held or open
     #[arg(long, value_name = "DURATION", env = "DORMOUSE_DRAIN_TIMEOUT", default_value = "30s")]
     pub(crate) drain_timeout: String,
+    /// Record every decision, with all that led to it, in a new file of one JSON object a line
+    #[arg(long, value_name = "FILE", env = "DORMOUSE_RECORD")]
+    pub(crate) record: Option<PathBuf>,
     /// Write one JSON object per change to stdout, instead of the account on stderr
     #[arg(long)]
     pub(crate) json: bool,

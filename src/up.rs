@@ -17,7 +17,7 @@ use dormouse_activator::activator::Activator;
 use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken};
 use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand, Options};
 use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Programs};
-use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig};
+use dormouse_autoscaler::{Autoscaler, BindError, Config as AutoscalerConfig};
 use dormouse_link::activator_side::Identity;
 use dormouse_policy::admission::Amount;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -148,9 +148,8 @@ impl Parts {
         functions: Vec<LocalFunction>,
     ) -> anyhow::Result<Self> {
         let token = token()?;
-        let bound = Autoscaler::bind(autoscaler_config(config, &token))
-            .await
-            .context("the autoscaler cannot start")?;
+        let bound = Autoscaler::bind(autoscaler_config(config, &token)).await;
+        let bound = bound.map_err(not_bound)?;
         let link = bound.link_address();
         let activator = Activator::start(activator_config(config, link, token)?)
             .context("the activator cannot start")?;
@@ -327,6 +326,19 @@ fn autoscaler_config(config: &Config, token: &str) -> AutoscalerConfig {
         token: token.to_owned(),
         // Functions are for the people of this machine, wherever the gateway listens.
         endpoint_listen: Some(Ipv4Addr::LOCALHOST.into()),
+        record: config.record.clone(),
+    }
+}
+
+/// A file that cannot be had was typed; a port may be taken by chance.
+fn not_bound(error: BindError) -> anyhow::Error {
+    match &error {
+        BindError::Record { path, source } => {
+            let path = path.display();
+            UsageError(vec![format!("--record {path} must be a file that can be made: {source}")])
+                .into()
+        }
+        BindError::Listen { .. } => anyhow!(error).context("the autoscaler cannot start"),
     }
 }
 

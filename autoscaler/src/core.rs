@@ -8,6 +8,7 @@ mod function;
 mod history;
 mod load;
 mod order;
+mod recording;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use dormouse_link::frame::{Down, Reading, Up};
 use dormouse_policy::decision::{Decision, Why};
 use dormouse_policy::function::{Function, FunctionName};
 use dormouse_policy::readings::{Counters, Reporters};
+use dormouse_policy::record::{self, Line, Taken};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
@@ -28,6 +30,8 @@ use crate::status::Explanation;
 use claims::Claims;
 use function::{FunctionState, Seen, listen_at};
 use history::History;
+pub(crate) use recording::Record;
+use recording::Recording;
 
 /// What happened.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub(crate) enum Action {
     Close(Connection, Fault),
     /// Place an order and tell its outcome by [`Event::Scaled`].
     Scale { order: u64, scale: Scale },
+    /// Write a line of the record.
+    Record(Line),
 }
 
 /// What the core has to be told of its surroundings.
@@ -68,6 +74,8 @@ pub(crate) struct Surroundings {
     pub(crate) wall_us: u64,
     /// Drawn at start: processes that failed together do not try again together.
     pub(crate) seed: u64,
+    /// Whether decisions are written down.
+    pub(crate) record: Record,
 }
 
 /// All that the autoscaler knows.
@@ -80,6 +88,8 @@ pub(crate) struct Core {
     functions: BTreeMap<FunctionName, FunctionState>,
     claims: Claims,
     history: History<Arc<Decision>>,
+    /// None unless decisions are written down.
+    recording: Option<Recording>,
     timers: BTreeSet<(u64, FunctionName)>,
     orders: u64,
     actions: Vec<Action>,
@@ -90,6 +100,7 @@ impl Core {
     pub(crate) fn new(surroundings: Surroundings) -> Self {
         Self {
             link: AutoscalerSide::new(surroundings.token.clone(), surroundings.wall_us),
+            recording: Recording::new(surroundings.record, surroundings.wall_us),
             surroundings,
             reporters: Reporters::new(),
             reported: BTreeMap::new(),
@@ -119,7 +130,21 @@ impl Core {
             }
         }
         self.follow_link(now_us);
+        let lines = self.recording.iter_mut().flat_map(Recording::drain);
+        self.actions.extend(lines.map(Action::Record));
         std::mem::take(&mut self.actions)
+    }
+
+    /// Lines of the record were lost: each function's next decision begins it anew.
+    pub(crate) fn record_lost(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.lines_lost();
+        }
+    }
+
+    /// What the record still lacks at the end.
+    pub(crate) fn end_record(&mut self) -> Vec<Line> {
+        self.recording.iter_mut().flat_map(Recording::end).collect()
     }
 
     /// When [`Event::Due`] has to be applied next, in microseconds.
@@ -165,6 +190,10 @@ impl Core {
                 let settings = &known.description.settings.scaling;
                 if let Some(scaling) = &mut known.scaling {
                     scaling.scaler.configure(Arc::new(settings.clone()));
+                    if let Some(recording) = &mut self.recording {
+                        let reporters = &self.reporters;
+                        recording.snapshot(&name, Taken::Settings, reporters, scaling, now_us);
+                    }
                 }
                 if known.is_paused() {
                     self.heed_pause(&name);
@@ -292,6 +321,7 @@ impl Core {
         };
         self.is_status_stale |= !named_before.is_empty() || !readings.is_empty();
         let mut named = BTreeSet::new();
+        let mut recorded = Vec::new();
         for reading in readings {
             let Some(state) = self.functions.get_mut(&reading.function) else {
                 continue;
@@ -305,6 +335,10 @@ impl Core {
                     held: reading.held,
                 };
                 scaling.meter.read(span, counters);
+                if self.recording.is_some() {
+                    let function = reading.function.clone();
+                    recorded.push(record::Reading { function, counters });
+                }
             }
             self.set_timer(&reading.function, now_us);
             named.insert(reading.function);
@@ -313,6 +347,12 @@ impl Core {
             if let Some(state) = self.functions.get_mut(name) {
                 state.load.rest(&reporter);
             }
+        }
+        if let Some(recording) = &mut self.recording {
+            let reporter = reporter.clone();
+            let report =
+                record::Report { reporter, boot, at_us, heard_us: now_us, readings: recorded };
+            recording.hear(report);
         }
         self.reported.insert(reporter, (at_us, named));
     }
@@ -330,9 +370,6 @@ impl Core {
     }
 
     fn pass_time(&mut self, now_us: u64) {
-        for reporter in self.reporters.advance(now_us) {
-            warn!(reporter, "activator silent, its load is unknown");
-        }
         self.link.time_passed(now_us);
         let mut due = BTreeSet::new();
         while let Some((due_us, _)) = self.timers.first()

@@ -3,27 +3,30 @@
 
 mod admin;
 mod peer;
+mod recorder;
 mod serving;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dormouse_policy::function::FunctionName;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cluster::{Facts, Hands, Scale, ScaleError};
 use crate::core::Event;
 use crate::status::FunctionStatus;
+use recorder::Recorder;
 use serving::{Happening, Server};
 
 /// Longest wait for the hands: a call that takes longer than two rounds of decisions is not going
@@ -46,10 +49,14 @@ pub struct Config {
     /// number where that is at least 1024, free and not claimed by an older function, else at a
     /// free one. None = the gateway is the only way in.
     pub endpoint_listen: Option<IpAddr>,
+    /// A file that does not exist yet, for the record of decisions; none = no record. Its format is
+    /// `dormouse_policy::record`'s.
+    pub record: Option<PathBuf>,
 }
 
 impl Default for Config {
-    /// Loopback, free ports, endpoints on loopback, and no token: nothing but an empty one fits.
+    /// Loopback, free ports, endpoints on loopback, no record, and no token: nothing but an empty
+    /// one fits.
     fn default() -> Self {
         let loopback = IpAddr::from([127, 0, 0, 1]);
         Self {
@@ -57,6 +64,7 @@ impl Default for Config {
             admin_listen: SocketAddr::new(loopback, 0),
             token: String::new(),
             endpoint_listen: Some(loopback),
+            record: None,
         }
     }
 }
@@ -68,6 +76,7 @@ impl std::fmt::Debug for Config {
             .field("link_listen", &self.link_listen)
             .field("admin_listen", &self.admin_listen)
             .field("endpoint_listen", &self.endpoint_listen)
+            .field("record", &self.record)
             .finish_non_exhaustive()
     }
 }
@@ -80,6 +89,8 @@ pub struct Autoscaler;
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
+    clock: Clock,
+    recorder: Option<Recorder>,
     link: TcpListener,
     link_address: SocketAddr,
     admin: TcpListener,
@@ -89,14 +100,49 @@ pub struct Bound {
 
 /// Why an autoscaler could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({what})")]
-pub struct BindError {
-    /// The address asked for.
-    pub address: SocketAddr,
-    /// What for: `link` or `admin`.
-    pub what: &'static str,
-    /// Why not.
-    pub source: io::Error,
+pub enum BindError {
+    /// A port is taken or not ours to bind.
+    #[error("cannot listen on {address} ({what})")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What for: `link` or `admin`.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The record's file exists already or cannot be made.
+    #[error("cannot begin a record in {}", path.display())]
+    Record {
+        /// The file asked for.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// The autoscaler's two clocks, read together.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    start: Instant,
+    /// Unix time at `start`, in microseconds.
+    wall_us: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self { start: Instant::now(), wall_us: micros(wall.unwrap_or_default()) }
+    }
+
+    /// Microseconds since the start.
+    fn now_us(&self) -> u64 {
+        micros(self.start.elapsed())
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Why a running autoscaler ended by itself.
@@ -108,15 +154,26 @@ pub enum RunError {
 }
 
 impl Autoscaler {
-    /// Binds the ports; nothing is answered before [`Bound::run`].
+    /// Begins the record, if there is to be one, and binds the ports; nothing is answered before
+    /// [`Bound::run`].
     ///
     /// # Errors
-    /// [`BindError`]: a port is taken or not ours to bind.
+    /// [`BindError`]: the record's file exists, or a port is taken or not ours to bind.
     pub async fn bind(config: Config) -> Result<Bound, BindError> {
+        let clock = Clock::start();
+        let recorder = match &config.record {
+            Some(path) => Some(
+                Recorder::create(path, clock.wall_us)
+                    .map_err(|source| BindError::Record { path: path.clone(), source })?,
+            ),
+            None => None,
+        };
         let (link, link_address) = listen(config.link_listen, "link").await?;
         let (admin, admin_address) = listen(config.admin_listen, "admin").await?;
         Ok(Bound {
             config,
+            clock,
+            recorder,
             link,
             link_address,
             admin,
@@ -130,7 +187,7 @@ async fn listen(
     address: SocketAddr,
     what: &'static str,
 ) -> Result<(TcpListener, SocketAddr), BindError> {
-    let failed = |source| BindError { address, what, source };
+    let failed = |source| BindError::Listen { address, what, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

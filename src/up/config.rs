@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) link_dial: Option<String>,
     /// Longest wait for open requests at the end.
     pub(crate) drain_timeout: Duration,
+    /// The new file for the record of decisions; none = no record.
+    pub(crate) record: Option<PathBuf>,
     /// What stdout is for.
     pub(crate) output: Output,
 }
@@ -113,6 +115,7 @@ impl Config {
             link_listen,
             link_dial,
             drain_timeout,
+            record: args.record.clone(),
             output: if args.json { Output::Json } else { Output::Human },
         })
     }

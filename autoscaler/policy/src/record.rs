@@ -3,13 +3,15 @@
 //!
 //! A file opens with a [`Header`]. A [`Snapshot`] holds all that deciding on one function
 //! remembers: one when the function begins, one a minute after that, one when its settings change.
-//! A [`Recorded`] decision carries the reports heard since the line before, as they came in.
+//! A [`Decided`] line carries the reports heard since the line before, as they came in.
 //! [`replay`] goes through a record from any snapshot and demands the same decisions.
 //!
 //! Bytes in and out; files belong to the caller.
 
 mod read;
 mod replay;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +43,7 @@ pub enum Line {
     /// Reports that no decision followed for a while, or that a snapshot already knows of.
     Heard(Vec<Report>),
     /// A decision.
-    Decision(Box<Recorded>),
+    Decided(Box<Decided>),
     /// Lines are missing here. What follows can be replayed from each function's next snapshot.
     Gap {
         /// How many.
@@ -124,7 +126,7 @@ pub struct Reading {
 
 /// A decision and what was heard before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recorded {
+pub struct Decided {
     /// The function.
     pub function: FunctionName,
     /// When, as Unix time, in milliseconds.
@@ -132,7 +134,7 @@ pub struct Recorded {
     /// What the activators reported since the last line, in order.
     pub heard: Vec<Report>,
     /// The decision with everything it was made from; `inputs.now_us` is its time.
-    pub decision: Decision,
+    pub decision: Arc<Decision>,
 }
 
 impl Header {

@@ -9,6 +9,7 @@ use dormouse_link::frame::Retiring as Pods;
 use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Meter;
+use dormouse_policy::record::Taken;
 use tracing::{debug, info, warn};
 
 use super::function::{FunctionState, Retiring, Scaling};
@@ -36,7 +37,7 @@ impl Core {
         let replicas = seen.pods.replicas;
         let settings = Arc::new(state.description.settings.scaling.clone());
         let ready = state.ready();
-        state.scaling = Some(Scaling {
+        let scaling = state.scaling.insert(Scaling {
             scaler: Scaler::new(settings, Missing::Unknown, ready, replicas, now_us),
             meter: Meter::new(now_us),
             wish: replicas,
@@ -46,8 +47,13 @@ impl Core {
             placed: None,
             retiring: None,
             stopped: BTreeMap::new(),
+            snapshot: None,
             tick_us: None,
         });
+        if let Some(recording) = &mut self.recording {
+            let taken = Taken::Begin { ready, replicas };
+            recording.snapshot(name, taken, &self.reporters, scaling, now_us);
+        }
         self.decide(name, Why::Start, now_us);
         self.set_timer(name, now_us);
     }
@@ -117,10 +123,17 @@ impl Core {
         let Some(scaling) = &mut state.scaling else {
             return;
         };
+        // Here and nowhere else, so that the record's lines say when.
+        for reporter in self.reporters.advance(now_us) {
+            warn!(reporter, "activator silent, its load is unknown");
+        }
         let load = scaling.scaler.settle(&mut scaling.meter, &self.reporters);
         let decision =
             Arc::new(scaling.scaler.decide(&Observation::new(now_us, why, ready, replicas, load)));
         debug!(function = %name, decision = %decision, "decided");
+        if let Some(recording) = &mut self.recording {
+            recording.decided(name, &decision, &self.reporters, scaling);
+        }
         let window_s = decision.inputs.scaling.stable_window_s;
         let known_s = (decision.inputs.averages).map_or(0, |averages| averages.stable.known_s);
         scaling.coverage = (f64::from(known_s) / f64::from(window_s)).min(1.0);

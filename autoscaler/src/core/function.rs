@@ -12,6 +12,7 @@ use dormouse_policy::settings::Paused;
 
 use super::load::Load;
 use super::order::{Order, Placed};
+use super::recording::SnapshotTaken;
 use crate::cluster::{PodFact, PodPhase, Pods, Scale};
 
 /// Pause between decisions, in microseconds: Knative's tick.
@@ -57,6 +58,8 @@ pub(super) struct Scaling {
     pub(super) retiring: Option<Retiring>,
     /// Pods stopped by our orders, and when.
     pub(super) stopped: BTreeMap<String, u64>,
+    /// When this was last written down.
+    pub(super) snapshot: Option<SnapshotTaken>,
     /// When the next decision is due; none while nothing can change.
     pub(super) tick_us: Option<u64>,
 }

@@ -1,6 +1,7 @@
 //! Events in, actions out: no sockets, no clock, the policy as it is.
 
 mod pausing;
+mod recording;
 mod world;
 
 use dormouse_link::frame::Retiring;
@@ -44,7 +45,7 @@ fn a_wake_at_zero_is_an_order_in_the_same_apply() {
     world.hands = Hands::Busy;
     let connection = *world.activators.keys().next().unwrap();
     let wakes = Up::Wakes { functions: vec![name("hello")] };
-    let actions = world.core.apply(Event::Frame(connection, wakes.clone()), world.now_us);
+    let actions = world.happens(Event::Frame(connection, wakes.clone()));
     let scale = actions.iter().find_map(|action| match action {
         Action::Scale { scale, .. } => Some(scale.clone()),
         _ => None,
@@ -150,9 +151,9 @@ fn an_arrival_takes_a_retirement_back() {
         if world.now_us.is_multiple_of(SECOND_US) || epoch.is_none() {
             let at_us = world.now_us;
             let report = Up::Report { at_us, readings: vec![] };
-            world.core.apply(Event::Frame(connection, report), at_us);
+            world.happens(Event::Frame(connection, report));
         }
-        let actions = world.core.apply(Event::Due, world.now_us);
+        let actions = world.happens(Event::Due);
         epoch = epoch.or(actions.iter().find_map(|action| match action {
             Action::Send(_, Down::Prepare { epoch, .. }) => Some(*epoch),
             _ => None,

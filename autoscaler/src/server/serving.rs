@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dormouse_link::autoscaler_side::Connection;
 use dormouse_link::frame::Down;
@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::peer::PeerError;
-use super::{Bound, RunError, admin, peer};
+use super::recorder::Recorder;
+use super::{Bound, Clock, RunError, admin, peer};
 use crate::cluster::Scale;
-use crate::core::{Action, Core, Event, Surroundings};
+use crate::core::{Action, Core, Event, Record, Surroundings};
 use crate::status::FunctionStatus;
 
 /// Most connections at once, greeted or not: far more than there are activators.
@@ -63,7 +64,8 @@ pub(super) struct Server {
     status_due: Option<Instant>,
     status_last: Instant,
     ready: watch::Sender<admin::Readiness>,
-    start: Instant,
+    clock: Clock,
+    recorder: Option<Recorder>,
 }
 
 /// Our end of a connection. Dropping it makes its task write what is queued and close.
@@ -88,18 +90,21 @@ impl Server {
             },
             admin_end.clone(),
         ));
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let start = Instant::now();
+        let clock = bound.clock;
         Self {
             core: Core::new(Surroundings {
                 token: bound.config.token,
                 endpoint_listen: bound.config.endpoint_listen,
-                wall_us: micros(wall.unwrap_or_default()),
+                wall_us: clock.wall_us,
                 // Without chance retries of several processes coincide, and no more.
                 seed: getrandom::u64().unwrap_or_default(),
+                record: match bound.recorder {
+                    Some(_) => Record::Kept,
+                    None => Record::None,
+                },
             }),
             link: bound.link,
-            accept_again: start,
+            accept_again: clock.start,
             connections: 0,
             peers: BTreeMap::new(),
             peer_tasks: JoinSet::new(),
@@ -109,16 +114,17 @@ impl Server {
             events,
             status: bound.status,
             status_due: None,
-            status_last: start,
+            status_last: clock.start,
             ready,
-            start,
+            clock,
+            recorder: bound.recorder,
         }
     }
 
     /// Waits for one thing and changes nothing. Cancel safe.
     pub(super) async fn select(&mut self) -> Happening {
         let due_us = self.core.due_us();
-        let due = due_us.map(|due_us| self.start + Duration::from_micros(due_us));
+        let due = due_us.map(|due_us| self.clock.start + Duration::from_micros(due_us));
         let due = due.into_iter().chain(self.status_due).min();
         let has_room = self.peer_tasks.len() < CONNECTIONS_MAX;
         tokio::select! {
@@ -162,7 +168,7 @@ impl Server {
             }
             Happening::Due => {
                 let now = Instant::now();
-                if self.core.due_us().is_some_and(|due_us| due_us <= self.now_us()) {
+                if self.core.due_us().is_some_and(|due_us| due_us <= self.clock.now_us()) {
                     orders = self.tell(Event::Due);
                 }
                 if self.status_due.is_some_and(|due| due <= now) {
@@ -178,7 +184,10 @@ impl Server {
 
     /// Applies an event to the core and does what comes out, which may be an event again.
     fn tell(&mut self, event: Event) -> Vec<(u64, Scale)> {
-        let now_us = self.now_us();
+        let now_us = self.clock.now_us();
+        if self.recorder.as_mut().is_some_and(Recorder::take_lost) {
+            self.core.record_lost();
+        }
         let mut orders = Vec::new();
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -193,6 +202,11 @@ impl Server {
                         }
                     }
                     Action::Scale { order, scale } => orders.push((order, scale)),
+                    Action::Record(line) => {
+                        if let Some(recorder) = &mut self.recorder {
+                            recorder.write(line);
+                        }
+                    }
                 }
             }
         }
@@ -234,7 +248,7 @@ impl Server {
     fn publish(&mut self, now: Instant) {
         self.status_due = None;
         self.status_last = now;
-        let statuses = Arc::new(self.core.statuses(self.now_us()));
+        let statuses = Arc::new(self.core.statuses(self.clock.now_us()));
         self.status.send_if_modified(|known| {
             let is_news = *known != statuses;
             *known = statuses;
@@ -258,10 +272,12 @@ impl Server {
             }
         }
         while self.admin_task.join_next().await.is_some() {}
-    }
-
-    fn now_us(&self) -> u64 {
-        micros(self.start.elapsed())
+        if let Some(mut recorder) = self.recorder.take() {
+            for line in self.core.end_record() {
+                recorder.write(line);
+            }
+            recorder.close().await;
+        }
     }
 }
 
@@ -275,10 +291,6 @@ async fn at(due: Option<Instant>) {
 async fn accept(link: &TcpListener, not_before: Instant) -> io::Result<(TcpStream, SocketAddr)> {
     sleep_until(not_before).await;
     link.accept().await
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A task is never cancelled where this is called, so that it can only have panicked; so do we.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::read::{self, Fault, join};
-use super::{Line, Recorded, Report, Snapshot, Taken};
+use super::{Decided, Line, Report, Snapshot, Taken};
 use crate::decision::Scaler;
 use crate::function::FunctionName;
 use crate::readings::{Meter, Reporters};
@@ -170,7 +170,7 @@ impl Replayer {
             }
             Line::Heard(reports) => self.hear("heard", &reports),
             Line::Snapshot(snapshot) => self.compare_state(*snapshot),
-            Line::Decision(recorded) => self.decide(*recorded),
+            Line::Decided(decided) => self.decide(*decided),
             Line::Gap { .. } => {
                 self.summary.gaps += 1;
                 self.reporters = None;
@@ -245,25 +245,25 @@ impl Replayer {
         Some(Snapshot { reporters, meter, scaler, ..want.clone() })
     }
 
-    fn decide(&mut self, recorded: Recorded) -> Result<(), Refusal> {
-        self.hear("decision.heard", &recorded.heard)?;
-        let Recorded { function, decision: want, .. } = recorded;
+    fn decide(&mut self, decided: Decided) -> Result<(), Refusal> {
+        self.hear("decided.heard", &decided.heard)?;
+        let Decided { function, decision: want, .. } = decided;
         let now_us = want.inputs.now_us;
-        self.pass("decision.decision.inputs.now_us", now_us)?;
+        self.pass("decided.decision.inputs.now_us", now_us)?;
         if let Some(reporters) = &mut self.reporters {
             reporters.advance(now_us);
             if let Some(known) = self.functions.get_mut(&function) {
                 let load = known.scaler.settle(&mut known.meter, reporters);
                 let got = known.scaler.decide(&want.inputs.observation(load));
                 // Inputs first: other results follow from them.
-                const PATH: &str = "decision.decision";
+                const PATH: &str = "decided.decision";
                 if got.inputs != want.inputs {
                     let path = join(PATH, "inputs");
                     let (want, got) = (&want.inputs, &got.inputs);
                     return Err(difference(&path, &function, now_us, want, got));
                 }
-                if got != want {
-                    return Err(difference(PATH, &function, now_us, &want, &got));
+                if got != *want {
+                    return Err(difference(PATH, &function, now_us, &*want, &got));
                 }
                 self.summary.decisions += 1;
                 return Ok(());

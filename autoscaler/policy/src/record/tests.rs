@@ -92,11 +92,11 @@ impl World {
         let (function, meter, scaler) = &mut self.functions[number];
         let load = scaler.settle(meter, &self.reporters);
         let decision = scaler.decide(&Observation::new(now_us, why, ready, replicas, load));
-        self.lines.push(Line::Decision(Box::new(Recorded {
+        self.lines.push(Line::Decided(Box::new(Decided {
             function: function.clone(),
             wall_ms: 0,
             heard: std::mem::take(&mut self.heard),
-            decision,
+            decision: Arc::new(decision),
         })));
     }
 
@@ -143,7 +143,7 @@ fn bytes(lines: &[Line]) -> Vec<u8> {
 }
 
 fn decisions(lines: &[Line]) -> u64 {
-    lines.iter().filter(|line| matches!(line, Line::Decision(_))).count() as u64
+    lines.iter().filter(|line| matches!(line, Line::Decided(_))).count() as u64
 }
 
 /// The record as text, with the first `from` after `mark` made `to`.
@@ -157,7 +157,7 @@ fn falsified(text: &str, mark: &str, from: &str, to: &str) -> String {
 fn a_record_replays_from_the_readings_alone() {
     let world = World::lived();
     let outcomes = world.lines.iter().filter_map(|line| match line {
-        Line::Decision(recorded) => Some(recorded.decision.outcome),
+        Line::Decided(recorded) => Some(recorded.decision.outcome),
         _ => None,
     });
     assert!(outcomes.clone().any(|outcome| matches!(outcome, Outcome::ScaleTo(more) if more > 1)));
@@ -176,7 +176,7 @@ fn a_record_replays_from_every_snapshot() {
         let Line::Snapshot(snapshot) = line else { continue };
         let replayed = replay(&bytes, snapshot.at_us).unwrap();
         let later = world.lines.iter().filter(|line| {
-            matches!(line, Line::Decision(it) if it.decision.inputs.now_us > snapshot.at_us
+            matches!(line, Line::Decided(it) if it.decision.inputs.now_us > snapshot.at_us
                 && it.function == snapshot.function)
         });
         assert!(replayed.decisions >= later.count() as u64, "{replayed:?}");
@@ -188,7 +188,7 @@ fn a_record_replays_from_every_snapshot() {
 fn lost_lines_are_marked_and_the_next_snapshot_goes_on() {
     let world = World::lived();
     let cut = world.lines.iter().position(|line| {
-        matches!(line, Line::Decision(it) if
+        matches!(line, Line::Decided(it) if
         it.decision.inputs.now_us > 40 * SECOND_US)
     });
     let cut = cut.unwrap();
@@ -217,29 +217,29 @@ fn the_first_difference_is_named() {
         assert!(difference.want != difference.got, "{difference}");
         assert!(!difference.function.as_str().is_empty() && difference.at_us > 0);
     };
-    check("tick", "\"desired\":1", "\"desired\":2", "decision.decision.desired");
-    check("tick", "\"raw\":0", "\"raw\":1", "decision.decision.raw");
-    check("tick", "\"outcome\":\"keep\"", "\"outcome\":\"no-data\"", "decision.decision.outcome");
+    check("tick", "\"desired\":1", "\"desired\":2", "decided.decision.desired");
+    check("tick", "\"raw\":0", "\"raw\":1", "decided.decision.raw");
+    check("tick", "\"outcome\":\"keep\"", "\"outcome\":\"no-data\"", "decided.decision.outcome");
     check(
         "tick",
         "\"value\":0.0",
         "\"value\":0.5",
-        "decision.decision.inputs.averages.stable.value",
+        "decided.decision.inputs.averages.stable.value",
     );
-    check("tick", "\"before\":", "\"before\":1", "decision.decision.reasons[0].before");
+    check("tick", "\"before\":", "\"before\":1", "decided.decision.reasons[0].before");
     // What was heard leads elsewhere; so does what a snapshot says that is not what was heard.
     check(
         "\"in_flight\":3",
         "\"area_us\":",
         "\"area_us\":1",
-        "decision.decision.inputs.averages.panic.value",
+        "decided.decision.inputs.averages.panic.value",
     );
     check("periodic", "\"next_s\":", "\"next_s\":9", "snapshot.meter.next_s");
     check(
         "\"settings\"",
         "\"target\":1.5",
         "\"target\":1.6",
-        "decision.decision.inputs.scaling.target",
+        "decided.decision.inputs.scaling.target",
     );
 }
 
@@ -262,10 +262,10 @@ fn a_bad_record_is_answered_with_line_and_field() {
     check(
         broken("start", "\"replicas\":1", "\"replicas\":-1"),
         4,
-        "decision.decision.inputs.replicas",
+        "decided.decision.inputs.replicas",
         "u32",
     );
-    check(broken("start", "\"raw\":0,", ""), 4, "decision.decision", "missing field `raw`");
+    check(broken("start", "\"raw\":0,", ""), 4, "decided.decision", "missing field `raw`");
     check(broken("", "\"ready\":1", "\"ready\":true"), 3, "snapshot.taken.begin.ready", "boolean");
     check(
         broken("", "\"buckets\":[null,", "\"buckets\":["),
@@ -276,13 +276,8 @@ fn a_bad_record_is_answered_with_line_and_field() {
     let far = "\"settled_s\":99999999999999999";
     check(broken("", "\"settled_s\":0", far), 3, "snapshot.reporters.settled_s", "at most");
     let back = broken("tick", "\"now_us\":1", "\"now_us\":");
-    check(back, 5, "decision.decision.inputs.now_us", "goes back");
-    check(
-        broken("tick", "\"heard_us\":", "\"heard_us\":-"),
-        5,
-        "decision.heard[0].heard_us",
-        "u64",
-    );
+    check(back, 5, "decided.decision.inputs.now_us", "goes back");
+    check(broken("tick", "\"heard_us\":", "\"heard_us\":-"), 5, "decided.heard[0].heard_us", "u64");
 }
 
 #[test]
@@ -309,5 +304,20 @@ proptest! {
         }
         replay(&bytes, 0).ok();
         replay(&bytes, 30 * SECOND_US).ok();
+    }
+}
+
+#[test]
+fn the_page_on_the_format_shows_what_is_written() {
+    let page = include_str!("../../../../deploy/record.md");
+    let shown: Vec<&str> = page.lines().filter(|line| line.starts_with("{\"")).collect();
+    assert_eq!(shown.len(), 3);
+    for line in shown {
+        let mut shown: serde_json::Value = serde_json::from_str(line).unwrap();
+        if let Some(scaling) = shown.pointer_mut("/decided/decision/inputs/scaling") {
+            *scaling = serde_json::to_value(settings(1.4)).unwrap();
+        }
+        let written = read::read(shown.to_string().as_bytes()).unwrap();
+        assert_eq!(serde_json::to_value(written).unwrap(), shown, "field for field");
     }
 }

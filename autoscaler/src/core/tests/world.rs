@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use dormouse_link::frame::{Reading, Retiring};
 use dormouse_policy::function::{Endpoint, PodPort, Probe, WorkloadKind};
+use dormouse_policy::record::Header;
 use dormouse_policy::settings::{self, Annotations, ClusterDefaults};
 
 use super::super::*;
@@ -35,6 +36,8 @@ pub(super) struct World {
     pub(super) cluster: BTreeMap<FunctionName, Pods>,
     connections: u64,
     pods: u64,
+    /// What was written down, replayed at the end of every test.
+    pub(super) record: Vec<Line>,
 }
 
 /// An activator that counts requests and acknowledges what it is asked to when nothing is in
@@ -74,6 +77,16 @@ pub(super) fn function(name: &str, annotations: &[(&str, &str)]) -> Function {
     }
 }
 
+/// Whatever a test did: from what was heard alone, the policy decides the same again.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let replayed = self.replay(0);
+            assert!(replayed.skipped == 0 || replayed.gaps > 0, "{replayed:?}");
+        }
+    }
+}
+
 impl World {
     pub(super) fn new() -> Self {
         Self {
@@ -82,6 +95,7 @@ impl World {
                 endpoint_listen: Some([127, 0, 0, 1].into()),
                 wall_us: 1_700_000_000 * SECOND_US,
                 seed: 1,
+                record: Record::Kept,
             }),
             now_us: SECOND_US / 3,
             hands: Hands::Quick,
@@ -91,6 +105,7 @@ impl World {
             cluster: BTreeMap::new(),
             connections: 0,
             pods: 0,
+            record: vec![Line::Header(Header::new(0))],
         }
     }
 
@@ -197,13 +212,25 @@ impl World {
         self.tell(&function);
     }
 
+    /// Applies an event to the core and keeps what is written down; the rest is the caller's.
+    pub(super) fn happens(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = self.core.apply(event, self.now_us);
+        let lines = actions.extract_if(.., |action| matches!(action, Action::Record(_)));
+        self.record.extend(lines.filter_map(|action| match action {
+            Action::Record(line) => Some(line),
+            _ => None,
+        }));
+        actions
+    }
+
     pub(super) fn apply(&mut self, event: Event) {
-        for action in self.core.apply(event, self.now_us) {
+        for action in self.happens(event) {
             match action {
                 Action::Send(connection, frame) => {
                     self.sent.push((connection, frame.clone()));
                     self.receive(connection, &frame);
                 }
+                Action::Record(_) => unreachable!("taken out"),
                 Action::Close(connection, fault) => panic!("{connection:?} closed: {fault}"),
                 Action::Scale { order, scale } => {
                     self.orders.push((order, scale));
@@ -259,6 +286,16 @@ impl World {
     pub(super) fn tell(&mut self, function: &FunctionName) {
         let pods = self.cluster[function].clone();
         self.apply(Event::Fact(Fact::Pods(function.clone(), pods)));
+    }
+
+    /// Replays what was written down, from the first snapshots at `from_us` or later.
+    pub(super) fn replay(&mut self, from_us: u64) -> record::Summary {
+        self.record.extend(self.core.end_record());
+        let mut bytes = Vec::new();
+        for line in &self.record {
+            line.write_to(&mut bytes).unwrap();
+        }
+        record::replay(&bytes, from_us).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Replicas of the orders so far.
