@@ -64,7 +64,7 @@ fn main() {
 }
 
 fn start() -> Up {
-    let start = Start::new().log("warn").on_core(PROXY_CORE);
+    let start = Start::new().unrecorded().log("warn").on_core(PROXY_CORE);
     let script = rivals::backend_script(start.folder(), LOAD_CORE);
     let bench = Function::running("bench", "/bin/sh", &["-c", &script])
         .annotated("autoscaling.knative.dev/min-scale", "1")

@@ -38,7 +38,10 @@ fn wakes() -> Vec<Duration> {
     let functions: Vec<Function> = (0..FUNCTIONS)
         .map(|number| Function::fixture(&format!("f{number}"), &["mirror"]))
         .collect();
-    let start = Start::new().log("warn,dormouse_autoscaler=debug").argument("--log-format", "json");
+    let start = Start::new()
+        .unrecorded()
+        .log("warn,dormouse_autoscaler=debug")
+        .argument("--log-format", "json");
     let up = start.functions(&functions.iter().collect::<Vec<_>>()).up();
     let mut wakes = Vec::new();
     for number in 0..FUNCTIONS {

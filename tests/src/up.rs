@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use dormouse_policy::record;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -20,6 +21,9 @@ use crate::wait;
 /// What nannies get to end their replicas once `dormouse` is gone; they need milliseconds.
 const NANNIES_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The record's file in the test's folder.
+const RECORD: &str = "record.jsonl";
+
 /// How a `dormouse up` is to be started.
 pub struct Start<'a> {
     scratch: Scratch,
@@ -28,6 +32,7 @@ pub struct Start<'a> {
     log: String,
     core: Option<String>,
     link: Option<&'a LinkProxy>,
+    is_recorded: bool,
 }
 
 /// A `dormouse up` that listens.
@@ -36,6 +41,7 @@ pub struct Up {
     scratch: Scratch,
     account: Journal<Value>,
     log: Journal<String>,
+    is_recorded: bool,
     /// Where functions answer by their Host name.
     pub gateway: SocketAddr,
     /// Where the autoscaler listens for the activator.
@@ -55,6 +61,7 @@ impl<'a> Start<'a> {
             log: "debug".to_owned(),
             core: None,
             link: None,
+            is_recorded: true,
         }
         .argument("--gateway", "127.0.0.1:0")
         .argument("--admin", "127.0.0.1:0")
@@ -71,6 +78,13 @@ impl<'a> Start<'a> {
     #[must_use]
     pub fn on_core(mut self, core: usize) -> Self {
         self.core = Some(core.to_string());
+        self
+    }
+
+    /// Without a record of its decisions: where its speed is measured.
+    #[must_use]
+    pub fn unrecorded(mut self) -> Self {
+        self.is_recorded = false;
         self
     }
 
@@ -136,6 +150,7 @@ impl<'a> Start<'a> {
                 serde_json::from_str(line).unwrap_or_else(|_| Value::from(line))
             }),
             log: Journal::of(stderr, str::to_owned),
+            is_recorded: self.is_recorded,
             gateway: none,
             link: none,
             admin: none,
@@ -181,6 +196,7 @@ impl<'a> Start<'a> {
         command
             .args(["up", "--json", "--log", &self.log])
             .args(&self.arguments)
+            .args(self.is_recorded.then_some(["--record", RECORD]).into_iter().flatten())
             .env("XDG_RUNTIME_DIR", self.scratch.path())
             .env(MARK, self.scratch.name())
             .current_dir(self.scratch.path())
@@ -349,6 +365,15 @@ impl Up {
         wait::until("every child to be gone", || program::marked(mark).is_empty().then_some(()));
     }
 
+    /// The record of its decisions so far.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn record(&self) -> Vec<u8> {
+        std::fs::read(self.scratch.path().join(RECORD)).expect("it records")
+    }
+
     /// The processes of this test, `dormouse` itself included.
     #[must_use]
     pub fn processes(&self) -> Vec<(i32, String)> {
@@ -372,8 +397,17 @@ impl Drop for Up {
         } else {
             self.account.finish();
             self.log.finish();
+            if self.is_recorded {
+                replay(&self.record());
+            }
         }
     }
+}
+
+/// Whatever a test did, the policy decides the same again from what was recorded.
+fn replay(record: &[u8]) {
+    let replayed = record::replay(record, 0).unwrap_or_else(|error| panic!("the record: {error}"));
+    assert!(replayed.gaps == 0 && replayed.skipped == 0, "the record has gaps: {replayed:?}");
 }
 
 /// The gateway's Host for a function of the default namespace.

@@ -55,7 +55,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("activator", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
     ("autoscaler", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
     ("sim", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
-    ("tests", &[]),
+    ("tests", &["dormouse-policy"]),
 ];
 
 /// The files that git knows or would, by path inside the checkout.
