@@ -1,10 +1,10 @@
 //! How long things took: log-linear buckets, four per doubling.
 //!
-//! A duration of 2^k to 2^(k+1) microseconds falls into one of 4 buckets of equal width, so a
-//! bucket is at most a quarter as wide as its lower bound, and its middle is within 1/8 of
+//! A duration over 2^k and up to 2^(k+1) microseconds falls into one of 4 buckets of equal width,
+//! so a bucket is at most a quarter as wide as its lower bound, and its middle is within 1/8 of
 //! everything in it. Worked: 10 000 µs lies in 2^13…2^14 = 8 192…16 384, whose quarters are 2 048
-//! wide; it falls into 8 192…10 240, middle 9 216, 7.8 % off. Durations below 1 ms share one
-//! bucket, as do those above 71 minutes, so a histogram has a fixed size: under 1 KiB.
+//! wide; it falls into 8 192…10 240, middle 9 216, 7.8 % off. Durations up to 1 ms share one
+//! bucket, as do those over 71 minutes, so a histogram has a fixed size: under 1 KiB.
 
 use crate::counts::merge;
 use crate::seqlock::Seqlock;
@@ -12,10 +12,10 @@ use crate::seqlock::Seqlock;
 /// Buckets per doubling, as a power of two.
 const SPLIT_BITS: u32 = 2;
 
-/// Durations below 2^10 µs = 1.024 ms are one bucket: nothing is decided or charted below it.
+/// Durations up to 2^10 µs = 1.024 ms are one bucket: nothing is decided or charted below it.
 const LEAST_BITS: u32 = 10;
 
-/// Durations from 2^32 µs = 71.6 min are one bucket: the longest time-out is an hour.
+/// Durations over 2^32 µs = 71.6 min are one bucket: the longest time-out is an hour.
 const MOST_BITS: u32 = 32;
 
 /// How many buckets: the doublings' quarters, the one below and the one above.
@@ -27,6 +27,8 @@ const SUM: usize = BUCKETS;
 /// The bucket of a duration.
 #[inline]
 fn bucket(us: u64) -> usize {
+    // A bucket includes its upper bound and not its lower, as they are published.
+    let us = us.saturating_sub(1);
     if us < 1 << LEAST_BITS {
         return 0;
     }
@@ -39,7 +41,7 @@ fn bucket(us: u64) -> usize {
     1 + (((doubling - LEAST_BITS) as usize) << SPLIT_BITS) + quarter
 }
 
-/// The least duration of a bucket, in microseconds.
+/// What every duration in a bucket exceeds, in microseconds; but 0 lies in the first.
 fn lower_us(bucket: usize) -> u64 {
     match bucket.checked_sub(1) {
         None => 0,
@@ -95,12 +97,12 @@ impl Distribution {
         self.0[SUM]
     }
 
-    /// How many took less than each power of two of microseconds in `bits`, which ascends: exact,
+    /// How many took at most each power of two of microseconds in `bits`, which ascends: exact,
     /// because buckets end at each from 2^10 to 2^32.
-    pub fn below(&self, bits: impl Iterator<Item = u32>) -> impl Iterator<Item = u64> {
+    pub(crate) fn at_most(&self, bits: impl Iterator<Item = u32>) -> impl Iterator<Item = u64> {
         let (mut counted, mut sum) = (0, 0);
         bits.map(move |bits| {
-            let end = bucket(1 << bits);
+            let end = bucket((1 << bits) + 1);
             sum += self.0[counted..end].iter().sum::<u64>();
             counted = end;
             sum
@@ -137,8 +139,8 @@ mod tests {
     fn buckets_follow_one_another_without_gap() {
         for at in 1..BUCKETS {
             let lower = lower_us(at);
-            assert_eq!(bucket(lower), at, "from {lower}");
-            assert_eq!(bucket(lower - 1), at - 1, "below {lower}");
+            assert_eq!(bucket(lower + 1), at, "over {lower}");
+            assert_eq!(bucket(lower), at - 1, "up to {lower}");
         }
         assert_eq!((bucket(0), bucket(u64::MAX)), (0, BUCKETS - 1));
         assert!(size_of::<Histogram>() <= 1_024);
@@ -180,11 +182,11 @@ mod tests {
             let found = all.quantile_us(permille).unwrap();
             prop_assert!(found.abs_diff(exact) * 8 <= exact, "{found} for {exact}");
             let bits = [10, 11, 14, 20, 26, 32];
-            let below: Vec<u64> = all.below(bits.into_iter()).collect();
+            let at_most: Vec<u64> = all.at_most(bits.into_iter()).collect();
             let want = bits.map(|bits| {
-                times_us.iter().filter(|us| **us < 1 << bits).count() as u64
+                times_us.iter().filter(|us| **us <= 1 << bits).count() as u64
             });
-            prop_assert_eq!(below, want);
+            prop_assert_eq!(at_most, want);
         }
     }
 }

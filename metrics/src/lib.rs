@@ -27,6 +27,7 @@ pub mod writer;
 pub mod counts;
 pub mod histogram;
 pub mod times;
+pub mod exposition;
 mod slab;
 mod slots;
 mod seqlock;
