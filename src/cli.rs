@@ -137,6 +137,14 @@ pub(crate) struct UpArgs {
     /// Where `dormouse status` and `explain` are answered; port 0 takes any free one
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "127.0.0.1:0")]
     pub(crate) admin: String,
+    /// Where the activator answers `/metrics`, `/livez` and `/readyz`; port 0 takes any free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "DORMOUSE_ACTIVATOR_ADMIN",
+        default_value = "127.0.0.1:0"
+    )]
+    pub(crate) activator_admin: String,
     /// Where the autoscaler listens for the activator; port 0 takes any free one
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_LINK_LISTEN", default_value = "127.0.0.1:0")]
     pub(crate) link_listen: String,

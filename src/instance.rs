@@ -24,6 +24,8 @@ pub(crate) struct Instance {
     pub(crate) pid: u32,
     /// Where `status` and `explain` are answered.
     pub(crate) admin: SocketAddr,
+    /// Where the activator answers `/metrics`.
+    pub(crate) activator_admin: SocketAddr,
     /// Where functions answer by Host.
     pub(crate) gateway: SocketAddr,
     /// Where the autoscaler listens for the activator.
@@ -179,6 +181,7 @@ mod tests {
         Instance {
             pid,
             admin: ([127, 0, 0, 1], 9000).into(),
+            activator_admin: ([127, 0, 0, 1], 9002).into(),
             gateway: ([127, 0, 0, 1], 8080).into(),
             link: ([127, 0, 0, 1], 9001).into(),
             files: vec!["app.yaml".into()],

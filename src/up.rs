@@ -157,11 +157,20 @@ impl Parts {
         let instance = Instance {
             pid: std::process::id(),
             admin: bound.admin_address(),
+            activator_admin: activator
+                .admin_address()
+                .context("the activator has no admin port")?,
             gateway,
             link,
             files: config.files.clone(),
         };
-        tracing::info!(%gateway, admin = %instance.admin, %link, "listening");
+        tracing::info!(
+            %gateway,
+            admin = %instance.admin,
+            activator_admin = %instance.activator_admin,
+            %link,
+            "listening"
+        );
         let statuses = bound.status();
         console.follow(statuses.clone()).await;
         let output = console.clone();
@@ -356,6 +365,7 @@ fn activator_config(
     Ok(ActivatorConfig {
         workers: config.workers,
         gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
+        admin: Some(config.activator_admin),
         drain_timeout: config.drain_timeout,
         held_max: Amount { requests: config.held_max, bytes: config.held_bytes_max },
         ..ActivatorConfig::new(dial, identity)

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -12,10 +12,11 @@ use dormouse_policy::admission::CommonBound;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Readiness};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::table::Table;
@@ -42,10 +43,12 @@ const LINK_EVENTS_QUEUED_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Activator {
     gateway_address: Option<SocketAddr>,
+    admin_address: Option<SocketAddr>,
     drain: CancellationToken,
     stop: CancellationToken,
     workers: Vec<Thread>,
     control: Thread,
+    admin: Option<Thread>,
 }
 
 /// Why an activator could not start.
@@ -54,6 +57,14 @@ pub enum StartError {
     /// The gateway's address cannot be bound.
     #[error("cannot listen on {address} for the gateway")]
     Gateway {
+        /// The wanted address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The admin port's address cannot be bound.
+    #[error("cannot listen on {address} for the admin port")]
+    Admin {
         /// The wanted address.
         address: SocketAddr,
         /// Why.
@@ -84,7 +95,7 @@ struct Thread {
 }
 
 impl Activator {
-    /// Binds the gateway and starts every thread.
+    /// Binds the gateway and the admin port, and starts every thread.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
@@ -104,14 +115,21 @@ impl Activator {
             Some((address, sockets)) => (Some(address), sockets),
             None => (None, Vec::new()),
         };
+        let admin = config.admin.map(bind_admin).transpose()?;
         let start = Start::new(config, workers)?;
-        start.threads(gateway_address, sockets)
+        start.threads(gateway_address, sockets, admin)
     }
 
     /// Where the gateway listens.
     #[must_use]
     pub fn gateway_address(&self) -> Option<SocketAddr> {
         self.gateway_address
+    }
+
+    /// Where the admin port listens.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// Begins the drain: held and open requests are answered, new ones for as long as the
@@ -131,7 +149,7 @@ impl Activator {
     /// # Errors
     /// A thread ended that nobody told to.
     pub async fn stopped(self) -> Result<(), Died> {
-        let Self { drain, stop, workers, mut control, .. } = self;
+        let Self { drain, stop, workers, mut control, mut admin, .. } = self;
         let mut running: FuturesUnordered<_> = workers
             .into_iter()
             .map(|Thread { name, ended, handle }| async {
@@ -145,6 +163,7 @@ impl Activator {
                 worker = running.next() => worker,
                 // It lives until it is stopped below.
                 _ = &mut control.ended => return Err(Died { thread: control.name }),
+                name = ended(admin.as_mut()) => return Err(Died { thread: name }),
             };
             match worker {
                 None => break,
@@ -156,9 +175,33 @@ impl Activator {
             }
         }
         stop.cancel();
-        control.ended.await.unwrap_or_default();
-        control.handle.join().map_err(|_| Died { thread: control.name })
+        for Thread { name, ended, handle } in [Some(control), admin].into_iter().flatten() {
+            ended.await.unwrap_or_default();
+            handle.join().map_err(|_| Died { thread: name })?;
+        }
+        Ok(())
     }
+}
+
+/// Waits for a thread's end; for ever if there is no such thread.
+async fn ended(thread: Option<&mut Thread>) -> String {
+    match thread {
+        Some(thread) => {
+            (&mut thread.ended).await.unwrap_or_default();
+            thread.name.clone()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The admin port's socket and its address.
+fn bind_admin(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, listener))
+    };
+    bind().map_err(|source| StartError::Admin { address, source })
 }
 
 /// What all threads share, before they start.
@@ -194,7 +237,8 @@ impl Start {
     fn threads(
         self,
         gateway_address: Option<SocketAddr>,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<TcpListener>,
+        admin: Option<(SocketAddr, TcpListener)>,
     ) -> Result<Activator, StartError> {
         let (signals, signalled) = mpsc::channel(SIGNALS_QUEUED_MAX);
         let mut inboxes = Vec::new();
@@ -210,8 +254,25 @@ impl Start {
             inboxes.push(inbox);
         }
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
-        let control = self.control(inboxes, signalled, drain.clone(), stop.clone())?;
-        Ok(Activator { gateway_address, drain, stop, workers, control })
+        let (readiness, ready) = watch::channel(Readiness::Starting);
+        let admin_address = admin.as_ref().map(|(address, _)| *address);
+        let admin = admin.map(|(_, socket)| self.admin(socket, ready, stop.clone())).transpose()?;
+        let control = self.control(inboxes, signalled, readiness, (drain.clone(), stop.clone()))?;
+        Ok(Activator { gateway_address, admin_address, drain, stop, workers, control, admin })
+    }
+
+    fn admin(
+        &self,
+        socket: TcpListener,
+        readiness: watch::Receiver<Readiness>,
+        stop: CancellationToken,
+    ) -> Result<Thread, StartError> {
+        let sources = admin::Sources::new(Arc::clone(&self.registry), self.clock, readiness);
+        thread("admin".to_owned(), Builder::new_current_thread(), move || async move {
+            if let Err(error) = admin::serve(socket, sources, stop).await {
+                tracing::error!(%error, "admin port failed");
+            }
+        })
     }
 
     fn worker(
@@ -243,8 +304,8 @@ impl Start {
         &self,
         workers: Vec<mpsc::Sender<Command>>,
         signals: mpsc::Receiver<Signal>,
-        drain: CancellationToken,
-        stop: CancellationToken,
+        readiness: watch::Sender<Readiness>,
+        (drain, stop): (CancellationToken, CancellationToken),
     ) -> Result<Thread, StartError> {
         let (events, link) = mpsc::channel(LINK_EVENTS_QUEUED_MAX);
         let rng = fastrand::Rng::with_seed(self.seed.wrapping_sub(1));
@@ -264,6 +325,7 @@ impl Start {
                 workers,
                 signals,
                 link,
+                readiness,
                 drain,
                 stop,
             };

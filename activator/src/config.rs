@@ -14,6 +14,9 @@ pub struct Config {
     pub workers: usize,
     /// Where requests are routed by Host; none = no such listener.
     pub gateway: Option<Gateway>,
+    /// Where `/metrics`, `/livez` and `/readyz` are answered; none = nowhere. Port 0 = any free
+    /// one.
+    pub admin: Option<SocketAddr>,
     /// Where the autoscaler listens, `host:port`.
     pub link: String,
     /// Who this activator says it is.
@@ -58,6 +61,7 @@ impl Config {
         Self {
             workers: 2,
             gateway: None,
+            admin: None,
             link,
             identity,
             // What common servers and clouds' balancers allow at most; larger heads are attacks.

@@ -15,12 +15,13 @@ use dormouse_metrics::counts::WakePhase;
 use dormouse_metrics::registry::Registry;
 use dormouse_metrics::writer::Writer;
 use dormouse_policy::function::FunctionName;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
+use crate::admin::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::listeners::Listeners;
@@ -56,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) signals: mpsc::Receiver<Signal>,
     /// What happens on the link.
     pub(crate) link: mpsc::Receiver<LinkEvent>,
+    /// Where the admin port learns whether this activator can be relied on.
+    pub(crate) readiness: watch::Sender<Readiness>,
     /// Cancelled when the activator is to drain.
     pub(crate) drain: CancellationToken,
     /// Cancelled when every worker has ended.
@@ -195,6 +198,7 @@ impl<N: Network> Control<N> {
             Event::Report => self.report().await,
             Event::Leave => {
                 info!("draining");
+                self.parts.readiness.send_replace(Readiness::Draining);
                 self.leaving = Leaving::Until(Instant::now() + self.parts.config.drain_delay);
                 self.tell_workers(|| Command::Leave).await;
             }
@@ -210,8 +214,12 @@ impl<N: Network> Control<N> {
         if let Down::Welcome { version } = &frame {
             info!(version, "autoscaler answered");
         }
+        let whole = matches!(frame, Down::Table { whole: true, .. });
         let actions = self.side.receive(frame, self.parts.clock.now_us());
         self.act(actions).await;
+        if whole && matches!(self.leaving, Leaving::No) {
+            self.parts.readiness.send_replace(Readiness::Ready);
+        }
     }
 
     /// Carries out what the link's state machine asks for, in order.

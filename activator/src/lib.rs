@@ -31,5 +31,6 @@ mod upstream;
 mod body;
 mod tunnel;
 mod control;
+mod admin;
 mod link_client;
 mod probe;

@@ -33,6 +33,9 @@ use crate::request::{self, Client};
 use crate::route::{Entrance, Routes};
 use crate::upstream::Upstream;
 
+/// How often a worker looks for functions that are idle: a fraction of how long that takes.
+const IDLE_LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// What the control thread asks of a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -229,6 +232,15 @@ impl<N: Network> Worker<N> {
             () = self.held.keep_deadlines() => {}
             () = self.held.keep_clients() => {}
             () = self.upstream.sweep() => {}
+            () = self.give_up_idle() => {}
+        }
+    }
+
+    /// Frees what only busy functions need, for as long as it is polled.
+    async fn give_up_idle(&self) {
+        loop {
+            tokio::time::sleep(IDLE_LOOK_INTERVAL).await;
+            self.writer.give_up_idle(self.clock.now_us());
         }
     }
 

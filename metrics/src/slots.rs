@@ -112,12 +112,11 @@ impl Slots {
         self.given_back.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the slot is still in this use. Ask before reading its cells, and again after.
+    /// Whether the slot is still in this use. To be asked after its cells were copied.
     #[inline]
     pub(crate) fn is_current(&self, slot: Slot) -> bool {
-        // Acquire fence: if a read of a cell saw the cleaning for another use, the load sees the
-        // state that was stored before it.
-        fence(Ordering::Acquire);
+        // Relaxed: the copy of the cells ended with an acquire fence. If it saw the cleaning for
+        // another use, this sees the state that was stored before.
         self.states[slot.index].load(Ordering::Relaxed) == slot.id
     }
 

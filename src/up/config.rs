@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) held_bytes_max: u64,
     /// Where `status` and `explain` are answered.
     pub(crate) admin: SocketAddr,
+    /// Where the activator answers `/metrics`.
+    pub(crate) activator_admin: SocketAddr,
     /// Where the autoscaler listens for the activator.
     pub(crate) link_listen: SocketAddr,
     /// Where the activator dials it, if elsewhere.
@@ -69,6 +71,8 @@ impl Config {
         let mut faults = Vec::new();
         let gateway = check("--gateway", &args.gateway, address, &mut faults);
         let admin = check("--admin", &args.admin, address, &mut faults);
+        let activator_admin =
+            check("--activator-admin", &args.activator_admin, address, &mut faults);
         let link_listen = check("--link-listen", &args.link_listen, address, &mut faults);
         let link_dial = match &args.link_dial {
             Some(typed) => check("--link-dial", typed, host_and_port, &mut faults).map(Some),
@@ -86,6 +90,7 @@ impl Config {
         let (
             Some(gateway),
             Some(admin),
+            Some(activator_admin),
             Some(link_listen),
             Some(link_dial),
             Some(workers),
@@ -95,6 +100,7 @@ impl Config {
         ) = (
             gateway,
             admin,
+            activator_admin,
             link_listen,
             link_dial,
             workers,
@@ -112,6 +118,7 @@ impl Config {
             held_max,
             held_bytes_max,
             admin,
+            activator_admin,
             link_listen,
             link_dial,
             drain_timeout,
@@ -213,6 +220,7 @@ mod tests {
         let typed = [
             "--gateway=here",
             "--admin=127.0.0.1",
+            "--activator-admin=9090",
             "--link-listen=:1",
             "--link-dial=localhost",
             "--workers=1",

@@ -48,6 +48,8 @@ pub struct Up {
     pub link: SocketAddr,
     /// Where `status` and `explain` are answered.
     pub admin: SocketAddr,
+    /// Where the activator answers `/metrics`.
+    pub activator_admin: SocketAddr,
 }
 
 impl<'a> Start<'a> {
@@ -154,6 +156,7 @@ impl<'a> Start<'a> {
             gateway: none,
             link: none,
             admin: none,
+            activator_admin: none,
         };
         let listening = wait::until("the runtime file", || {
             let ended = up.child.try_wait().expect("a child can be waited for");
@@ -165,6 +168,7 @@ impl<'a> Start<'a> {
             text.parse().unwrap_or_else(|_| panic!("no address {part:?} in {listening}"))
         };
         (up.gateway, up.link, up.admin) = (address("gateway"), address("link"), address("admin"));
+        up.activator_admin = address("activator_admin");
         if let Some(proxy) = self.link {
             proxy.forward_to(up.link);
         }

@@ -17,4 +17,5 @@ mod http1;
 mod streams;
 mod examples;
 mod command_line;
+mod metrics;
 mod verify;
