@@ -1,5 +1,5 @@
-//! The admin port: liveness, readiness, what is counted. It has a thread of its own, because putting
-//! ten thousand functions into words takes longer than a wake may wait.
+//! The admin port: liveness, readiness, what is counted. It has a thread of its own, because
+//! putting ten thousand functions into words takes longer than a wake may wait.
 
 use std::io;
 use std::net::TcpListener;

@@ -38,9 +38,9 @@ const NOBODY: u64 = 0;
 
 /// Every interleaving with up to that many forced switches; known bugs of this kind need two.
 ///
-/// The checker begins with the main thread running ahead, and departs from that only where the other
-/// thread's access depends on the *last* access of a word. A writer looks at its words before it
-/// writes them, which would hide a reader's look before; so writers run on the main thread.
+/// The checker begins with the main thread running ahead, and departs from that only where the
+/// other thread's access depends on the *last* access of a word. A writer looks at its words before
+/// it writes them, which would hide a reader's look before; so writers run on the main thread.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -146,7 +146,8 @@ impl World {
 }
 
 /// What the old function began, which `worker` tells, must not be counted for the new one: whoever
-/// gets the slot while the worker is at it has seen all of it, finds the slot clean, and it stays so.
+/// gets the slot while the worker is at it has seen all of it, finds the slot clean, and it stays
+/// so.
 fn reuse(worker: impl Fn(&World) -> u64 + Sync + Send + Copy + 'static) {
     check(3, move || {
         let world = World::new();
