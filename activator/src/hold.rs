@@ -160,9 +160,10 @@ impl Held {
                 self.looks.notify_one();
                 let function = Arc::clone(function);
                 let parked = Parked { held: self, function, line, ticket, in_line, outcome };
-                // A pod may have become usable, or a slot free, between the look for one and the
-                // place in line, and whoever would have told of it have found nobody there.
-                self.release(&parked.function);
+                // A pod may have become usable between the look for one and the place in line, and
+                // the worker been told of it while nobody was there; and who comes back has not
+                // looked for one.
+                self.release_own(&parked.function);
                 Admitted::Hold(parked)
             }
         }
@@ -180,6 +181,11 @@ impl Held {
 
     /// Releases held requests of `function`, oldest first, as long as a pod can take them.
     pub(crate) fn release(&self, function: &Arc<Function>) {
+        self.release_own(function);
+        self.limited.release(function);
+    }
+
+    fn release_own(&self, function: &Arc<Function>) {
         while let Some((sender, grant)) = {
             let mut own = self.own.borrow_mut();
             own.release(function, || self.limited.grant(function))
@@ -188,7 +194,6 @@ impl Held {
             // A receiver dropped in this very turn gave up its place by itself.
             drop(sender.send(Outcome::Released(grant)));
         }
-        self.limited.release(function);
     }
 
     /// Ends the waiting of every held request of `function` with a problem.

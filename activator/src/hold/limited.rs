@@ -42,8 +42,8 @@ pub(crate) enum Grant {
 pub(crate) struct Slot {
     /// The pod.
     pub(crate) pod: Arc<Pod>,
-    function: Arc<Function>,
-    limited: Arc<Limited>,
+    /// Who is to have it next; taken when it is only to be given back.
+    next: Option<(Arc<Limited>, Arc<Function>)>,
 }
 
 impl Limited {
@@ -68,7 +68,12 @@ impl Limited {
         {
             return Entered::Forward(slot);
         }
-        self.queue().enter(function, came, deadline_us, bytes, slot)
+        let entered = self.queue().enter(function, came, deadline_us, bytes, slot);
+        if matches!(entered, Entered::Hold { .. }) {
+            // A slot given back since found nobody held.
+            self.release(function);
+        }
+        entered
     }
 
     /// What a held request of `function` can go on with now.
@@ -89,8 +94,11 @@ impl Limited {
                 return;
             };
             function.released.fetch_add(1, Ordering::Relaxed);
-            // Outside the lock: if the receiver is gone, the slot comes back in being dropped.
-            drop(sender.send(Outcome::Released(grant)));
+            if let Err(Outcome::Released(Grant::Slot(slot))) = sender.send(Outcome::Released(grant))
+            {
+                // The receiver is gone; the next in line is looked for here, not one call deeper.
+                slot.give_back();
+            }
         }
     }
 
@@ -142,11 +150,8 @@ impl Limited {
         limit: NonZeroU32,
     ) -> Option<Slot> {
         let pod = balance::take_slot(&view.pods, limit)?;
-        Some(Slot {
-            pod: Arc::clone(pod),
-            function: Arc::clone(function),
-            limited: Arc::clone(self),
-        })
+        let next = Some((Arc::clone(self), Arc::clone(function)));
+        Some(Slot { pod: Arc::clone(pod), next })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -155,10 +160,19 @@ impl Limited {
     }
 }
 
+impl Slot {
+    /// Gives it back and leaves it to the caller who is to have it next.
+    fn give_back(mut self) {
+        self.next = None;
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.pod.slots.give_back();
-        self.limited.release(&self.function);
+        if let Some((limited, function)) = self.next.take() {
+            limited.release(&function);
+        }
     }
 }
 
@@ -167,3 +181,6 @@ impl std::fmt::Debug for Slot {
         f.debug_struct("Slot").field("pod", &self.pod.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,8 @@ use crate::worker::{Parts, Signal, Worker};
 struct Memory {
     pod: Rc<RefCell<Option<mpsc::UnboundedSender<DuplexStream>>>>,
     connects: Rc<Cell<u32>>,
+    /// Connects still to be refused, whoever listens.
+    refusals: Rc<Cell<u32>>,
 }
 
 struct MemoryStream(DuplexStream);
@@ -52,6 +54,10 @@ impl Network for Memory {
 
     async fn connect(&self, _: SocketAddr) -> io::Result<MemoryStream> {
         self.connects.set(self.connects.get() + 1);
+        if let Some(left) = self.refusals.get().checked_sub(1) {
+            self.refusals.set(left);
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let (here, there) = tokio::io::duplex(64 * 1024);
         let pod = self.pod.borrow();
         let sent = pod.as_ref().map(|pod| pod.send(there).is_ok());

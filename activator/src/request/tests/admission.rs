@@ -3,6 +3,7 @@
 use dormouse_policy::admission::Amount;
 
 use super::*;
+use crate::control::table::Waits;
 
 /// A pod that the test answers for, request by request.
 struct Desk(mpsc::UnboundedReceiver<(String, DuplexStream)>);
@@ -29,7 +30,8 @@ impl Desk {
 
     /// The next request that a pod gets.
     async fn next(&mut self) -> (String, DuplexStream) {
-        self.0.recv().await.unwrap()
+        let next = tokio::time::timeout(Duration::from_secs(3_600), self.0.recv()).await;
+        next.expect("a pod gets a request").unwrap()
     }
 
     /// Lets everything happen that can, and demands that no pod got a request by it.
@@ -145,6 +147,58 @@ async fn a_request_not_delivered_under_a_limit_returns_to_its_place() {
             desk.stays_quiet().await;
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_not_delivered_goes_to_another_pod_at_once() {
+    LocalSet::new()
+        .run_until(async {
+            for container_concurrency in [0, 1] {
+                let pods = vec![pod("a"), pod("b")];
+                let world = World::with_workers(1, &limited(container_concurrency, pods));
+                let mut desk = Desk::open(&world);
+                world.network.refusals.set(1);
+                let began = Instant::now();
+                let _client = send(&world, 0, "/").await;
+                let (_, _stream) = desk.next().await;
+                assert_eq!(began.elapsed(), Duration::ZERO);
+                assert_eq!((world.counted().held, world.network.connects.get()), (0, 2));
+            }
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_while_others_wait_their_turn_is_told_how_long_that_takes() {
+    LocalSet::new()
+        .run_until(async {
+            let full = Entry { queue_depth: 20, ..limited(1, vec![pod("a")]) };
+            let world = World::with_workers(1, &full);
+            let mut desk = Desk::open(&world);
+            let mut clients = Vec::new();
+            for _ in 0..21 {
+                clients.push(send(&world, 0, "/").await);
+            }
+            let (mut told, mut stream) = (Vec::new(), desk.next().await.1);
+            for second in 0..4 {
+                // One answer a second, and one more request for the place.
+                let tended = world.table.tended(&hello()).unwrap();
+                tended.watch_releases(Waits::ForTheirTurn, second * 1_000_000);
+                told.push(retry_after(send(&world, 0, "/").await).await);
+                answer(&mut stream).await;
+                stream = desk.next().await.1;
+                clients.push(send(&world, 0, "/").await);
+            }
+            assert!((1..=2).contains(&told[0]), "nothing is known yet: {told:?}");
+            assert!(told[1..].iter().all(|s| (20..=30).contains(s)), "20 at 1 a second: {told:?}");
+        })
+        .await;
+}
+
+async fn retry_after(mut client: DuplexStream) -> u64 {
+    let head = head_of_answer(&mut client).await;
+    let (_, after) = head.split_once("retry-after: ").unwrap();
+    after.lines().next().unwrap().parse().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
