@@ -86,10 +86,14 @@ fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
 
 /// An activator with one worker, its autoscaler, and where its gateway listens.
 async fn start() -> (Activator, Autoscaler, SocketAddr) {
+    start_with(1).await
+}
+
+async fn start_with(workers: usize) -> (Activator, Autoscaler, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let identity = Identity { token: "secret".into(), reporter: "local".into(), boot: 1 };
     let mut config = Config::new(listener.local_addr().unwrap().to_string(), identity);
-    config.workers = 1;
+    config.workers = workers;
     let address = "127.0.0.1:0".parse().unwrap();
     config.gateway = Some(Gateway { address, if_taken: IfTaken::Fail });
     let activator = Activator::start(config).unwrap();
@@ -165,6 +169,48 @@ async fn a_request_at_zero_is_held_wakes_and_is_answered_once() {
     assert!(answer(held).await.ends_with("ok"));
     assert!(received.recv().await.unwrap().starts_with("GET / HTTP/1.1\r\n"));
     assert!(received.try_recv().is_err(), "sent once");
+}
+
+#[tokio::test]
+async fn many_held_requests_on_many_workers_ask_for_one_wake_and_the_next_is_not_forgotten() {
+    let (_activator, mut autoscaler, gateway) = start_with(3).await;
+    for container_concurrency in [0, 1] {
+        let entry = |pods: &[(&str, SocketAddr)]| Entry {
+            queue_depth: 30,
+            container_concurrency,
+            ..entry(pods)
+        };
+        autoscaler.table(entry(&[])).await;
+        retire(&mut autoscaler, 1).await;
+        autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
+        let mut held = Vec::new();
+        for _ in 0..12 {
+            held.push(get(gateway).await);
+        }
+        let mut asked = 0;
+        let all_held = |frame: Up| match frame {
+            Up::WakesChanged { added, .. } => {
+                asked += added.len();
+                None
+            }
+            Up::Report { readings, .. } => readings.iter().any(|it| it.held == 12).then_some(()),
+            _ => None,
+        };
+        autoscaler.hear(all_held).await;
+        assert_eq!(asked, 1, "one wake for twelve requests");
+        let (address, mut received) = pod(OK).await;
+        autoscaler.table(entry(&[("a", address)])).await;
+        for request in held {
+            assert_eq!(status(request).await, "200");
+            received.try_recv().expect("each was sent once");
+        }
+        assert!(received.try_recv().is_err(), "and only once");
+        autoscaler.table(entry(&[])).await;
+        let next = get(gateway).await;
+        autoscaler.hear_wake().await;
+        autoscaler.table(entry(&[("a", address)])).await;
+        assert_eq!(status(next).await, "200");
+    }
 }
 
 async fn retire(autoscaler: &mut Autoscaler, epoch: u64) {
