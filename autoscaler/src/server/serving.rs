@@ -297,3 +297,39 @@ async fn accept(link: &TcpListener, not_before: Instant) -> io::Result<(TcpStrea
 fn resume(error: JoinError) -> ! {
     std::panic::resume_unwind(error.into_panic())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::{Autoscaler, Config};
+
+    #[tokio::test]
+    async fn a_peer_whose_queue_is_full_is_cut_once_and_the_others_stay() {
+        let bound = Autoscaler::bind(Config::default()).await.unwrap();
+        let link = bound.link_address();
+        let mut server = Server::new(bound);
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            ends.push(TcpStream::connect(link).await.unwrap());
+            let (stream, address) = server.link.accept().await.unwrap();
+            server.admit(stream, address);
+        }
+        let (deaf, other) = (Connection(1), Connection(2));
+        let frame = || Down::Welcome { version: 1 };
+        // Nothing is awaited here, so nothing is written meanwhile.
+        for queued in 0..QUEUE_FRAMES_MAX {
+            assert!(server.send(deaf, frame()).is_none(), "cut after {queued}");
+        }
+        let told = server.send(deaf, frame());
+        assert!(matches!(told, Some(Event::Disconnected(connection)) if connection == deaf));
+        assert!(server.send(deaf, frame()).is_none(), "told once");
+        assert!(server.send(other, frame()).is_none());
+        let mut rest = Vec::new();
+        // The end, or a reset: what matters is that it comes.
+        ends[0].read_to_end(&mut rest).await.unwrap_or_default();
+        assert!(ends[1].read_u32().await.is_ok(), "the other one gets its frame");
+        server.part().await;
+    }
+}
