@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Ending, Fault, Output};
 use dormouse_link::frame::{Down, Reading, Up};
-use dormouse_policy::decision::{Decision, Why};
+use dormouse_policy::decision::Why;
 use dormouse_policy::function::{Function, FunctionName};
 use dormouse_policy::readings::{Counters, Reporters};
 use dormouse_policy::record::{self, Line, Taken};
@@ -87,7 +87,7 @@ pub(crate) struct Core {
     reported: BTreeMap<String, (u64, BTreeSet<FunctionName>)>,
     functions: BTreeMap<FunctionName, FunctionState>,
     claims: Claims,
-    history: History<Arc<Decision>>,
+    history: History,
     /// None unless decisions are written down.
     recording: Option<Recording>,
     timers: BTreeSet<(u64, FunctionName)>,
