@@ -35,6 +35,7 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   dormouse explain hello                        by name, if it is the only one of that name
   dormouse explain default/hello                by namespace and name
+  dormouse explain hello --last 3               the newest ones
   dormouse explain hello --json | jq .          with every figure that led to each decision";
 
 const VERIFY_EXAMPLES: &str = "\
@@ -187,6 +188,9 @@ pub(crate) struct ExplainArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) instance: InstanceArgs,
+    /// Show the last N decisions; 64 are kept, fewer of a function that was asleep for long
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) last: usize,
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,22 +6,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use dormouse_autoscaler::status::{Explanation, FunctionStatus, Kept};
-use dormouse_policy::decision::{Average, Decision, Outcome};
 use dormouse_policy::function::FunctionName;
-use dormouse_policy::settings::Metric;
 
-use crate::account::{Row, table};
 use crate::cli::ExplainArgs;
 use crate::status::{FUNCTIONS_PATH, expect_ok};
 use crate::{client, instance};
 
+mod text;
+
 /// Least likeness of a name that is offered instead, from 0 (none) to 1 (the same).
 const LIKENESS_MIN: f64 = 0.7;
 
-/// Asks and prints.
+/// Asks, makes each decision again, and prints.
 ///
 /// # Errors
-/// None or several run here, the one asked does not answer, or it knows no such function.
+/// None or several run here, the one asked does not answer, or it knows no such function; after all
+/// is printed, a decision that does not come out the same again.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let admin = instance::admin(&args.instance)?;
     let listed = expect_ok(client::get(admin, FUNCTIONS_PATH)?)?;
@@ -30,16 +30,32 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let names: Vec<&FunctionName> = listed.iter().map(|status| &status.name).collect();
     let name = resolve(&args.name, &names)?;
     let body = expect_ok(client::get(admin, &format!("{FUNCTIONS_PATH}/{name}"))?)?;
+    let mut explanation: Explanation =
+        serde_json::from_slice(&body).context("unexpected answer")?;
+    let earlier = explanation.decisions.len().saturating_sub(args.last);
+    explanation.decisions.drain(..earlier);
+    let differ = decide_again(&mut explanation.decisions);
     let mut stdout = io::stdout().lock();
     if args.json {
-        stdout.write_all(&body)?;
+        serde_json::to_writer(&mut stdout, &explanation)?;
         writeln!(stdout)?;
     } else {
-        let explanation: Explanation =
-            serde_json::from_slice(&body).context("unexpected answer")?;
-        stdout.write_all(render(&explanation, unix_ms()).as_bytes())?;
+        stdout.write_all(text::render(&explanation, unix_ms()).as_bytes())?;
+    }
+    if differ > 0 {
+        let shown = explanation.decisions.len();
+        bail!("{differ} of {shown} decisions come out otherwise when made again");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes each decision again from its own inputs, as the one asked has done. Returns how many come
+/// out otherwise in either place.
+fn decide_again(decisions: &mut [Kept]) -> usize {
+    for kept in &mut *decisions {
+        kept.reproduced &= kept.decision.replay() == kept.decision;
+    }
+    decisions.iter().filter(|kept| !kept.reproduced).count()
 }
 
 /// The one function that `typed` means: `namespace/name`, or a name that only one has.
@@ -76,86 +92,6 @@ fn likest<'a>(typed: &str, names: &[&'a FunctionName]) -> Option<&'a FunctionNam
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name)
-}
-
-fn render(explanation: &Explanation, now_ms: u64) -> String {
-    let mut text = table(&[Row::new(&explanation.status)]).join("\n") + "\n";
-    for kept in &explanation.decisions {
-        text.push('\n');
-        decision(&mut text, kept, now_ms);
-    }
-    if explanation.decisions.is_empty() {
-        text += "\nnothing was decided yet\n";
-    }
-    text
-}
-
-fn decision(text: &mut String, kept: &Kept, now_ms: u64) {
-    let made = &kept.decision;
-    let inputs = &made.inputs;
-    let scaling = &inputs.scaling;
-    let mut line = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
-    let ago_ms = now_ms.saturating_sub(kept.at_ms);
-    line(format!("{} ({} ago)  {}", clock(kept.at_ms), age(ago_ms), inputs.why));
-    let unit = match scaling.metric {
-        Metric::Concurrency => "concurrency",
-        Metric::Rps => "requests/s",
-    };
-    match inputs.averages {
-        Some(averages) => {
-            let windows = [
-                ("stable", averages.stable, scaling.stable_window_s),
-                ("panic", averages.panic, scaling.panic_window_s),
-            ];
-            for (name, average, window_s) in windows {
-                line(format!("  {name:<6}  {unit} {}", of(average, window_s)));
-            }
-        }
-        None => line("  nothing is known of the load".to_owned()),
-    }
-    line(format!(
-        "  now     {} of {} ready, {} in flight, {} held",
-        inputs.ready, inputs.replicas, inputs.in_flight, inputs.held
-    ));
-    line(format!("  target  {} per pod, which asks for {}", scaling.target, made.raw));
-    for reason in &made.reasons {
-        line(format!("  rule    {reason}"));
-    }
-    line(format!("  result  {}", result(made)));
-    if !kept.reproduced {
-        line("  NOT REPRODUCED: the policy decides otherwise when given the same again".to_owned());
-    }
-}
-
-fn result(made: &Decision) -> String {
-    match made.outcome {
-        Outcome::ScaleTo(replicas) => format!("scale to {replicas}"),
-        Outcome::Keep => format!("keep {}", made.inputs.replicas),
-        Outcome::NoData => format!("keep {}, for want of data", made.inputs.replicas),
-    }
-}
-
-fn of(average: Average, window_s: u32) -> String {
-    format!("{:.2} over {window_s} s ({} s of it known)", average.value, average.known_s)
-}
-
-/// The time of day, UTC.
-fn clock(unix_ms: u64) -> String {
-    let seconds = unix_ms / 1000;
-    let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
-    format!("{hours:02}:{minutes:02}:{:02}.{:03}Z", seconds % 60, unix_ms % 1000)
-}
-
-fn age(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
 }
 
 /// Zero before 1970, which only a clock that is far off shows.

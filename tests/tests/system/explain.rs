@@ -35,6 +35,8 @@ fn one_decision_of_each_kind_follows_from_the_figures_shown_with_it() {
     }
     assert_eq!(shown, BTreeSet::from(KINDS), "of {} decisions", decisions.len());
     assert!(rules.contains("max-scale"), "{rules:?}");
+    let newest = up.ask_json(&["explain", "busy", "--json", "--last", "3"]);
+    assert_eq!(newest["decisions"].as_array().unwrap()[..], decisions[decisions.len() - 3..]);
 }
 
 fn load_until(up: &Up, clients: usize, reached: impl Fn(&Value) -> bool) {
