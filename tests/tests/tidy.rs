@@ -135,6 +135,31 @@ fn the_pure_crates_depend_on_nothing_that_does_io() {
     none(&faults);
 }
 
+/// What decides, and what replays decisions, may not use functions whose last digit differs by
+/// platform.
+#[test]
+fn inexact_functions_of_numbers_are_banned_where_decisions_are_made() {
+    const INEXACT: [&str; 27] = [
+        "powf", "powi", "exp", "exp2", "exp_m1", "ln", "ln_1p", "log", "log2", "log10", "sqrt",
+        "cbrt", "hypot", "sin", "cos", "tan", "sin_cos", "asin", "acos", "atan", "atan2", "sinh",
+        "cosh", "tanh", "asinh", "acosh", "atanh",
+    ];
+    let mut faults = Vec::new();
+    for folder in ["autoscaler/policy", "sim"] {
+        let lints = fs::read_to_string(checkout().join(folder).join("clippy.toml")).unwrap();
+        for name in INEXACT {
+            if !lints.contains(&format!("\"f64::{name}\"")) {
+                faults.push(format!("{folder}/clippy.toml does not ban f64::{name}"));
+            }
+        }
+    }
+    let manifest = fs::read_to_string(checkout().join("Cargo.toml")).unwrap();
+    if !manifest.contains("libm = { version = \"=") {
+        faults.push("libm is not pinned to one version".to_owned());
+    }
+    none(&faults);
+}
+
 #[test]
 fn no_arrow_points_upward() {
     let mut faults = Vec::new();
