@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Scaler, Why};
-use dormouse_policy::readings::{Counters, Meter, Reporters, Sample};
+use dormouse_policy::readings::{Counters, Load, Meter, Reporters, Sample};
 use dormouse_policy::settings::Scaling;
 
 const S: u64 = 1_000_000;
@@ -23,12 +23,21 @@ struct World {
     scaler: Scaler,
 }
 
+fn scaling() -> Scaling {
+    Scaling {
+        target: 5.0,
+        stable_window_s: 10,
+        panic_window_s: 2,
+        scale_down_delay_s: 4,
+        max_scale_down_rate: 100.0,
+        ..Scaling::default()
+    }
+}
+
 impl World {
     fn new() -> Self {
         let now_us = 2 * HOUR_US;
-        let (stable_window_s, panic_window_s) = (10, 2);
-        let scaling =
-            Scaling { stable_window_s, panic_window_s, target: 5.0, ..Scaling::default() };
+        let scaling = scaling();
         let mut world = Self {
             now_us,
             at_us: 77 * S,
@@ -260,6 +269,39 @@ fn our_clock_that_jumps_back_makes_everything_unknown() {
         }
         world.knows(10.0, 10..=10);
     }
+}
+
+#[test]
+fn nothing_is_waited_for_that_lay_in_the_future_before_our_clock_jumped_back() {
+    let mut world = World::new();
+    world.counters.in_flight = 200;
+    world.seconds(1);
+    world.counters.area_us += 190 * S;
+    world.seconds(1);
+    assert!(world.decide().panic.is_some());
+    world.now_us -= HOUR_US;
+    // No load any more: panic, the delay, a stable window of activity and idleness are to pass.
+    world.counters.in_flight = 0;
+    for _ in 0..30 {
+        world.now_us += S;
+        world.at_us += S;
+        world.report();
+        world.decide();
+    }
+    assert_eq!(world.decide().desired, 0);
+}
+
+#[test]
+fn a_start_is_given_up_in_time_although_our_clock_jumped_back() {
+    let mut scaler = Scaler::new(Arc::new(scaling()), Missing::Unknown, 0, 3, 7_200 * S);
+    let mut decide = |at_s: u64| {
+        for second in at_s - 10..at_s {
+            scaler.record(second, Sample::default());
+        }
+        let load = Load { settled_s: at_s, ..Load::default() };
+        scaler.decide(&Observation::new(at_s * S, Why::Tick, 0, 3, load)).desired
+    };
+    assert_eq!([7_210, 3_600, 4_229, 4_230].map(&mut decide), [3, 3, 3, 0]);
 }
 
 #[test]
