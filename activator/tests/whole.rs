@@ -158,10 +158,7 @@ async fn status(stream: TcpStream) -> String {
 #[tokio::test]
 async fn a_request_at_zero_is_held_wakes_and_is_answered_once() {
     let (_activator, mut autoscaler, gateway) = start().await;
-    autoscaler.table(entry(&[])).await;
-    // Routes are there once another frame's effect is: a retirement is acknowledged after them.
-    retire(&mut autoscaler, 1).await;
-    autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
+    asleep(&mut autoscaler, entry(&[]), &mut 0).await;
     let held = get(gateway).await;
     autoscaler.hear_wake().await;
     let (address, mut received) = pod(OK).await;
@@ -174,15 +171,14 @@ async fn a_request_at_zero_is_held_wakes_and_is_answered_once() {
 #[tokio::test]
 async fn many_held_requests_on_many_workers_ask_for_one_wake_and_the_next_is_not_forgotten() {
     let (_activator, mut autoscaler, gateway) = start_with(3).await;
+    let mut epoch = 0;
     for container_concurrency in [0, 1] {
         let entry = |pods: &[(&str, SocketAddr)]| Entry {
             queue_depth: 30,
             container_concurrency,
             ..entry(pods)
         };
-        autoscaler.table(entry(&[])).await;
-        retire(&mut autoscaler, 1).await;
-        autoscaler.say(Down::Commit { function: hello(), epoch: 1 }).await;
+        asleep(&mut autoscaler, entry(&[]), &mut epoch).await;
         let mut held = Vec::new();
         for _ in 0..12 {
             held.push(get(gateway).await);
@@ -205,12 +201,20 @@ async fn many_held_requests_on_many_workers_ask_for_one_wake_and_the_next_is_not
             received.try_recv().expect("each was sent once");
         }
         assert!(received.try_recv().is_err(), "and only once");
-        autoscaler.table(entry(&[])).await;
+        asleep(&mut autoscaler, entry(&[]), &mut epoch).await;
         let next = get(gateway).await;
         autoscaler.hear_wake().await;
         autoscaler.table(entry(&[("a", address)])).await;
         assert_eq!(status(next).await, "200");
     }
+}
+
+/// Sends a table without pods and returns once it holds: a retirement is acknowledged after it.
+async fn asleep(autoscaler: &mut Autoscaler, entry: Entry, epoch: &mut u64) {
+    *epoch += 1;
+    autoscaler.table(entry).await;
+    retire(autoscaler, *epoch).await;
+    autoscaler.say(Down::Commit { function: hello(), epoch: *epoch }).await;
 }
 
 async fn retire(autoscaler: &mut Autoscaler, epoch: u64) {
