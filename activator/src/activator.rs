@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::table::Table;
 use crate::control::{self, Control};
+use crate::crowd::{Crowd, Handed};
 use crate::hold::limited::Limited;
 use crate::link_client;
 use crate::listen;
@@ -244,13 +245,15 @@ impl Start {
         let mut inboxes = Vec::new();
         let mut workers = Vec::new();
         let mut sockets = sockets.into_iter();
-        for number in 0..self.workers {
+        let (crowd, handed) = Crowd::new(self.workers);
+        for (number, handed) in handed.into_iter().enumerate() {
             let (inbox, commands) = mpsc::channel(COMMANDS_QUEUED_MAX);
             if let Some(socket) = sockets.next() {
                 let listen = Command::Listen(Entrance::Gateway, socket);
                 inbox.try_send(listen).expect("a new inbox has room");
             }
-            workers.push(self.worker(number, signals.clone(), commands)?);
+            let crowd = Arc::clone(&crowd);
+            workers.push(self.worker(number, signals.clone(), crowd, (commands, handed))?);
             inboxes.push(inbox);
         }
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -279,7 +282,8 @@ impl Start {
         &self,
         number: usize,
         signals: mpsc::Sender<Signal>,
-        commands: mpsc::Receiver<Command>,
+        crowd: Arc<Crowd>,
+        (commands, handed): (mpsc::Receiver<Command>, mpsc::Receiver<Handed>),
     ) -> Result<Thread, StartError> {
         let parts = worker::Parts {
             config: Arc::clone(&self.config),
@@ -287,6 +291,7 @@ impl Start {
             routes: Arc::clone(&self.routes),
             common: Arc::clone(&self.common),
             limited: Arc::clone(&self.limited),
+            crowd,
             signals,
         };
         let registry = Arc::clone(&self.registry);
@@ -296,7 +301,7 @@ impl Start {
         runtime.on_thread_park(move || parks.park()).on_thread_unpark(move || unparks.unpark());
         thread(format!("worker-{number}"), runtime, move || async move {
             let writer = registry.writer(number).expect("one writer a worker");
-            Worker::new(parts, writer, Tcp, seed).run(commands).await;
+            Worker::new(parts, writer, Tcp, seed).run(commands, handed).await;
         })
     }
 

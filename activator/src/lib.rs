@@ -18,6 +18,7 @@ mod network;
 mod pod;
 mod function;
 mod route;
+mod crowd;
 mod worker;
 mod listen;
 mod request;

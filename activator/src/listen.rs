@@ -8,10 +8,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::IfTaken;
+use crate::crowd::{Handed, Seat};
 use crate::network::{Tcp, TcpSocket};
 use crate::route::Entrance;
 use crate::worker::Worker;
@@ -79,6 +81,12 @@ pub(crate) trait Accept {
         entrance: Entrance,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + 'static;
+
+    /// Serves the connections that other workers hand over, for as long as it is polled.
+    fn take_over(
+        self: Rc<Self>,
+        handed: mpsc::Receiver<Handed>,
+    ) -> impl Future<Output = ()> + 'static;
 }
 
 impl Accept for Worker<Tcp> {
@@ -98,11 +106,8 @@ impl Accept for Worker<Tcp> {
                 accepted = listener.accept() => accepted,
                 () = stop.cancelled() => return,
             };
-            match accepted.and_then(|(stream, peer)| Ok((TcpSocket::new(stream)?, peer))) {
-                Ok((stream, peer)) => {
-                    let serving = Rc::clone(&self).serve(stream, peer, entrance.clone());
-                    self.tasks.spawn_local(serving);
-                }
+            match accepted.and_then(|(stream, peer)| self.place(stream, peer, &entrance)) {
+                Ok(()) => {}
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     warn!(%error, "cannot accept connections");
@@ -110,6 +115,58 @@ impl Accept for Worker<Tcp> {
                 }
             }
         }
+    }
+
+    async fn take_over(self: Rc<Self>, mut handed: mpsc::Receiver<Handed>) {
+        while let Some(Handed { stream, client, entrance, seat }) = handed.recv().await {
+            let stream = tokio::net::TcpStream::from_std(stream);
+            let served = stream.and_then(|stream| self.seated(stream, client, entrance, seat));
+            if let Err(error) = served {
+                warn!(%error, "connection lost on its way to another worker");
+            }
+        }
+    }
+}
+
+impl Worker<Tcp> {
+    /// Serves a connection that was accepted here, or has a far less crowded worker do it.
+    fn place(
+        self: &Rc<Self>,
+        stream: tokio::net::TcpStream,
+        client: SocketAddr,
+        entrance: &Entrance,
+    ) -> io::Result<()> {
+        let worker = self.writer.worker();
+        // A worker that leaves keeps what it accepts: the others may have ended.
+        let seat = match self.is_leaving() {
+            true => self.crowd.seat_at(worker),
+            false => self.crowd.seat(worker),
+        };
+        if seat.worker == worker {
+            return self.seated(stream, client, entrance.clone(), seat);
+        }
+        let handed =
+            Handed { stream: stream.into_std()?, client, entrance: entrance.clone(), seat };
+        let Err(Handed { stream, entrance, .. }) = self.crowd.hand(handed) else {
+            return Ok(());
+        };
+        let stream = tokio::net::TcpStream::from_std(stream)?;
+        self.seated(stream, client, entrance, self.crowd.seat_at(worker))
+    }
+
+    fn seated(
+        self: &Rc<Self>,
+        stream: tokio::net::TcpStream,
+        client: SocketAddr,
+        entrance: Entrance,
+        seat: Seat,
+    ) -> io::Result<()> {
+        let serving = Rc::clone(self).serve(TcpSocket::new(stream)?, client, entrance);
+        self.tasks.spawn_local(async move {
+            serving.await;
+            drop(seat);
+        });
+        Ok(())
     }
 }
 
@@ -126,7 +183,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use dormouse_link::activator_side::Identity;
+    use dormouse_metrics::registry::Registry;
+    use dormouse_policy::admission::CommonBound;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::crowd::Crowd;
+    use crate::hold::limited::Limited;
+    use crate::worker::Parts;
 
     #[test]
     fn a_taken_port_is_never_shared() {
@@ -136,5 +205,57 @@ mod tests {
         assert!(bind(taken, IfTaken::Fail, 1).is_err());
         let (other, _) = bind(taken, IfTaken::AnyFree, 1).unwrap();
         assert_ne!(taken.port(), other.port());
+    }
+
+    fn workers(crowd: &Arc<Crowd>) -> Vec<Rc<Worker<Tcp>>> {
+        let registry = Arc::new(Registry::new(2));
+        let identity = Identity { token: String::new(), reporter: String::new(), boot: 0 };
+        let config = Arc::new(Config::new(String::new(), identity));
+        let common = Arc::new(CommonBound::new(config.held_max));
+        let limited = Arc::new(Limited::new(Arc::clone(&common)));
+        let (signals, _) = mpsc::channel(1);
+        let worker = |number| {
+            let parts = Parts {
+                config: Arc::clone(&config),
+                clock: Clock::start(),
+                routes: Arc::default(),
+                common: Arc::clone(&common),
+                limited: Arc::clone(&limited),
+                crowd: Arc::clone(crowd),
+                signals: signals.clone(),
+            };
+            Worker::new(parts, registry.writer(number).unwrap(), Tcp, 1)
+        };
+        (0..2).map(worker).collect()
+    }
+
+    #[tokio::test]
+    async fn a_crowded_worker_hands_connections_over_and_all_are_served() {
+        let serving = async {
+            let (crowd, handed) = Crowd::new(2);
+            let workers = workers(&crowd);
+            for (worker, handed) in workers.iter().zip(handed) {
+                tokio::task::spawn_local(Rc::clone(worker).take_over(handed));
+            }
+            let any = "127.0.0.1:0".parse().unwrap();
+            let (address, listeners) = bind(any, IfTaken::Fail, 1).unwrap();
+            for listener in listeners {
+                let stop = CancellationToken::new();
+                let accepting = Rc::clone(&workers[0]).accept(listener, Entrance::Gateway, stop);
+                tokio::task::spawn_local(accepting);
+            }
+            let mut clients = Vec::new();
+            for _ in 0..40 {
+                let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+                client.write_all(b"GET / HTTP/1.1\r\nhost: nobody\r\n\r\n").await.unwrap();
+                let mut status = [0; 12];
+                client.read_exact(&mut status).await.unwrap();
+                assert_eq!(&status, b"HTTP/1.1 404");
+                clients.push(client);
+            }
+            let served: Vec<_> = workers.iter().map(|worker| worker.tasks.len()).collect();
+            assert_eq!(served, [24, 16], "eight apart, all of them accepted by the first");
+        };
+        tokio::task::LocalSet::new().run_until(serving).await;
     }
 }

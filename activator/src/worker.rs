@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::crowd::{Crowd, Handed};
 use crate::function::{Function, Presence, View};
 use crate::hold::limited::Limited;
 use crate::hold::{Held, Outcome, Parked};
@@ -73,6 +74,8 @@ pub(crate) struct Parts {
     pub(crate) common: Arc<CommonBound>,
     /// Held requests of functions with a concurrency limit.
     pub(crate) limited: Arc<Limited>,
+    /// The connections of all workers.
+    pub(crate) crowd: Arc<Crowd>,
     /// Where to tell the control thread.
     pub(crate) signals: mpsc::Sender<Signal>,
 }
@@ -93,6 +96,8 @@ pub(crate) struct Worker<N: Network> {
     pub(crate) rng: RefCell<fastrand::Rng>,
     /// Every task of this worker: connections, tunnels, discarded uploads.
     pub(crate) tasks: TaskTracker,
+    /// The connections of all workers.
+    pub(crate) crowd: Arc<Crowd>,
     config: Arc<Config>,
     signals: mpsc::Sender<Signal>,
     leaving: Cell<bool>,
@@ -140,6 +145,7 @@ impl<N: Network> Worker<N> {
             upstream: Rc::new(Upstream::new(network, connect_timeout)),
             rng: RefCell::new(fastrand::Rng::with_seed(seed)),
             tasks: TaskTracker::new(),
+            crowd: parts.crowd,
             config: parts.config,
             signals: parts.signals,
             leaving: Cell::new(false),
@@ -222,13 +228,18 @@ impl<N: Network> Worker<N> {
         }
     }
 
-    /// Runs until drained: commands, deadlines, looks at clients, old connections.
-    pub(crate) async fn run(self: Rc<Self>, commands: mpsc::Receiver<Command>)
-    where
+    /// Runs until drained: commands, connections that others hand over, deadlines, looks at
+    /// clients, old connections.
+    pub(crate) async fn run(
+        self: Rc<Self>,
+        commands: mpsc::Receiver<Command>,
+        handed: mpsc::Receiver<Handed>,
+    ) where
         Self: listen::Accept,
     {
         tokio::select! {
             () = self.obey(commands) => {}
+            () = listen::Accept::take_over(Rc::clone(&self), handed) => {}
             () = self.held.keep_deadlines() => {}
             () = self.held.keep_clients() => {}
             () = self.upstream.sweep() => {}

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::table::Table;
+use crate::crowd::Crowd;
 use crate::function::Function;
 use crate::hold::limited::Limited;
 use crate::network::{Look, Network, Peer, Stream};
@@ -161,6 +162,7 @@ impl World {
         let limited = Arc::new(Limited::new(Arc::clone(&common)));
         let config = Arc::new(Config::new(String::new(), identity));
         let network = Memory::default();
+        let (crowd, _) = Crowd::new(workers);
         let workers = (0..workers).map(|number| {
             let parts = Parts {
                 config: Arc::clone(&config),
@@ -168,6 +170,7 @@ impl World {
                 routes: Arc::clone(&routes),
                 common: Arc::clone(&common),
                 limited: Arc::clone(&limited),
+                crowd: Arc::clone(&crowd),
                 signals: signals.clone(),
             };
             let worker = Worker::new(parts, registry.writer(number).unwrap(), network.clone(), 1);
