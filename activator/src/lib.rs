@@ -7,7 +7,8 @@
 //!
 //! Threads: `workers` data-plane threads, each a single-threaded runtime with listeners, upstream
 //! connections and held requests of its own, and one control thread. What crosses threads: the
-//! route snapshot, each pod's state, the counters, and two bounded channels per worker.
+//! route snapshot, each pod's state, the counters, the queue and the slots of functions with a
+//! concurrency limit, and bounded channels: commands, signals, connections handed over.
 //!
 //! Absent on purpose: Kubernetes, deciding, any knowledge of what a function is for.
 

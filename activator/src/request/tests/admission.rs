@@ -302,17 +302,21 @@ async fn a_held_upload_counts_what_was_read_of_it_and_a_sent_one_nothing() {
     LocalSet::new()
         .run_until(async {
             let mut world = World::new(&entry(vec![ready_pod()]));
-            world.pod(OK);
+            let mut desk = Desk::open(&world);
             let mut client = world.connect();
-            let upload = |bytes: usize| {
-                let head = "POST / HTTP/1.1\r\nhost: hello.test\r\ncontent-length: ";
-                format!("{head}{bytes}\r\n\r\n{}", "x".repeat(bytes))
+            let head = |bytes: usize| {
+                format!("POST / HTTP/1.1\r\nhost: hello.test\r\ncontent-length: {bytes}\r\n\r\n")
             };
-            client.write_all(upload(3_000).as_bytes()).await.unwrap();
+            let body = |bytes: usize| "x".repeat(bytes);
+            client.write_all(head(3_000).as_bytes()).await.unwrap();
+            let (_, mut stream) = desk.next().await;
+            client.write_all(body(3_000).as_bytes()).await.unwrap();
+            settle().await;
+            answer(&mut stream).await;
             head_of_answer(&mut client).await;
             client.read_exact(&mut [0; 2]).await.unwrap();
-            world.table.update(&entry(vec![]), 0, &world.registry);
-            client.write_all(upload(2_000).as_bytes()).await.unwrap();
+            world.change(&entry(vec![]));
+            client.write_all((head(2_000) + &body(2_000)).as_bytes()).await.unwrap();
             settle().await;
             let taken = world.function().bound.taken();
             assert_eq!(taken.requests, 1);
