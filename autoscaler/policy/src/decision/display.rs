@@ -79,8 +79,9 @@ impl fmt::Display for Rule {
             }
             Self::Wake { .. } => f.write_str("wake"),
             Self::InitialScale { initial } => write!(f, "initial-scale {initial}"),
-            Self::Starting { for_us, .. } => {
-                write!(f, "start-up (for {} s)", for_us / SECOND_US)
+            Self::Starting { for_us, limit_us } => {
+                let (for_s, limit_s) = (for_us / SECOND_US, limit_us / SECOND_US);
+                write!(f, "start-up (for {for_s} of {limit_s} s)")
             }
             Self::JustActive { for_us, window_s } => {
                 write!(f, "active for {} of {window_s} s", for_us / SECOND_US)

@@ -1,0 +1,102 @@
+//! Every rule says what it did in words with figures and units, and in JSON with the same figures.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const S: u64 = SECOND_US;
+
+/// The rule after this one; the first after none. A rule that is not in this row does not compile.
+fn after(rule: Option<Rule>) -> Option<Rule> {
+    let Some(rule) = rule else {
+        return Some(Rule::MaxScaleDownRate { ready: 7, rate: 2.5 });
+    };
+    Some(match rule {
+        Rule::MaxScaleDownRate { .. } => Rule::MaxScaleUpRate { ready: 7, rate: 10.0 },
+        Rule::MaxScaleUpRate { .. } => Rule::ActivationScale { scale: 3 },
+        Rule::ActivationScale { .. } => Rule::Panic { wanted: 4, most: 6, since_us: 8 * S },
+        Rule::Panic { .. } => Rule::ScaleDownDelay { delay_s: 30 },
+        Rule::ScaleDownDelay { .. } => Rule::InFlight { in_flight: 5, held: 2 },
+        Rule::InFlight { .. } => Rule::Wake { activation_scale: 3 },
+        Rule::Wake { .. } => Rule::InitialScale { initial: 4 },
+        Rule::InitialScale { .. } => Rule::MinScale { min: 2 },
+        Rule::MinScale { .. } => Rule::Coverage { known_s: 59, window_s: 60 },
+        Rule::Coverage { .. } => Rule::MaxScale { max: 9 },
+        Rule::MaxScale { .. } => Rule::ScaleToZero,
+        Rule::ScaleToZero => Rule::Starting { for_us: 12 * S, limit_us: 630 * S },
+        Rule::Starting { .. } => Rule::JustActive { for_us: 3 * S, window_s: 60 },
+        Rule::JustActive { .. } => Rule::Retention { for_us: 5 * S, retention_us: 90 * S },
+        Rule::Retention { .. } => Rule::Grace { waited_us: 6 * S, grace_us: 30 * S },
+        Rule::Grace { .. } => Rule::Paused { replicas: 2 },
+        Rule::Paused { .. } => return None,
+    })
+}
+
+fn check(rule: Rule, line: &str, json: &Value) {
+    let reason = Reason { rule, before: 1, after: 8 };
+    assert_eq!(reason.to_string(), format!("1 → 8 by {line}"));
+    let mut want = json.clone();
+    want["before"] = json!(1);
+    want["after"] = json!(8);
+    assert_eq!(serde_json::to_value(reason).unwrap(), want);
+    assert_eq!(serde_json::from_value::<Reason>(want).unwrap(), reason);
+}
+
+#[test]
+fn every_rule_has_its_line_and_its_json() {
+    let said = [
+        (
+            "max-scale-down-rate 2.5 of 7 ready",
+            json!({"rule": "max-scale-down-rate", "inputs": {"ready": 7, "rate": 2.5}}),
+        ),
+        (
+            "max-scale-up-rate 10 of 7 ready",
+            json!({"rule": "max-scale-up-rate", "inputs": {"ready": 7, "rate": 10.0}}),
+        ),
+        ("activation-scale 3", json!({"rule": "activation-scale", "inputs": {"scale": 3}})),
+        (
+            "panic (wants 4, highest 6)",
+            json!({"rule": "panic", "inputs": {"wanted": 4, "most": 6, "since_us": 8_000_000}}),
+        ),
+        ("scale-down-delay 30 s", json!({"rule": "scale-down-delay", "inputs": {"delay_s": 30}})),
+        (
+            "open requests (5 in flight, 2 held)",
+            json!({"rule": "in-flight", "inputs": {"in_flight": 5, "held": 2}}),
+        ),
+        ("wake", json!({"rule": "wake", "inputs": {"activation_scale": 3}})),
+        ("initial-scale 4", json!({"rule": "initial-scale", "inputs": {"initial": 4}})),
+        ("min-scale 2", json!({"rule": "min-scale", "inputs": {"min": 2}})),
+        (
+            "coverage (59 of 60 s known)",
+            json!({"rule": "coverage", "inputs": {"known_s": 59, "window_s": 60}}),
+        ),
+        ("max-scale 9", json!({"rule": "max-scale", "inputs": {"max": 9}})),
+        ("enable-scale-to-zero false", json!({"rule": "scale-to-zero"})),
+        (
+            "start-up (for 12 of 630 s)",
+            json!({"rule": "starting", "inputs": {"for_us": 12_000_000, "limit_us": 630_000_000}}),
+        ),
+        (
+            "active for 3 of 60 s",
+            json!({"rule": "just-active", "inputs": {"for_us": 3_000_000, "window_s": 60}}),
+        ),
+        (
+            "retention (idle for 5 of 90 s)",
+            json!({
+                "rule": "retention",
+                "inputs": {"for_us": 5_000_000, "retention_us": 90_000_000},
+            }),
+        ),
+        (
+            "grace (6 of 30 s)",
+            json!({"rule": "grace", "inputs": {"waited_us": 6_000_000, "grace_us": 30_000_000}}),
+        ),
+        ("paused", json!({"rule": "paused", "inputs": {"replicas": 2}})),
+    ];
+    let mut rule = after(None);
+    for (line, json) in &said {
+        check(rule.unwrap(), line, json);
+        rule = after(rule);
+    }
+    assert_eq!(rule, None, "it has no line above");
+}
