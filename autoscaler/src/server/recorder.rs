@@ -74,6 +74,14 @@ impl Recorder {
         Ok(Self { lines, next: 0, losses, known: 0, ended })
     }
 
+    /// One that nobody writes for: what is handed over, up to so many lines, comes out here.
+    #[cfg(test)]
+    pub(super) fn unwritten(lines_max: usize) -> (Self, Receiver<(u64, Line)>) {
+        let (lines, received) = sync_channel(lines_max);
+        let (_, ended) = oneshot::channel();
+        (Self { lines, next: 0, losses: Losses::default(), known: 0, ended }, received)
+    }
+
     /// Hands over a line.
     pub(super) fn write(&mut self, line: Line) {
         let number = self.next;
@@ -280,10 +288,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_full_is_a_loss_told_once() {
-        let (lines, received) = sync_channel(1);
-        let (_, ended) = oneshot::channel();
-        let losses = Losses::default();
-        let mut recorder = Recorder { lines, next: 0, losses, known: 0, ended };
+        let (mut recorder, received) = Recorder::unwritten(1);
         recorder.write(Line::Heard(Vec::new()));
         assert!(!recorder.take_lost());
         recorder.write(Line::Heard(Vec::new()));

@@ -2,6 +2,7 @@
 
 use dormouse_link::frame::{Down, Entry, Up};
 use dormouse_policy::function::{Function, Probe, WorkloadKind};
+use dormouse_policy::record::Line;
 use dormouse_policy::settings::{self, Annotations, ClusterDefaults};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -238,4 +239,34 @@ async fn a_call_without_an_answer_has_an_unknown_outcome() {
     let (_, order, result) = call(&Mute, 7, scale).await;
     assert_eq!(order, 7);
     assert!(matches!(result, Err(ScaleError::Unknown(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_lost_lines_begins_each_function_anew() {
+    let mut bound = Autoscaler::bind(Config::default()).await.unwrap();
+    let (recorder, lines) = Recorder::unwritten(2);
+    bound.recorder = Some(recorder);
+    let mut server = Server::new(bound);
+    let drain = || -> Vec<&'static str> {
+        let kind = |line: Line| match line {
+            Line::Decided(_) => "decided",
+            Line::Snapshot(_) => "snapshot",
+            _ => "another",
+        };
+        lines.try_iter().map(|(_, line)| kind(line)).collect()
+    };
+    for fact in [function(), pods(1)] {
+        server.apply(Happening::Event(Event::Fact(fact))).unwrap();
+    }
+    tick(&mut server).await;
+    assert_eq!(drain(), ["snapshot", "decided"], "there was no room for the tick's");
+    tick(&mut server).await;
+    assert_eq!(drain(), ["decided", "snapshot"]);
+    tick(&mut server).await;
+    assert_eq!(drain(), ["decided"]);
+}
+
+async fn tick(server: &mut Server) {
+    tokio::time::advance(Duration::from_secs(2)).await;
+    server.apply(Happening::Due).unwrap();
 }
