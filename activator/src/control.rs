@@ -411,12 +411,13 @@ impl<N: Network> Control<N> {
         let now_us = self.parts.clock.now_us();
         let names: Vec<FunctionName> = self.parts.table.names().cloned().collect();
         let mut readings = Vec::new();
+        let loads = self.parts.registry.loads(now_us);
         for name in names {
             let Some(tended) = self.parts.table.tended(&name) else {
                 continue;
             };
             let function = &tended.function;
-            let held = match reading_of(function, now_us) {
+            let held = match function.reading(&loads, now_us) {
                 // A report without it would say it had no load. The next one covers this second.
                 None => return debug!(function = %name, "counters unreadable; report put off"),
                 Some(reading) => {
@@ -480,15 +481,4 @@ fn goes(retiring: &Retiring, pod: &str) -> bool {
         Retiring::All => true,
         Retiring::Named(names) => names.iter().any(|name| name == pod),
     }
-}
-
-fn reading_of(function: &Function, now_us: u64) -> Option<Reading> {
-    let reading = function.counters.read(now_us)?;
-    Some(Reading {
-        function: function.name.clone(),
-        area_us: reading.area_us,
-        started: reading.started,
-        in_flight: reading.in_flight,
-        held: reading.held,
-    })
 }

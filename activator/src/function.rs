@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use dormouse_link::frame::Failure;
-use dormouse_metrics::counters::Counters;
+use dormouse_link::frame::{Failure, Reading};
+use dormouse_metrics::counters::{Counters, Loads};
 use dormouse_policy::admission::{Bound, Prospect};
 use dormouse_policy::function::{FunctionName, Probe};
 
@@ -50,6 +50,23 @@ pub(crate) struct Function {
 }
 
 impl Function {
+    /// What is reported of it, `loads` being of `now_us`; none if a worker could not be read.
+    pub(crate) fn reading(&self, loads: &Loads, now_us: u64) -> Option<Reading> {
+        let load = loads.of(&self.counters)?;
+        // What is held is in flight: of most functions there is no more to read.
+        let held = match load.in_flight {
+            0 => 0,
+            _ => self.counters.read(now_us)?.held,
+        };
+        Some(Reading {
+            function: self.name.clone(),
+            area_us: load.area_us,
+            started: load.started,
+            in_flight: load.in_flight,
+            held,
+        })
+    }
+
     /// Requests are held and no pod takes them: a wake begins, unless one is under way already.
     /// True if it does.
     pub(crate) fn wake_begins(&self, now_us: u64) -> bool {

@@ -33,16 +33,6 @@ impl Counters {
         self.sum().map(|counts| counts.at(now_us))
     }
 
-    /// The load alone, which is a tenth of the work.
-    #[must_use]
-    pub fn load(&self, now_us: u64) -> Option<Load> {
-        let mut sum = FlowWords::default();
-        for slab in &self.shared.slabs {
-            merge(&mut sum, &slab.flow(self.slot.index).read()?);
-        }
-        self.shared.slots.is_current(self.slot).then(|| load(&sum, now_us))
-    }
-
     /// How long things took, summed over all workers; none if nothing did of late, or a worker
     /// could not be read.
     #[must_use]
@@ -65,5 +55,37 @@ impl Shared {
             sum.merge(&slab.read(index)?);
         }
         Some(sum)
+    }
+}
+
+/// The load on every function at one time.
+#[derive(Debug)]
+pub struct Loads {
+    at_us: u64,
+    /// By slot; none where a worker was in the way.
+    flows: Vec<Option<FlowWords>>,
+}
+
+impl Loads {
+    /// Sums the flows of all workers, one worker after the other: each slab is one run of memory.
+    pub(crate) fn read(shared: &Shared, at_us: u64) -> Self {
+        let mut flows = vec![Some(FlowWords::default()); shared.slots.used()];
+        for slab in &shared.slabs {
+            for (sum, flow) in flows.iter_mut().zip(slab.flows()) {
+                match (sum.as_mut(), flow.read()) {
+                    (Some(sum), Some(words)) => merge(sum, &words),
+                    _ => *sum = None,
+                }
+            }
+        }
+        Self { at_us, flows }
+    }
+
+    /// A function's load; none, which is unknown and not zero, if it could not be read, or was
+    /// registered since, or is gone.
+    #[must_use]
+    pub fn of(&self, counters: &Counters) -> Option<Load> {
+        let flow = (*self.flows.get(counters.slot.index)?)?;
+        counters.shared.slots.is_current(counters.slot).then(|| load(&flow, self.at_us))
     }
 }

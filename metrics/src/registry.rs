@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use crate::counters::{Counters, Shared};
+use crate::counters::{Counters, Loads, Shared};
 use crate::slab::Slab;
 use crate::slots::Slots;
 use crate::writer::{Parking, Writer};
@@ -116,6 +116,12 @@ impl Registry {
     /// quiescent point.
     pub fn remove(&self, function: &str) -> Option<Removed> {
         self.functions.remove(function).map(|(_, counters)| Removed { counters })
+    }
+
+    /// The load on every function, with all workers summed at `now_us`.
+    #[must_use]
+    pub fn loads(&self, now_us: u64) -> Loads {
+        Loads::read(&self.shared, now_us)
     }
 
     /// Every function and its counters, in no order.

@@ -95,6 +95,11 @@ impl Slab {
         self.tally(index).0.clear();
     }
 
+    /// The flows of all slots, in order, up to the first chunk that is not there yet.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.0.iter().map_while(OnceLock::get).flat_map(|chunk| &chunk.0)
+    }
+
     #[inline]
     pub(crate) fn flow(&self, index: usize) -> &Flow {
         self.flows.get(index)

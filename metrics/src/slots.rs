@@ -64,6 +64,11 @@ impl Slots {
         self.states.len()
     }
 
+    /// How many were used so far: those below that index.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// A slot for a new use, if there is one: one given back where `at_rest` says that everything
     /// has ended, else one never used. Its cells are the caller's alone until it passes the slot
     /// on.
@@ -77,7 +82,7 @@ impl Slots {
         if self.given_back.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        (0..self.used.load(Ordering::Relaxed)).find_map(|index| {
+        (0..self.used()).find_map(|index| {
             // Acquire: pairs with the release in `give_back`.
             let state = self.states[index].load(Ordering::Acquire);
             let given_back = state != 0 && state.is_multiple_of(2);

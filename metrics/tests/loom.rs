@@ -158,10 +158,8 @@ fn reuse(worker: impl Fn(&World) -> u64 + Sync + Send + Copy + 'static) {
         let shared = Arc::clone(&world);
         let remover = thread::spawn(move || {
             shared.remove(old);
-            shared.take_again().or_else(|| {
-                thread::yield_now();
-                shared.take_again()
-            })
+            // Twice, so that the worker can pass between; a yield would end the checker's stale reads.
+            shared.take_again().or_else(|| shared.take_again())
         });
         let begun = worker(&world);
         if let Some(counts) = remover.join().unwrap() {

@@ -309,7 +309,7 @@ proptest! {
             let reading = world.counters.read(now_us).unwrap();
             let want = world.oracle.reading(now_us, &world.open);
             prop_assert_eq!(reading, want);
-            let load = world.counters.load(now_us).unwrap();
+            let load = registry.loads(now_us).of(&world.counters).unwrap();
             let loaded = (load.area_us, load.started, load.in_flight);
             prop_assert_eq!(loaded, (want.area_us, want.started, want.in_flight));
             let growth = reading.since(&last);
