@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_link::activator_side::{Action, ActivatorSide, Wanted};
-use dormouse_link::frame::{Down, Reading, Retiring, Up};
+use dormouse_link::frame::{Down, Retiring, Up};
 use dormouse_metrics::counts::WakePhase;
 use dormouse_metrics::registry::Registry;
 use dormouse_metrics::writer::Writer;
