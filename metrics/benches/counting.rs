@@ -58,7 +58,7 @@ fn pin(core: usize) {
     }
 }
 
-/// How long the calling thread ran so far, in nanoseconds: what others took of its core is not in it.
+/// How long the calling thread ran so far, in nanoseconds, without what others took of its core.
 fn own_time_ns() -> i64 {
     let time = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap();
     time.tv_sec() * 1_000_000_000 + time.tv_nsec()

@@ -1,6 +1,6 @@
 //! Counting a request takes no locked instruction: read from what the compiler made of it. Whatever
-//! takes a lock is inlined there, down to the instruction; what is called is off the path: a function's
-//! first timing on a worker, a panic.
+//! takes a lock is inlined there, down to the instruction; what is called is off the path: a
+//! function's first timing on a worker, a panic.
 
 #![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
 #![cfg(target_arch = "x86_64")]

@@ -158,7 +158,7 @@ fn reuse(worker: impl Fn(&World) -> u64 + Sync + Send + Copy + 'static) {
         let shared = Arc::clone(&world);
         let remover = thread::spawn(move || {
             shared.remove(old);
-            // Twice, so that the worker can pass between; a yield would end the checker's stale reads.
+            // Twice, so that the worker can pass between. A yield would end stale reads.
             shared.take_again().or_else(|| shared.take_again())
         });
         let begun = worker(&world);
