@@ -1,6 +1,6 @@
 //! One data-plane thread: a single-threaded runtime with its own listeners, connections to pods and
-//! held requests. Nothing of a request crosses to another thread but, under a concurrency limit, the
-//! slot that it waits for.
+//! held requests. Nothing of a request crosses to another thread but, under a concurrency limit,
+//! the slot that it waits for.
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
