@@ -1,6 +1,7 @@
 //! The two small traits between deciding and the world: [`Facts`] tells what is, [`Hands`] changes
 //! it. `cluster/local` implements them with child processes; Kubernetes comes beside it.
 
+mod workload;
 pub mod manifest;
 pub mod local;
 

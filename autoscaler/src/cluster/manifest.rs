@@ -10,7 +10,6 @@ mod fields;
 mod service;
 mod defaults;
 mod workload;
-mod probe;
 mod program;
 
 use std::collections::BTreeMap;
@@ -23,10 +22,11 @@ use std::time::Duration;
 use dormouse_policy::function::Function;
 use dormouse_policy::settings::ClusterDefaults;
 
-use self::service::Service;
+use self::service::InManifest;
 use self::yaml::Object;
 
 pub use self::program::Programs;
+pub use super::workload::Readiness;
 
 /// Longest manifest file read, in bytes: a typo must not pull a disk image into memory, and the
 /// largest generated manifests in the wild stay below a few MiB.
@@ -82,23 +82,6 @@ pub enum Command {
     },
     /// A line for `sh -c`.
     Shell(String),
-}
-
-/// When a replica is tried for readiness. Kubernetes' words and defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Readiness {
-    /// From start to the first try.
-    pub initial_delay: Duration,
-    /// Between tries while the replica is not ready.
-    pub period_unready: Duration,
-    /// Between tries while it is.
-    pub period_ready: Duration,
-    /// The longest one try may take.
-    pub timeout: Duration,
-    /// Tries that must succeed in a row to become ready, ≥ 1.
-    pub success_threshold: u32,
-    /// Tries that must fail in a row to become unready, ≥ 1.
-    pub failure_threshold: u32,
 }
 
 /// A remark on a manifest: something set aside, or something not honoured.
@@ -180,7 +163,7 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
             match object.kind.as_str() {
                 "Deployment" | "StatefulSet" => workloads.push(object),
                 _ if defaults::are_in(&object) => config_maps.push(object),
-                "Service" => services.extend(Service::read(&object, &mut manifests)),
+                "Service" => services.extend(InManifest::read(&object, &mut manifests)),
                 _ => manifests
                     .notices
                     .push(object.finding("objects of this kind are not used in local mode")),
@@ -199,7 +182,7 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
 
 fn read_workload(
     object: &Object<'_>,
-    services: &mut [Service],
+    services: &mut [InManifest],
     defaults: &ClusterDefaults,
     programs: &Programs,
     manifests: &mut Manifests,

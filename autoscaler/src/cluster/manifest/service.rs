@@ -1,41 +1,20 @@
-//! Services: which pods they select and which of their ports lead where.
+//! Services of a manifest.
 
-use std::collections::BTreeMap;
-
-use dormouse_policy::settings::Annotations;
-use dormouse_policy::settings::keys::{self, ANNOTATIONS};
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::yaml::Object;
 use super::{Finding, Manifests, fields};
+use crate::cluster::workload::{Reading, Service};
 
-/// A Service that can lead to a function.
-pub(super) struct Service {
-    name: String,
-    namespace: String,
-    selector: BTreeMap<String, String>,
-    /// Its TCP ports, in order; none if it is at fault.
-    pub(super) ports: Option<Vec<Port>>,
+/// A Service and where it stands.
+pub(super) struct InManifest {
+    pub(super) service: Service,
     /// The first workload found behind it.
     pub(super) selected: Option<String>,
     unused: Finding,
 }
 
-/// One port of a Service.
-pub(super) struct Port {
-    pub(super) number: u16,
-    pub(super) target: Target,
-}
-
-/// The pod port a Service port leads to.
-#[derive(Clone, Debug)]
-pub(super) enum Target {
-    Number(u16),
-    Name(String),
-}
-
-impl Service {
+impl InManifest {
     /// Reads the object; none, with a fault or a notice, if it cannot lead to a function.
     pub(super) fn read(object: &Object<'_>, manifests: &mut Manifests) -> Option<Self> {
         let core::Service { metadata, spec, .. } = match object.typed() {
@@ -45,122 +24,38 @@ impl Service {
                 return None;
             }
         };
+        let annotations = metadata.annotations.unwrap_or_default();
         let spec = spec.unwrap_or_default();
-        match no_effect(&metadata.annotations.unwrap_or_default()) {
-            Ok(None) => {}
-            Ok(Some(notice)) => manifests.notices.push(object.finding(notice)),
+        let reading = Service::read(&object.namespace, &object.name, &annotations, spec);
+        let (service, mut notices) = match reading {
+            Ok(Reading::Leads(service, broken, notices)) => {
+                let faults = broken.into_iter().map(|rule| object.finding(rule));
+                manifests.faults.extend(faults);
+                (Some(service), notices)
+            }
+            Ok(Reading::Unfit(why, mut notices)) => {
+                notices.push(format!("{why}: no requests can arrive through it; ignored"));
+                (None, notices)
+            }
             Err(rules) => {
                 let faults = rules.into_iter().map(|rule| object.finding(rule));
                 manifests.faults.extend(faults);
                 return None;
             }
-        }
-        let unfit = match (&spec.type_, &spec.cluster_ip, &spec.selector) {
-            (Some(kind), _, _) if kind == "ExternalName" => Some("is an ExternalName"),
-            (_, Some(address), _) if address == "None" => Some("is headless"),
-            (_, _, Some(selector)) if !selector.is_empty() => None,
-            _ => Some("has no selector"),
         };
-        if let Some(unfit) = unfit {
-            let text = format!("{unfit}: no requests can arrive through it; ignored");
-            manifests.notices.push(object.finding(text));
-            return None;
-        }
         let not_honoured = fields::not_honoured_of_service(&object.value);
-        if !not_honoured.is_empty() {
+        if service.is_some() && !not_honoured.is_empty() {
             let text = format!("not honoured in local mode: {}", not_honoured.join(", "));
-            manifests.notices.push(object.finding(text));
+            notices.push(text);
         }
-        let (mut ports, mut broken) = (Vec::new(), Vec::new());
-        for port in spec.ports.unwrap_or_default() {
-            match read_port(&port) {
-                Ok(Some(port)) => ports.push(port),
-                Ok(None) => {
-                    let text = format!("port {} is not TCP; ignored", port.port);
-                    manifests.notices.push(object.finding(text));
-                }
-                Err(rule) => broken.push(object.finding(rule)),
-            }
-        }
-        let ports = broken.is_empty().then_some(ports);
-        manifests.faults.extend(broken);
-        Some(Self {
-            name: object.name.clone(),
-            namespace: object.namespace.clone(),
-            selector: spec.selector.unwrap_or_default(),
-            ports,
-            selected: None,
-            unused: object.finding("selects no function"),
-        })
-    }
-
-    /// Whether it selects pods of that namespace and these labels.
-    pub(super) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
-        let matches = |(key, value): (&String, &String)| labels.get(key) == Some(value);
-        self.namespace == namespace && self.selector.iter().all(matches)
-    }
-
-    /// `namespace/service`.
-    pub(super) fn name(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
-    }
-
-    /// `namespace/service:port`.
-    pub(super) fn endpoint_name(&self, port: u16) -> String {
-        format!("{}/{}:{port}", self.namespace, self.name)
-    }
-
-    /// The host name that leads to its first port at the gateway. Names below `localhost` resolve
-    /// to this machine without any set-up.
-    pub(super) fn host(&self) -> String {
-        format!("{}.{}.localhost", self.name, self.namespace)
+        let notices = notices.into_iter().map(|text| object.finding(text));
+        manifests.notices.extend(notices);
+        let unused = object.finding("selects no function");
+        service.map(|service| Self { service, selected: None, unused })
     }
 
     /// The notice that nothing stands behind it.
     pub(super) fn unused(&self) -> Finding {
         self.unused.clone()
     }
-}
-
-/// Names our annotations: on a Service none has an effect yet. The error is one text per key that
-/// does not exist.
-fn no_effect(annotations: &Annotations) -> Result<Option<String>, Vec<String>> {
-    let is_ours = |key: &&String| key.starts_with(keys::KNATIVE) || key.starts_with(keys::DORMOUSE);
-    let ours: Vec<_> = (annotations.keys().filter(is_ours)).map(String::as_str).collect();
-    let unknown = ours.iter().filter(|key| ANNOTATIONS.lookup(key).is_none());
-    let fault = |key: &&str| format!("annotation {key}: {}", ANNOTATIONS.no_such(key));
-    let faults: Vec<_> = unknown.map(fault).collect();
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let notice = || format!("annotations without effect on a Service: {}", ours.join(", "));
-    Ok((!ours.is_empty()).then(notice))
-}
-
-/// None for a protocol other than TCP.
-fn read_port(port: &core::ServicePort) -> Result<Option<Port>, String> {
-    if port.protocol.as_deref().is_some_and(|name| name != "TCP") {
-        return Ok(None);
-    }
-    let number = port_number(port.port)
-        .ok_or_else(|| format!("spec.ports[].port {} must be 1–65535", port.port))?;
-    let target = match &port.target_port {
-        Some(target) => read_target(target).map_err(|rule| format!("targetPort {rule}"))?,
-        None => Target::Number(number),
-    };
-    Ok(Some(Port { number, target }))
-}
-
-/// A port by number or name; the error is the rule it breaks, to follow the field's name.
-pub(super) fn read_target(target: &IntOrString) -> Result<Target, String> {
-    match target {
-        IntOrString::Int(number) => (port_number(*number).map(Target::Number))
-            .ok_or_else(|| format!("{number} must be a port name or a number 1–65535")),
-        IntOrString::String(name) => Ok(Target::Name(name.clone())),
-    }
-}
-
-/// The number as a port, 1–65535.
-pub(super) fn port_number(number: i32) -> Option<u16> {
-    u16::try_from(number).ok().filter(|&number| number > 0)
 }

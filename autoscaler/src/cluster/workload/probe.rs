@@ -1,4 +1,4 @@
-//! A container's probes to the one by which its readiness is found.
+//! The containers' probes to the one by which its readiness is found.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use dormouse_policy::function::Probe;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Readiness;
 use super::service::{Target, read_target};
+use super::{Container, Readiness};
 
 /// Kubernetes' defaults for a probe that is given.
 const PERIOD_S: i32 = 10;
@@ -26,12 +26,16 @@ pub(super) struct Probing {
     pub(super) notice: Option<&'static str>,
 }
 
-/// Reads the readiness probe, or the startup probe if that is the only one. `pod_port` turns a
-/// target into an index of the function's pod ports. The error is the rule that is broken.
+/// Reads the readiness probe, or the startup probe if that is the only one. With several containers
+/// the whole pod's readiness is more than one probe tells. `pod_port` turns a target into an index
+/// of the function's pod ports. The error is the rule that is broken.
 pub(super) fn read(
-    container: &core::Container,
+    containers: &[Container],
     mut pod_port: impl FnMut(&Target) -> Result<usize, String>,
 ) -> Result<Probing, String> {
+    let [container] = containers else {
+        return Ok(connecting(Probe::Reported, None));
+    };
     let (field, given) = match (&container.readiness_probe, &container.startup_probe) {
         (Some(given), _) => ("readinessProbe", given),
         (None, Some(given)) => ("startupProbe", given),

@@ -1,0 +1,268 @@
+//! A workload and the Services in front of it, read into a function: the same way from a manifest
+//! and from a cluster, so that what was tried here is what runs there.
+
+mod service;
+mod probe;
+
+use std::time::Duration;
+
+use dormouse_policy::function::{Endpoint, Function, FunctionName, PodPort, WorkloadKind};
+use dormouse_policy::settings::{self, Annotations, ClusterDefaults, OptIn, Parsed};
+use k8s_openapi::api::core::v1 as core;
+use serde::Deserialize;
+
+use self::probe::Probing;
+use self::service::{Target, port_number};
+
+pub(super) use self::service::{Reading, Service};
+
+/// When a replica is tried for readiness. Kubernetes' words and defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// From start to the first try.
+    pub initial_delay: Duration,
+    /// Between tries while the replica is not ready.
+    pub period_unready: Duration,
+    /// Between tries while it is.
+    pub period_ready: Duration,
+    /// The longest one try may take.
+    pub timeout: Duration,
+    /// Tries that must succeed in a row to become ready, ≥ 1.
+    pub success_threshold: u32,
+    /// Tries that must fail in a row to become unready, ≥ 1.
+    pub failure_threshold: u32,
+}
+
+/// What Deployments and StatefulSets share, as far as it describes a function.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Workload {
+    pub(super) kind: WorkloadKind,
+    pub(super) name: FunctionName,
+    /// Age order among functions.
+    pub(super) created: u64,
+    pub(super) annotations: Annotations,
+    pub(super) labels: Annotations,
+    pub(super) replicas: Option<i32>,
+    /// Labels its own pods must have.
+    pub(super) selector: Annotations,
+    pub(super) template_annotations: Annotations,
+    pub(super) template_labels: Annotations,
+    /// Those that are run, at least one.
+    pub(super) containers: Vec<Container>,
+}
+
+/// A container's network side.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Container {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) ports: Vec<core::ContainerPort>,
+    pub(super) readiness_probe: Option<core::Probe>,
+    pub(super) startup_probe: Option<core::Probe>,
+}
+
+/// A function and what else its workload says.
+pub(super) struct Described {
+    pub(super) function: Function,
+    pub(super) readiness: Readiness,
+    /// Annotations known and not honoured yet.
+    pub(super) not_yet: Vec<String>,
+    /// What of its probe cannot be tried from outside.
+    pub(super) probe_notice: Option<&'static str>,
+}
+
+/// The ports of a pod and what leads to them.
+struct Network {
+    pod_ports: Vec<PodPort>,
+    endpoints: Vec<Endpoint>,
+    probing: Probing,
+}
+
+impl Workload {
+    /// Whether it asks for Dormouse; the error is the rule that its opt-in breaks.
+    pub(super) fn is_enabled(&self) -> Result<OptIn, String> {
+        settings::is_enabled(&self.annotations, &self.labels).map_err(|fault| fault.to_string())
+    }
+
+    /// The function it is by its [`Workload::settings`], with those of `services` in front of it
+    /// that select its pods; each with the workload, if any, that it leads to instead. Gateway host
+    /// names are `<service>.<namespace>` and `domain`. The error is every rule it breaks.
+    pub(super) fn describe<'a>(
+        &self,
+        settings: Result<Parsed, Vec<String>>,
+        services: impl Iterator<Item = (&'a Service, Option<&'a str>)>,
+        domain: &str,
+    ) -> Result<Described, Vec<String>> {
+        let network = self.network(services, domain);
+        let replicas = u32::try_from(self.replicas.unwrap_or(1))
+            .map_err(|_| vec!["spec.replicas must be 0 or more".to_owned()]);
+        match (settings, network, replicas) {
+            (Ok(parsed), Ok(network), Ok(replicas)) => {
+                let mut function = Function {
+                    name: self.name.clone(),
+                    kind: self.kind,
+                    created: self.created,
+                    replicas,
+                    settings: parsed.settings,
+                    pod_ports: network.pod_ports,
+                    endpoints: network.endpoints,
+                    probe: network.probing.probe,
+                };
+                add_hosts(&mut function);
+                Ok(Described {
+                    function,
+                    readiness: network.probing.readiness,
+                    not_yet: parsed.not_yet,
+                    probe_notice: network.probing.notice,
+                })
+            }
+            (settings, network, replicas) => {
+                let faults = [settings.err(), network.err(), replicas.err()];
+                Err(faults.into_iter().flatten().flatten().collect())
+            }
+        }
+    }
+
+    /// What its annotations settle; the error is every rule they break.
+    pub(super) fn settings(&self, defaults: &ClusterDefaults) -> Result<Parsed, Vec<String>> {
+        settings::parse(&self.annotations, &self.template_annotations, defaults)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    /// What leads to the pods: the ports of every Service that selects them.
+    fn network<'a>(
+        &self,
+        services: impl Iterator<Item = (&'a Service, Option<&'a str>)>,
+        domain: &str,
+    ) -> Result<Network, Vec<String>> {
+        let mut faults: Vec<String> = self.misfit().into_iter().collect();
+        let mut pod_ports = Vec::new();
+        let mut endpoints = Vec::new();
+        let mut selecting = 0;
+        for (service, other) in services.filter(|(service, _)| service.selects(self)) {
+            selecting += 1;
+            let service_name = service.name();
+            if let Some(first) = other {
+                faults.push(format!(
+                    "Service {service_name} selects the pods of {first} too, and leads there"
+                ));
+                continue;
+            }
+            let Some(ports) = &service.ports else {
+                faults.push(format!(
+                    "Service {service_name}, which selects its pods, is set aside"
+                ));
+                continue;
+            };
+            for (index, port) in ports.iter().enumerate() {
+                let name = service.endpoint_name(port.number);
+                match self.pod_port(&port.target, &mut pod_ports) {
+                    // A host leads to one port; further ports have listeners of their own.
+                    Ok(pod_port) => endpoints.push(Endpoint {
+                        name,
+                        service_port: port.number,
+                        pod_port,
+                        hosts: (index == 0).then(|| service.host(domain)).into_iter().collect(),
+                    }),
+                    Err(rule) => faults.push(format!("Service port {name}: targetPort {rule}")),
+                }
+            }
+        }
+        // A container port alone is no way in: on a cluster too it is a Service that says which
+        // port requests go to, and a manifest must mean the same in both places.
+        if selecting == 0 {
+            faults.push("no Service selects its pods, so no request could reach it".to_owned());
+        } else if endpoints.is_empty() && faults.is_empty() {
+            faults.push("the Service that selects its pods has no TCP port".to_owned());
+        }
+        let probing = probe::read(&self.containers, |target| self.pod_port(target, &mut pod_ports))
+            .map_err(|rule| faults.push(rule));
+        let port_faults: Vec<String> = self.port_faults().collect();
+        if !port_faults.is_empty() {
+            // Whatever leads to such a port by its name is not at fault itself.
+            return Err(port_faults);
+        }
+        match probing {
+            Ok(probing) if faults.is_empty() => {
+                self.add_other_ports(&mut pod_ports);
+                Ok(Network { pod_ports, endpoints, probing })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    /// What an API server would refuse: a selector that finds none of the workload's own pods.
+    fn misfit(&self) -> Option<String> {
+        let wanted = self.selector.iter();
+        let misfit =
+            wanted.clone().any(|(key, value)| self.template_labels.get(key) != Some(value));
+        misfit.then(|| {
+            let wanted: Vec<_> = wanted.map(|(key, value)| format!("{key}: {value}")).collect();
+            let wanted = wanted.join(", ");
+            format!("spec.selector.matchLabels {{{wanted}}} must be among the template's labels")
+        })
+    }
+
+    /// The containers' ports that no number can stand for.
+    fn port_faults(&self) -> impl Iterator<Item = String> {
+        let ports = self.containers.iter().flat_map(|container| {
+            container.ports.iter().map(|port| (&container.name, port.container_port))
+        });
+        ports.filter(|(_, number)| port_number(*number).is_none()).map(|(container, number)| {
+            format!("containers[{container}].ports[].containerPort {number} must be 1–65535")
+        })
+    }
+
+    /// The index of the target among `pod_ports`, to which it is added if it is new; the error is
+    /// the rule it breaks.
+    fn pod_port(&self, target: &Target, pod_ports: &mut Vec<PodPort>) -> Result<usize, String> {
+        let mut declared = self.declared_ports();
+        let port = match target {
+            Target::Name(name) => declared.find(|port| port.name == *name).ok_or_else(|| {
+                let names = self.containers.iter().map(|container| container.name.as_str());
+                let names = names.collect::<Vec<_>>().join(", ");
+                format!("{name:?}: container {names} has no port of this name")
+            })?,
+            Target::Number(number) => declared
+                .find(|port| port.number == *number)
+                .unwrap_or(PodPort { name: String::new(), number: *number }),
+        };
+        if let Some(index) = pod_ports.iter().position(|known| *known == port) {
+            return Ok(index);
+        }
+        pod_ports.push(port);
+        Ok(pod_ports.len() - 1)
+    }
+
+    /// Ports that nothing leads to: two replicas on one machine cannot share them either.
+    fn add_other_ports(&self, pod_ports: &mut Vec<PodPort>) {
+        for port in self.declared_ports() {
+            if !pod_ports.contains(&port) {
+                pod_ports.push(port);
+            }
+        }
+    }
+
+    /// The containers' TCP ports, those at fault left out.
+    fn declared_ports(&self) -> impl Iterator<Item = PodPort> {
+        let ports = self.containers.iter().flat_map(|container| &container.ports);
+        ports.filter(|port| port.protocol.as_deref().is_none_or(|name| name == "TCP")).filter_map(
+            |port| {
+                let number = port_number(port.container_port)?;
+                Some(PodPort { name: port.name.clone().unwrap_or_default(), number })
+            },
+        )
+    }
+}
+
+/// Puts the annotated hosts on the first Service's first port.
+fn add_hosts(function: &mut Function) {
+    if let Some(endpoint) = function.endpoints.first_mut() {
+        for host in &function.settings.hosts {
+            if !endpoint.hosts.contains(host) {
+                endpoint.hosts.push(host.clone());
+            }
+        }
+    }
+}
