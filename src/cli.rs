@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::activator::ActivatorArgs;
+use crate::autoscaler::AutoscalerArgs;
 use crate::demo::DemoArgs;
 
 const EXAMPLES: &str = "\
@@ -90,6 +92,10 @@ pub(crate) enum Command {
     /// Run annotated manifests here, without a cluster: each replica is a child process
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
+    /// Watch a cluster's annotated workloads, decide on their replicas, and scale them
+    Autoscaler(AutoscalerArgs),
+    /// Hold and forward the requests for them
+    Activator(ActivatorArgs),
     /// Show what each function of the running `dormouse up` is doing
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),

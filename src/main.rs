@@ -15,7 +15,13 @@ mod cli;
 mod logging;
 mod account;
 mod console;
+mod flags;
+mod open_files;
+mod signals;
 mod up;
+mod secret;
+mod autoscaler;
+mod activator;
 mod instance;
 mod client;
 mod status;
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(args) => up::run(&args, &cli.log),
+        Command::Autoscaler(args) => autoscaler::run(&args, &cli.log),
+        Command::Activator(args) => activator::run(&args, &cli.log),
         Command::Status(args) => {
             Log::new(&cli.log)?.start(io::stderr);
             status::run(&args)

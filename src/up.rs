@@ -17,12 +17,10 @@ use dormouse_activator::activator::Activator;
 use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken};
 use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand, Options};
 use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Programs};
-use dormouse_autoscaler::{Autoscaler, BindError, Config as AutoscalerConfig};
+use dormouse_autoscaler::{Autoscaler, BindError, Config as AutoscalerConfig, Victims};
 use dormouse_link::activator_side::Identity;
 use dormouse_policy::admission::Amount;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Style;
@@ -30,6 +28,8 @@ use crate::cli::{LogArgs, UpArgs, UsageError};
 use crate::console::{self, Console, Statuses};
 use crate::instance::{self, Instance, Registration};
 use crate::logging::Log;
+use crate::open_files;
+use crate::signals::Signals;
 
 mod config;
 mod greeting;
@@ -40,14 +40,6 @@ use greeting::greet;
 /// What the activator may need beyond its own drain time-out to end its threads. One that takes
 /// longer hangs, and replicas must be stopped all the same.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
-
-/// A second signal so soon after the first is the same wish: supervisors and shells often signal
-/// both a process and its group.
-const ECHO_MAX: Duration = Duration::from_millis(500);
-
-/// Files this process would like to open: 10 000 connections, both ways, and replicas beside them.
-/// Not more, since some programs close every number up to the limit they inherit.
-const OPEN_FILES_WANTED: u64 = 65_536;
 
 /// How long people are left without a word while replicas stop.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -86,24 +78,12 @@ pub(crate) fn run(args: &UpArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn up(config: &Config, console: &Console) -> anyhow::Result<ExitCode> {
-    raise_file_limit();
+    open_files::raise_limit();
     let functions = load(config, console)?;
     tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let parts = Parts::start(config, console, functions).await?;
     parts.run(config, console, &mut signals).await
-}
-
-/// Requests and replicas take several files each, and the usual soft limit of 1024 is there for
-/// programs that call select. Replicas inherit what is set here.
-fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        let wanted = hard.min(OPEN_FILES_WANTED).max(soft);
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
-    });
-    if let Err(error) = raised {
-        tracing::warn!(%error, "limit of open files not raised");
-    }
 }
 
 /// The functions of the manifests. Each remark on them is printed once.
@@ -295,39 +275,6 @@ impl Part {
     }
 }
 
-/// What asks the process to end.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// When it was first asked to.
-    first: Option<Instant>,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            first: None,
-        })
-    }
-
-    /// Waits for somebody's wish: the first one, or a later one that is no echo of it.
-    async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
-            }
-            let now = Instant::now();
-            let first = *self.first.get_or_insert(now);
-            if first == now || now - first > ECHO_MAX {
-                return;
-            }
-        }
-    }
-}
-
 fn autoscaler_config(config: &Config, token: &str) -> AutoscalerConfig {
     AutoscalerConfig {
         link_listen: config.link_listen,
@@ -335,6 +282,7 @@ fn autoscaler_config(config: &Config, token: &str) -> AutoscalerConfig {
         token: token.to_owned(),
         // Functions are for the people of this machine, wherever the gateway listens.
         endpoint_listen: Some(Ipv4Addr::LOCALHOST.into()),
+        victims: Victims::Ours,
         record: config.record.clone(),
     }
 }

@@ -1,9 +1,10 @@
 //! The two small traits between deciding and the world: [`Facts`] tells what is, [`Hands`] changes
-//! it. `cluster/local` implements them with child processes; Kubernetes comes beside it.
+//! it. `cluster/local` implements them with child processes, `cluster/kubernetes` with an API server.
 
 mod workload;
 pub mod manifest;
 pub mod local;
+pub mod kubernetes;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -25,6 +26,9 @@ pub enum Fact {
     Gone(FunctionName),
     /// The pods of a function, whole, whenever one changed.
     Pods(FunctionName, Pods),
+    /// Everything there was at the start has been told, once. Before that, what is missing may
+    /// exist.
+    Complete,
 }
 
 /// The pods of one function as their manager sees them.
@@ -100,6 +104,9 @@ pub enum ScaleError {
     /// The function does not exist any more.
     #[error("{0} does not exist")]
     Gone(FunctionName),
+    /// Somebody changed the function since it was looked at; the order was not placed.
+    #[error("{0} was changed meanwhile")]
+    Changed(FunctionName),
     /// The manager did not answer; the order may or may not have been placed.
     #[error("no answer: {0}")]
     Unknown(String),

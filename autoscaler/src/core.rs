@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use crate::cluster::{Fact, Pods, Scale, ScaleError};
+use crate::server::Victims;
 use crate::status::Explanation;
 use claims::Claims;
 use function::{FunctionState, Seen, listen_at};
@@ -70,6 +71,8 @@ pub(crate) struct Surroundings {
     pub(crate) token: String,
     /// Where endpoints have listeners of their own; none = nowhere.
     pub(crate) endpoint_listen: Option<IpAddr>,
+    /// Whether we choose which pods of a Deployment go.
+    pub(crate) victims: Victims,
     /// Unix time at `now_us` = 0, in microseconds.
     pub(crate) wall_us: u64,
     /// Drawn at start: processes that failed together do not try again together.
@@ -177,6 +180,8 @@ impl Core {
                 }
             }
             Fact::Pods(name, pods) => self.see(&name, pods, now_us),
+            // The loop lets activators in from now on.
+            Fact::Complete => {}
         }
     }
 

@@ -7,7 +7,8 @@
 
 pub mod cluster;
 pub mod status;
+mod fingerprint;
 mod core;
 mod server;
 
-pub use server::{Autoscaler, BindError, Bound, Config, RunError};
+pub use server::{Autoscaler, BindError, Bound, Config, RunError, Victims};

@@ -52,6 +52,17 @@ pub struct Config {
     /// A file that does not exist yet, for the record of decisions; none = no record. Its format is
     /// `dormouse_policy::record`'s.
     pub record: Option<PathBuf>,
+    /// Who chooses which pods of a Deployment go when there are to be fewer.
+    pub victims: Victims,
+}
+
+/// Who chooses which pods of a Deployment go when there are to be fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victims {
+    /// We do: those named in the order, which are taken out of use before.
+    Ours,
+    /// Their manager does, and nobody knows before: each pod finishes what it began.
+    Unknown,
 }
 
 impl Default for Config {
@@ -65,6 +76,7 @@ impl Default for Config {
             token: String::new(),
             endpoint_listen: Some(loopback),
             record: None,
+            victims: Victims::Ours,
         }
     }
 }
@@ -77,6 +89,7 @@ impl std::fmt::Debug for Config {
             .field("admin_listen", &self.admin_listen)
             .field("endpoint_listen", &self.endpoint_listen)
             .field("record", &self.record)
+            .field("victims", &self.victims)
             .finish_non_exhaustive()
     }
 }

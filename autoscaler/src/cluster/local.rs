@@ -66,6 +66,7 @@ pub struct LocalCluster {
     /// Which function a replica is of, and the way to its task.
     replicas: BTreeMap<String, (usize, mpsc::Sender<Stop>)>,
     shutdown: CancellationToken,
+    is_complete_told: bool,
     is_stopping: bool,
     /// Tells [`LocalHands::stopped`] when this is gone.
     _stopped: DropGuard,
@@ -123,6 +124,7 @@ impl LocalCluster {
             tries: JoinSet::new(),
             replicas: BTreeMap::new(),
             shutdown: shutdown.clone(),
+            is_complete_told: false,
             is_stopping: false,
             _stopped: stopped.clone().drop_guard(),
         };
@@ -161,6 +163,7 @@ impl LocalCluster {
     /// Waits for one event and changes nothing.
     async fn select(&mut self) -> Happening {
         let now = Instant::now();
+        let has_news = !self.outbox.is_empty() || !self.is_complete_told;
         let due = self.functions.iter().filter_map(|slot| slot.replicas.due(now)).min();
         let due = async {
             match due {
@@ -174,7 +177,7 @@ impl LocalCluster {
                 None => Happening::Shutdown,
             },
             () = self.shutdown.cancelled(), if !self.is_stopping => Happening::Shutdown,
-            room = self.facts.clone().reserve_owned(), if !self.outbox.is_empty() => {
+            room = self.facts.clone().reserve_owned(), if has_news => {
                 room.map_or(Happening::Unread, Happening::Room)
             }
             () = self.facts.closed(), if !self.is_stopping => Happening::Unread,
@@ -290,6 +293,8 @@ impl LocalCluster {
     /// Sends the next fact, as it is now.
     fn tell(&mut self, room: OwnedPermit<Fact>) {
         let Some(&index) = self.outbox.front() else {
+            self.is_complete_told = true;
+            room.send(Fact::Complete);
             return;
         };
         let slot = &mut self.functions[index];

@@ -150,9 +150,8 @@ impl Workload {
                 continue;
             }
             let Some(ports) = &service.ports else {
-                faults.push(format!(
-                    "Service {service_name}, which selects its pods, is set aside"
-                ));
+                faults
+                    .push(format!("Service {service_name}, which selects its pods, is set aside"));
                 continue;
             };
             for (index, port) in ports.iter().enumerate() {

@@ -196,7 +196,7 @@ impl Core {
         let Some(state) = self.functions.get(name) else {
             return;
         };
-        let victims = state.victims(replicas);
+        let victims = state.victims(replicas, self.surroundings.victims);
         let pods = match replicas {
             0 => Pods::All,
             _ if victims.is_empty() => return self.place(name, replicas, victims, None),

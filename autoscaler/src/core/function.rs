@@ -14,6 +14,8 @@ use super::load::Load;
 use super::order::{Order, Placed};
 use super::recording::SnapshotTaken;
 use crate::cluster::{PodFact, PodPhase, Pods, Scale};
+use crate::fingerprint::fnv1a;
+use crate::server::Victims;
 
 /// Pause between decisions, in microseconds: Knative's tick.
 pub(super) const TICK_US: u64 = 2_000_000;
@@ -121,14 +123,16 @@ impl FunctionState {
         pods.filter(move |pod| pod.phase != PodPhase::Terminating && !is_stopped(pod))
     }
 
-    /// The pods to stop so that `replicas` are left: first those not ready, then the newest; a
-    /// StatefulSet lets none choose, its highest ordinals go.
-    pub(super) fn victims(&self, replicas: u32) -> Vec<String> {
+    /// The pods to stop so that `replicas` are left, where that is ours to choose: first those not
+    /// ready, then the newest. A StatefulSet lets none choose, its highest ordinals go. None if it
+    /// cannot be known.
+    pub(super) fn victims(&self, replicas: u32, whose: Victims) -> Vec<String> {
         let mut pods: Vec<&PodFact> = self.usable().collect();
         let keep = usize::try_from(replicas).unwrap_or(usize::MAX);
         let surplus = pods.len().saturating_sub(keep);
         pods.reverse();
         match self.description.kind {
+            WorkloadKind::Deployment if whose == Victims::Unknown => return Vec::new(),
             WorkloadKind::Deployment => pods.sort_by_key(|pod| pod.phase == PodPhase::Ready),
             WorkloadKind::StatefulSet => {
                 let workload = self.name().name();
@@ -178,7 +182,9 @@ impl FunctionState {
             hosts: endpoint.hosts.clone(),
             listen: listen(index),
         });
-        let pods = self.usable().map(|pod| Pod {
+        // One without an address can neither be tried nor used.
+        let pods = self.usable().filter(|pod| !pod.addresses.is_empty());
+        let pods = pods.map(|pod| Pod {
             name: pod.name.clone(),
             addresses: pod.addresses.clone(),
             ready: pod.phase == PodPhase::Ready,
@@ -216,12 +222,6 @@ impl FunctionState {
 /// Where an endpoint should listen: at its Service port's number if that is its own, else anywhere.
 pub(super) fn listen_at(ip: IpAddr, own_port: Option<u16>) -> Listen {
     Listen { address: SocketAddr::new(ip, own_port.unwrap_or(0)), else_free: true }
-}
-
-/// FNV-1a, 64 bits: stable over machines and releases, which the standard hashers are not.
-pub(super) fn fnv1a(text: &str) -> u64 {
-    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, hash)
 }
 
 /// The ordinal in a StatefulSet pod's name, which follows the workload's.

@@ -316,7 +316,10 @@ fn victims_are_the_unready_then_the_newest_or_the_highest_ordinals() {
             pods[1].phase = PodPhase::Starting;
         }
         world.tell(&name("web"));
-        assert_eq!(world.core.functions[&name("web")].victims(1), expected);
+        let state = &world.core.functions[&name("web")];
+        assert_eq!(state.victims(1, Victims::Ours), expected);
+        let unknown = state.victims(1, Victims::Unknown);
+        assert_eq!(unknown.is_empty(), kind == WorkloadKind::Deployment, "{unknown:?}");
     }
 }
 

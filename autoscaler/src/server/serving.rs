@@ -20,7 +20,7 @@ use tracing::warn;
 use super::peer::PeerError;
 use super::recorder::Recorder;
 use super::{Bound, Clock, RunError, admin, peer};
-use crate::cluster::Scale;
+use crate::cluster::{Fact, Scale};
 use crate::core::{Action, Core, Event, Record, Surroundings};
 use crate::status::FunctionStatus;
 
@@ -53,6 +53,8 @@ pub(super) struct Server {
     core: Core,
     link: TcpListener,
     accept_again: Instant,
+    /// Before, an activator would be given a table that lacks what it serves.
+    is_complete: bool,
     connections: u64,
     peers: BTreeMap<Connection, Peer>,
     peer_tasks: JoinSet<(SocketAddr, Result<(), PeerError>)>,
@@ -95,6 +97,7 @@ impl Server {
             core: Core::new(Surroundings {
                 token: bound.config.token,
                 endpoint_listen: bound.config.endpoint_listen,
+                victims: bound.config.victims,
                 wall_us: clock.wall_us,
                 // Without chance retries of several processes coincide, and no more.
                 seed: getrandom::u64().unwrap_or_default(),
@@ -105,6 +108,7 @@ impl Server {
             }),
             link: bound.link,
             accept_again: clock.start,
+            is_complete: false,
             connections: 0,
             peers: BTreeMap::new(),
             peer_tasks: JoinSet::new(),
@@ -126,7 +130,7 @@ impl Server {
         let due_us = self.core.due_us();
         let due = due_us.map(|due_us| self.clock.start + Duration::from_micros(due_us));
         let due = due.into_iter().chain(self.status_due).min();
-        let has_room = self.peer_tasks.len() < CONNECTIONS_MAX;
+        let may_join = self.is_complete && self.peer_tasks.len() < CONNECTIONS_MAX;
         tokio::select! {
             biased;
             () = at(due) => Happening::Due,
@@ -135,7 +139,7 @@ impl Server {
             }
             Some(ended) = self.peer_tasks.join_next() => Happening::PeerEnded(ended),
             Some(event) = self.events.recv() => Happening::Event(event),
-            accepted = accept(&self.link, self.accept_again), if has_room => {
+            accepted = accept(&self.link, self.accept_again), if may_join => {
                 Happening::Accepted(accepted)
             }
         }
@@ -146,7 +150,8 @@ impl Server {
         let mut orders = Vec::new();
         match happening {
             Happening::Event(event) => {
-                if matches!(event, Event::Fact(_)) {
+                if matches!(event, Event::Fact(Fact::Complete)) {
+                    self.is_complete = true;
                     self.ready.send_replace(admin::Readiness::Ready);
                 }
                 orders = self.tell(event);

@@ -52,7 +52,7 @@ fn function() -> Fact {
 fn pods(replicas: u32) -> Fact {
     let pod = |number| PodFact {
         name: format!("hello-{number}"),
-        addresses: vec![],
+        addresses: vec![([127, 0, 0, 1], 9).into()],
         phase: PodPhase::Ready,
         waiting_for: None,
     };
@@ -134,13 +134,15 @@ async fn is_cut(stream: &mut TcpStream) -> bool {
 #[tokio::test]
 async fn a_wake_on_the_link_is_a_call_to_the_hands() {
     let mut running = start().await;
+    // Let in before all is told, it would be given a table that lacks the function.
+    let mut link = TcpStream::connect(running.link).await.unwrap();
+    send(&mut link, &hello("secret")).await;
     running.facts.send(function()).await.unwrap();
     running.facts.send(pods(0)).await.unwrap();
     let is_asleep = |all: &Arc<Vec<FunctionStatus>>| all.iter().any(|it| it.state == State::Asleep);
     running.status.wait_for(is_asleep).await.unwrap();
 
-    let mut link = TcpStream::connect(running.link).await.unwrap();
-    send(&mut link, &hello("secret")).await;
+    running.facts.send(Fact::Complete).await.unwrap();
     assert_eq!(receive(&mut link).await, Down::Welcome { version: 1 });
     let Down::Table { whole, functions, .. } = receive(&mut link).await else {
         panic!("no table");
@@ -171,6 +173,12 @@ async fn the_admin_port_tells_what_is_and_why() {
     running.facts.send(function()).await.unwrap();
     running.facts.send(pods(1)).await.unwrap();
     running.status.wait_for(|all| !all.is_empty()).await.unwrap();
+    assert!(running.get("/readyz").await.0.starts_with("HTTP/1.1 503"));
+    running.facts.send(Fact::Complete).await.unwrap();
+    // The channel holds four, so that these are taken in after it.
+    for _ in 0..5 {
+        running.facts.send(pods(1)).await.unwrap();
+    }
     assert!(running.get("/readyz").await.0.starts_with("HTTP/1.1 200"));
 
     let (_, body) = running.get("/api/v1/functions").await;
@@ -192,6 +200,7 @@ async fn the_admin_port_tells_what_is_and_why() {
 #[tokio::test]
 async fn who_misbehaves_is_cut_and_the_others_stay() {
     let running = start().await;
+    running.facts.send(Fact::Complete).await.unwrap();
     let mut good = TcpStream::connect(running.link).await.unwrap();
     send(&mut good, &hello("secret")).await;
     receive(&mut good).await;

@@ -18,4 +18,5 @@ mod streams;
 mod examples;
 mod command_line;
 mod metrics;
+mod kubernetes;
 mod verify;

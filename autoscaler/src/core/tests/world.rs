@@ -10,6 +10,7 @@ use dormouse_policy::settings::{self, Annotations, ClusterDefaults};
 
 use super::super::*;
 use crate::cluster::{PodFact, PodPhase};
+use crate::server::Victims;
 use crate::status::FunctionStatus;
 
 pub(super) const SECOND_US: u64 = 1_000_000;
@@ -93,6 +94,7 @@ impl World {
             core: Core::new(Surroundings {
                 token: "secret".into(),
                 endpoint_listen: Some([127, 0, 0, 1].into()),
+                victims: Victims::Ours,
                 wall_us: 1_700_000_000 * SECOND_US,
                 seed: 1,
                 record: Record::Kept,

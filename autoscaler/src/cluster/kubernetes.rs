@@ -1,0 +1,400 @@
+//! The world of a Kubernetes cluster: watches tell what is, patches of `/scale` change it.
+//!
+//! One task holds the state: it waits for one event, applies it to the [`world`], and does what
+//! comes out. Beside it run one task per [`watch`], one per call under way; it joins them all, and
+//! [`KubernetesFacts`] joins it. Nothing of Kubernetes leaves this module but the two handles.
+
+mod api;
+mod objects;
+mod watch;
+mod pods;
+mod complaints;
+mod world;
+mod scale;
+mod event;
+mod pace;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_policy::function::FunctionName;
+use kube::Client;
+use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
+
+use self::api::Refusal;
+use self::complaints::Complaint;
+use self::objects::{Pod, Services, Workloads};
+use self::pace::Pace;
+use self::scale::{Placed, Target};
+use self::watch::{Change, Subject, Watch};
+use self::world::{Listing, Ordered, Output, Source, World};
+use super::{Fact, Facts, Hands, Scale, ScaleError};
+
+pub use self::api::ConnectError;
+
+/// Orders waiting to be taken in; the loop takes them at once, and a caller waits for its answer.
+const ORDERS_MAX: usize = 1024;
+
+/// Changes told and not yet taken in; beyond it the watches wait, and TCP makes the server wait.
+const CHANGES_MAX: usize = 256;
+
+/// Facts sent and not yet read. Few, because a fact that waits here may be out of date; what
+/// changes meanwhile is sent once, as it is then.
+const FACTS_MAX: usize = 4;
+
+/// Wakes under way at once: each needs a connection of its own, and a hundred that need 5 ms each
+/// are through in 20 ms.
+const WAKES_MAX: usize = 32;
+
+/// Orders that wake nobody: this many at once, beyond that one in this time. A rush of them can
+/// wait, and must not take the API server from others.
+const ORDERS_BURST: u32 = 100;
+const ORDER_EACH: Duration = Duration::from_millis(20);
+
+/// Events: the same. A broken chart may hold hundreds of faults.
+const EVENTS_BURST: u32 = 25;
+const EVENT_EACH: Duration = Duration::from_millis(200);
+
+/// Which cluster, and what of it.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The kubeconfig; none = the usual places, then the pod's own service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespaces looked at; empty = all, which needs a ClusterRole.
+    pub namespaces: Vec<String>,
+}
+
+/// A cluster that is watched.
+pub struct KubernetesCluster {
+    client: Client,
+    world: World,
+    orders: mpsc::Receiver<Order>,
+    changes_in: mpsc::Sender<Told>,
+    changes: mpsc::Receiver<Told>,
+    facts: mpsc::Sender<Fact>,
+    rng: fastrand::Rng,
+    watches: JoinSet<()>,
+    /// The watches on pods, by number.
+    pods: BTreeMap<u64, AbortHandle>,
+    calls: JoinSet<Called>,
+    wakes: Arc<Semaphore>,
+    orders_pace: Pace,
+    posts: JoinSet<(Complaint, Result<(), Refusal>)>,
+    events_pace: Pace,
+}
+
+struct Order {
+    scale: Scale,
+    answer: oneshot::Sender<Result<(), ScaleError>>,
+}
+
+/// What a watch told, and which.
+enum Told {
+    Workload(Source, Change<Workloads>),
+    Service(Source, Change<Services>),
+    Pod(FunctionName, u64, Change<Pod>),
+}
+
+/// A call that has ended.
+struct Called {
+    function: FunctionName,
+    /// None if nobody waited for it any more, and it was not made.
+    result: Option<Result<Placed, Refusal>>,
+    answer: oneshot::Sender<Result<(), ScaleError>>,
+}
+
+enum Happening {
+    Order(Order),
+    Told(Box<Told>),
+    Room(OwnedPermit<Fact>),
+    Called(Result<Called, JoinError>),
+    Posted(Result<(Complaint, Result<(), Refusal>), JoinError>),
+    WatchEnded(Result<(), JoinError>),
+    Due,
+    /// Nobody reads facts, or gives orders, any more.
+    Left,
+}
+
+impl KubernetesCluster {
+    /// Finds the API server and begins to watch. Needs a tokio runtime. That the server answers is
+    /// not waited for: until it has told everything there is no [`Fact::Complete`].
+    ///
+    /// # Errors
+    /// [`ConnectError`]: there is no way to it.
+    pub async fn start(
+        options: &Options,
+    ) -> Result<(KubernetesFacts, KubernetesHands), ConnectError> {
+        let client = api::connect(options.kubeconfig.as_deref()).await?;
+        let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
+        let (facts, facts_out) = mpsc::channel(FACTS_MAX);
+        let (changes_in, changes) = mpsc::channel(CHANGES_MAX);
+        let now = Instant::now();
+        let sources = sources(&options.namespaces);
+        let mut cluster = Self {
+            client,
+            world: World::new(sources.iter().cloned()),
+            orders,
+            changes_in,
+            changes,
+            facts,
+            // Without chance the pauses of several processes coincide, and no more.
+            rng: fastrand::Rng::with_seed(getrandom::u64().unwrap_or_default()),
+            watches: JoinSet::new(),
+            pods: BTreeMap::new(),
+            calls: JoinSet::new(),
+            wakes: Arc::new(Semaphore::new(WAKES_MAX)),
+            orders_pace: Pace::new(ORDER_EACH, ORDERS_BURST, now),
+            posts: JoinSet::new(),
+            events_pace: Pace::new(EVENT_EACH, EVENTS_BURST, now),
+        };
+        for source in sources {
+            cluster.watch_source(source);
+        }
+        let task = tokio::spawn(cluster.run());
+        let facts = KubernetesFacts { facts: facts_out, task: Some(task) };
+        Ok((facts, KubernetesHands { orders: orders_in }))
+    }
+
+    async fn run(mut self) {
+        loop {
+            let happening = self.select().await;
+            if matches!(happening, Happening::Left) {
+                return;
+            }
+            self.apply(happening);
+        }
+    }
+
+    /// Waits for one event and changes nothing.
+    async fn select(&mut self) -> Happening {
+        let due = self.world.complaints.due();
+        let due = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            order = self.orders.recv() => order.map_or(Happening::Left, Happening::Order),
+            Some(called) = self.calls.join_next() => Happening::Called(called),
+            room = self.facts.clone().reserve_owned(), if self.world.has_news() => {
+                room.map_or(Happening::Left, Happening::Room)
+            }
+            () = self.facts.closed() => Happening::Left,
+            Some(told) = self.changes.recv() => Happening::Told(Box::new(told)),
+            Some(posted) = self.posts.join_next() => Happening::Posted(posted),
+            Some(ended) = self.watches.join_next() => Happening::WatchEnded(ended),
+            () = due => Happening::Due,
+        }
+    }
+
+    fn apply(&mut self, happening: Happening) {
+        let now = Instant::now();
+        match happening {
+            Happening::Order(order) => self.place(order, now),
+            Happening::Told(told) => match *told {
+                Told::Workload(source, change) => self.world.workload(&source, change, now),
+                Told::Service(source, change) => self.world.service(&source, change, now),
+                Told::Pod(name, watch, change) => self.world.pods(&name, watch, change),
+            },
+            Happening::Room(room) => {
+                if let Some(fact) = self.world.tell() {
+                    room.send(fact);
+                }
+            }
+            Happening::Called(called) => self.called(joined(called)),
+            Happening::Posted(posted) => {
+                let (complaint, result) = joined(posted);
+                if let Err(refusal) = result {
+                    warn!(regarding = ?complaint.regarding, why = %refusal, "no Event posted");
+                    self.world.complaints.failed(&complaint, now);
+                }
+            }
+            Happening::WatchEnded(Ok(())) => {}
+            Happening::WatchEnded(Err(error)) if error.is_cancelled() => {}
+            Happening::WatchEnded(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            Happening::Due => self.complain(now),
+            Happening::Left => {}
+        }
+        for output in self.world.drain() {
+            match output {
+                Output::OpenPods { watch, function, selector } => {
+                    self.watch_pods(watch, function, selector);
+                }
+                Output::ClosePods { watch } => {
+                    if let Some(watch) = self.pods.remove(&watch) {
+                        watch.abort();
+                    }
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, order: Order, now: Instant) {
+        let Order { scale: Scale { function, replicas, .. }, answer } = order;
+        let (target, is_wake) = match self.world.order(&function, replicas) {
+            // One who does not wait for the answer does not miss it.
+            Ordered::Nothing => return drop(answer.send(Ok(()))),
+            Ordered::Gone => return drop(answer.send(Err(ScaleError::Gone(function)))),
+            Ordered::Call { target, is_wake } => (target, is_wake),
+        };
+        debug!(%function, replicas, "patching");
+        let client = self.client.clone();
+        if is_wake {
+            let wakes = Arc::clone(&self.wakes);
+            self.calls.spawn(async move {
+                let permit = wakes.acquire_owned().await;
+                let called = call(client, target, replicas, answer).await;
+                drop(permit);
+                called
+            });
+        } else {
+            let start = self.orders_pace.take(now);
+            self.calls.spawn(async move {
+                sleep_until(start).await;
+                call(client, target, replicas, answer).await
+            });
+        }
+    }
+
+    fn called(&mut self, called: Called) {
+        let Called { function, result, answer } = called;
+        let result = match result {
+            None => return,
+            Some(Ok(placed)) => {
+                self.world.placed(&function, placed);
+                Ok(())
+            }
+            Some(Err(Refusal::Absent)) => Err(ScaleError::Gone(function)),
+            Some(Err(Refusal::Conflict)) => Err(ScaleError::Changed(function)),
+            Some(Err(refusal)) => Err(ScaleError::Unknown(refusal.to_string())),
+        };
+        // One who does not wait for the answer does not miss it.
+        drop(answer.send(result));
+    }
+
+    fn complain(&mut self, now: Instant) {
+        while let Some(complaint) = self.world.complaints.take_due(now) {
+            let Complaint { regarding, note, .. } = &complaint;
+            let object = format!("{} {}/{}", regarding.kind, regarding.namespace, regarding.name);
+            warn!(object, fault = note, "set aside");
+            let start = self.events_pace.take(now);
+            let client = self.client.clone();
+            self.posts.spawn(async move {
+                sleep_until(start).await;
+                let result = event::post(&client, &complaint).await;
+                (complaint, result)
+            });
+        }
+    }
+
+    fn watch_source(&mut self, source: Source) {
+        let Source { listing, namespace } = source.clone();
+        let (group, resource) = match listing {
+            Listing::Deployments => ("apps", "deployments"),
+            Listing::StatefulSets => ("apps", "statefulsets"),
+            Listing::Services => ("", "services"),
+        };
+        let subject = Subject { group, resource, namespace, selector: String::new() };
+        info!(what = %subject, "watching");
+        let (client, changes, rng) =
+            (self.client.clone(), self.changes_in.clone(), self.rng.fork());
+        if listing == Listing::Services {
+            let tell = move |change| Told::Service(source.clone(), change);
+            self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+        } else {
+            let tell = move |change| Told::Workload(source.clone(), change);
+            self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+        }
+    }
+
+    fn watch_pods(&mut self, watch: u64, function: FunctionName, selector: String) {
+        let namespace = Some(function.namespace().to_owned());
+        let subject = Subject { group: "", resource: "pods", namespace, selector };
+        let tell = move |change| Told::Pod(function.clone(), watch, change);
+        let (client, changes, rng) =
+            (self.client.clone(), self.changes_in.clone(), self.rng.fork());
+        let task = self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+        self.pods.insert(watch, task);
+    }
+}
+
+async fn call(
+    client: Client,
+    target: Target,
+    replicas: u32,
+    answer: oneshot::Sender<Result<(), ScaleError>>,
+) -> Called {
+    // The order may have been given again since: this one must not be carried out beside it.
+    let result = match answer.is_closed() {
+        true => None,
+        false => Some(scale::scale(&client, &target, replicas).await),
+    };
+    Called { function: target.name, result, answer }
+}
+
+fn sources(namespaces: &[String]) -> Vec<Source> {
+    let scopes = match namespaces {
+        [] => vec![None],
+        named => named.iter().cloned().map(Some).collect(),
+    };
+    let listings = [Listing::Deployments, Listing::StatefulSets, Listing::Services];
+    let of_scope = |namespace: Option<String>| {
+        listings.map(|listing| Source { listing, namespace: namespace.clone() })
+    };
+    scopes.into_iter().flat_map(of_scope).collect()
+}
+
+/// What a task returned. None of these is ever cancelled, so the only other end is a panic, which
+/// goes on.
+fn joined<T>(result: Result<T, JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// The facts of a Kubernetes cluster.
+pub struct KubernetesFacts {
+    facts: mpsc::Receiver<Fact>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Facts for KubernetesFacts {
+    /// # Panics
+    /// If the cluster's own task panicked.
+    async fn next(&mut self) -> Option<Fact> {
+        if let Some(fact) = self.facts.recv().await {
+            return Some(fact);
+        }
+        if let Some(task) = &mut self.task {
+            let result = task.await;
+            self.task = None;
+            joined(result);
+        }
+        None
+    }
+}
+
+/// The hands of a Kubernetes cluster; cheap to clone. When the last is dropped, the facts end.
+#[derive(Clone)]
+pub struct KubernetesHands {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Hands for KubernetesHands {
+    async fn scale(&self, scale: Scale) -> Result<(), ScaleError> {
+        let ended = || ScaleError::Unknown("the cluster is watched no longer".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let order = Order { scale, answer };
+        self.orders.send(order).await.map_err(|_| ended())?;
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+}

@@ -1,0 +1,140 @@
+//! What is wrong with which object, until it has been said there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a fault has to stand before it is said: objects of one manifest arrive one by one, and
+/// a Service a moment after its Deployment is no fault.
+const STANDS: Duration = Duration::from_secs(1);
+
+/// Pause before a complaint that could not be posted is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// An object that an Event can be about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Regarding {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) api_version: &'static str,
+}
+
+/// A complaint to be posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub(super) regarding: Regarding,
+    pub(super) uid: String,
+    /// One sentence or several, for people.
+    pub(super) note: String,
+}
+
+/// All complaints that stand: at most one per object.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    standing: BTreeMap<Regarding, Standing>,
+    due: BTreeSet<(Instant, Regarding)>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    uid: String,
+    note: String,
+    due: Option<Instant>,
+}
+
+impl Complaints {
+    /// The object has this fault; the same one is said once.
+    pub(super) fn raise(&mut self, regarding: &Regarding, uid: &str, note: String, now: Instant) {
+        let standing = self.standing.get(regarding);
+        if standing.is_some_and(|it| it.uid == uid && it.note == note) {
+            return;
+        }
+        self.settle(regarding);
+        let due = now + STANDS;
+        self.due.insert((due, regarding.clone()));
+        let standing = Standing { uid: uid.to_owned(), note, due: Some(due) };
+        self.standing.insert(regarding.clone(), standing);
+    }
+
+    /// The object has no fault, or is gone.
+    pub(super) fn settle(&mut self, regarding: &Regarding) {
+        if let Some(Standing { due: Some(due), .. }) = self.standing.remove(regarding) {
+            self.due.remove(&(due, regarding.clone()));
+        }
+    }
+
+    /// When the next one is to be posted.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// The next one that is due; it counts as posted unless [`Complaints::failed`] says otherwise.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Complaint> {
+        if self.due()? > now {
+            return None;
+        }
+        let (_, regarding) = self.due.pop_first()?;
+        let standing = self.standing.get_mut(&regarding)?;
+        standing.due = None;
+        let (uid, note) = (standing.uid.clone(), standing.note.clone());
+        Some(Complaint { regarding, uid, note })
+    }
+
+    /// It could not be posted: again later, if it still stands.
+    pub(super) fn failed(&mut self, complaint: &Complaint, now: Instant) {
+        let Some(standing) = self.standing.get_mut(&complaint.regarding) else {
+            return;
+        };
+        if standing.due.is_none() && standing.note == complaint.note {
+            let due = now + AGAIN;
+            standing.due = Some(due);
+            self.due.insert((due, complaint.regarding.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cart() -> Regarding {
+        Regarding {
+            namespace: "shop".to_owned(),
+            name: "cart".to_owned(),
+            kind: "Deployment",
+            api_version: "apps/v1",
+        }
+    }
+
+    #[test]
+    fn a_fault_is_said_once_and_only_if_it_stands() {
+        let now = Instant::now();
+        let mut complaints = Complaints::default();
+        complaints.raise(&cart(), "u", "no Service".to_owned(), now);
+        assert_eq!(complaints.take_due(now), None);
+        complaints.settle(&cart());
+        assert_eq!(complaints.due(), None);
+        complaints.raise(&cart(), "u", "bad window".to_owned(), now);
+        let said = complaints.take_due(now + STANDS).unwrap();
+        assert_eq!(said.note, "bad window");
+        complaints.raise(&cart(), "u", "bad window".to_owned(), now + STANDS);
+        assert_eq!(complaints.due(), None);
+        complaints.raise(&cart(), "u", "another".to_owned(), now + STANDS);
+        assert_eq!(complaints.take_due(now + STANDS * 2).unwrap().note, "another");
+    }
+
+    #[test]
+    fn what_could_not_be_posted_is_tried_again_while_it_stands() {
+        let now = Instant::now();
+        let mut complaints = Complaints::default();
+        complaints.raise(&cart(), "u", "bad window".to_owned(), now);
+        let said = complaints.take_due(now + STANDS).unwrap();
+        complaints.failed(&said, now + STANDS);
+        assert_eq!(complaints.due(), Some(now + STANDS + AGAIN));
+        complaints.settle(&cart());
+        complaints.failed(&said, now + STANDS);
+        assert_eq!(complaints.due(), None);
+    }
+}

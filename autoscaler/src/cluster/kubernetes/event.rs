@@ -1,0 +1,82 @@
+//! One complaint as an Event on its object.
+
+use std::time::{Duration, SystemTime};
+
+use http::Request;
+use http::header::CONTENT_TYPE;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::api::{Refusal, Right, bounded};
+use super::complaints::Complaint;
+use crate::fingerprint::fnv1a;
+
+/// Longest wait for an answer; nothing depends on it.
+const CALL_MAX: Duration = Duration::from_secs(5);
+
+/// The longest note that an Event may carry, in bytes.
+const NOTE_BYTES_MAX: usize = 1024;
+
+/// Posts it. The same complaint on the same object has the same name, so that restarts and further
+/// replicas do not say it again while the cluster still remembers.
+pub(super) async fn post(client: &Client, complaint: &Complaint) -> Result<(), Refusal> {
+    let Complaint { regarding, uid, note } = complaint;
+    let namespace = &regarding.namespace;
+    let hash = fnv1a(&format!("{uid}\n{note}"));
+    let time = Timestamp::try_from(SystemTime::now())
+        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let body = json!({
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"namespace": namespace, "name": format!("{}.{hash:016x}", regarding.name)},
+        "eventTime": format!("{time:.6}"),
+        "type": "Warning",
+        "reason": "SetAside",
+        "action": "Configure",
+        "reportingController": "dormouse.dev/autoscaler",
+        "reportingInstance": "dormouse-autoscaler",
+        "regarding": {
+            "apiVersion": regarding.api_version,
+            "kind": regarding.kind,
+            "namespace": namespace,
+            "name": regarding.name,
+            "uid": uid,
+        },
+        "note": shortened(note),
+    });
+    let uri = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    let request = Request::post(uri)
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.to_string().into_bytes())
+        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let right = Right {
+        verb: "create",
+        group: "events.k8s.io",
+        resource: "events",
+        namespace: Some(namespace.clone()),
+    };
+    match bounded(CALL_MAX, &right, client.request::<IgnoredAny>(request)).await {
+        Ok(_) | Err(Refusal::Conflict) => Ok(()),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The text, cut at a character if it is too long.
+fn shortened(note: &str) -> &str {
+    &note[..note.floor_char_boundary(NOTE_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        let long = "ü".repeat(NOTE_BYTES_MAX);
+        assert_eq!(shortened(&long).len(), NOTE_BYTES_MAX);
+        assert_eq!(shortened(&format!("x{long}")).len(), NOTE_BYTES_MAX - 1);
+    }
+}

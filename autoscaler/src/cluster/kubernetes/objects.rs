@@ -1,0 +1,254 @@
+//! What is kept of the API's objects: the fields that are used, and no more.
+
+use std::collections::BTreeMap;
+
+use dormouse_policy::function::{FunctionName, WorkloadKind};
+use dormouse_policy::settings::{Annotations, keys};
+use k8s_openapi::api::core::v1::ServiceSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use serde::{Deserialize, Deserializer};
+
+use crate::cluster::workload::{Container, Workload};
+
+/// An object that can be watched.
+pub(super) trait Watched: Clone + for<'de> Deserialize<'de> + Send + 'static {
+    /// What identifies and dates it.
+    fn metadata(&self) -> &Metadata;
+}
+
+/// What identifies and dates an object.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Metadata {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) resource_version: String,
+    pub(super) creation_timestamp: Option<Time>,
+    pub(super) deletion_timestamp: Option<Time>,
+    #[serde(deserialize_with = "ours")]
+    pub(super) annotations: Annotations,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// A Deployment or StatefulSet.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Workloads {
+    metadata: Metadata,
+    spec: WorkloadSpec,
+    #[serde(default)]
+    status: WorkloadStatus,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct WorkloadSpec {
+    replicas: Option<i32>,
+    selector: LabelSelector,
+    template: Template,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct WorkloadStatus {
+    #[serde(default)]
+    replicas: i32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Template {
+    #[serde(default)]
+    metadata: Metadata,
+    spec: TemplateSpec,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct TemplateSpec {
+    containers: Vec<Container>,
+}
+
+/// A workload as the cluster has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) uid: String,
+    pub(super) resource_version: String,
+    /// `spec.replicas`.
+    pub(super) replicas: u32,
+    /// Pods its controller counts.
+    pub(super) pods: u32,
+    /// Its pods' labels, as the API is asked for them.
+    pub(super) selector: String,
+    pub(super) workload: Workload,
+}
+
+/// A Service.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Services {
+    pub(super) metadata: Metadata,
+    #[serde(default)]
+    pub(super) spec: ServiceSpec,
+}
+
+/// A Pod.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Pod {
+    pub(super) metadata: Metadata,
+    #[serde(default)]
+    pub(super) status: PodStatus,
+}
+
+/// A Pod's state.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodStatus {
+    pub(super) phase: String,
+    #[serde(rename = "podIP")]
+    pub(super) pod_ip: String,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+impl Watched for Workloads {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+impl Watched for Services {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+impl Watched for Pod {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+impl Workloads {
+    pub(super) fn seen(self, kind: WorkloadKind) -> Seen {
+        let Self { metadata, spec, status } = self;
+        let created = metadata.creation_timestamp.map_or(0, |time| time.0.as_second());
+        let positive = |number: i32| u32::try_from(number).unwrap_or(0);
+        Seen {
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            replicas: positive(spec.replicas.unwrap_or(1)),
+            pods: positive(status.replicas),
+            selector: selector(&spec.selector),
+            workload: Workload {
+                kind,
+                name: FunctionName::new(&metadata.namespace, &metadata.name),
+                created: u64::try_from(created).unwrap_or(0),
+                annotations: metadata.annotations,
+                labels: enabling(metadata.labels),
+                // Counted above: how many there are describes nothing anew.
+                replicas: None,
+                selector: spec.selector.match_labels.unwrap_or_default(),
+                template_annotations: spec.template.metadata.annotations,
+                template_labels: spec.template.metadata.labels,
+                containers: spec.template.spec.containers,
+            },
+        }
+    }
+}
+
+impl PodStatus {
+    /// Whether the kubelet calls it ready.
+    pub(super) fn is_ready(&self) -> bool {
+        self.conditions.iter().any(|it| it.kind == "Ready" && it.status == "True")
+    }
+
+    /// Whether it will never run again.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+    }
+}
+
+/// The annotations under our prefixes: others, of which some hold whole manifests, are not kept.
+fn ours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Annotations, D::Error> {
+    let mut all = Option::<Annotations>::deserialize(deserializer)?.unwrap_or_default();
+    all.retain(|key, _| key.starts_with(keys::DORMOUSE) || key.starts_with(keys::KNATIVE));
+    Ok(all)
+}
+
+/// Of a workload's own labels, the opt-in alone has a meaning.
+fn enabling(mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    labels.retain(|key, _| key.starts_with(keys::DORMOUSE));
+    labels
+}
+
+/// A label selector in the words of the API's query.
+fn selector(selector: &LabelSelector) -> String {
+    let labels = selector.match_labels.iter().flatten();
+    let labels = labels.map(|(key, value)| format!("{key}={value}"));
+    let expressions = selector.match_expressions.iter().flatten().map(|expression| {
+        let key = &expression.key;
+        let values = expression.values.iter().flatten().map(String::as_str);
+        let values = values.collect::<Vec<_>>().join(",");
+        match expression.operator.as_str() {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.clone(),
+        }
+    });
+    labels.chain(expressions).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_a_workload_what_is_used_is_kept() {
+        let object = json!({
+            "metadata": {
+                "namespace": "shop", "name": "cart", "uid": "u", "resourceVersion": "7",
+                "creationTimestamp": "1970-01-01T00:00:09Z",
+                "annotations": {"dormouse.dev/enabled": "true", "other": "x"},
+                "labels": {"app": "cart", "dormouse.dev/enabled": "true"},
+                "managedFields": [{"manager": "someone"}],
+            },
+            "spec": {
+                "replicas": 0,
+                "selector": {
+                    "matchLabels": {"app": "cart"},
+                    "matchExpressions": [
+                        {"key": "tier", "operator": "In", "values": ["a", "b"]},
+                        {"key": "old", "operator": "DoesNotExist"}],
+                },
+                "template": {
+                    "metadata": {"labels": {"app": "cart"}, "annotations": null},
+                    "spec": {"containers": [{"name": "app", "image": "x"}]},
+                },
+            },
+        });
+        let seen: Workloads = serde_json::from_value(object).unwrap();
+        let seen = seen.seen(WorkloadKind::Deployment);
+        assert_eq!(seen.selector, "app=cart,tier in (a,b),!old");
+        assert_eq!((seen.replicas, seen.pods, seen.workload.created), (0, 0, 9));
+        assert_eq!(seen.workload.annotations.len(), 1);
+        assert_eq!(seen.workload.labels.len(), 1);
+        assert_eq!(seen.workload.containers[0].name, "app");
+    }
+
+    #[test]
+    fn a_pod_is_ready_by_its_condition_alone() {
+        let pod = |conditions| {
+            let object = json!({"metadata": {}, "status": {"conditions": conditions}});
+            let pod: Pod = serde_json::from_value(object).unwrap();
+            pod.status.is_ready()
+        };
+        assert!(pod(json!([{"type": "Ready", "status": "True"}])));
+        assert!(!pod(json!([{"type": "Ready", "status": "False"}])));
+        assert!(!pod(json!([{"type": "ContainersReady", "status": "True"}])));
+    }
+}

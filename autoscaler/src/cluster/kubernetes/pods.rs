@@ -1,0 +1,95 @@
+//! The pods of one function while they are watched.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use dormouse_policy::function::PodPort;
+use k8s_openapi::jiff::Timestamp;
+
+use super::objects::{Pod, Watched};
+use super::watch::Change;
+use crate::cluster::{PodFact, PodPhase};
+
+/// The pods that one watch told of.
+pub(super) struct PodsSeen {
+    /// The watch's number.
+    pub(super) watch: u64,
+    pub(super) selector: String,
+    pods: BTreeMap<String, Kept>,
+    round: u64,
+    is_synced: bool,
+}
+
+/// What is kept of a pod.
+struct Kept {
+    created: Option<Timestamp>,
+    address: Option<IpAddr>,
+    phase: PodPhase,
+    round: u64,
+}
+
+impl PodsSeen {
+    pub(super) fn new(watch: u64, selector: String) -> Self {
+        Self { watch, selector, pods: BTreeMap::new(), round: 0, is_synced: false }
+    }
+
+    /// Whether all were told at least once.
+    pub(super) fn is_synced(&self) -> bool {
+        self.is_synced
+    }
+
+    pub(super) fn has_some(&self) -> bool {
+        !self.pods.is_empty()
+    }
+
+    pub(super) fn apply(&mut self, change: Change<Pod>) {
+        match change {
+            Change::Begin => self.round += 1,
+            Change::Is(pod) if !pod.status.is_over() => {
+                let Pod { metadata, status } = pod;
+                let phase = match (&metadata.deletion_timestamp, status.is_ready()) {
+                    (Some(_), _) => PodPhase::Terminating,
+                    (None, true) => PodPhase::Ready,
+                    (None, false) => PodPhase::Starting,
+                };
+                let kept = Kept {
+                    created: metadata.creation_timestamp.map(|time| time.0),
+                    address: status.pod_ip.parse().ok(),
+                    phase,
+                    round: self.round,
+                };
+                self.pods.insert(metadata.name, kept);
+            }
+            Change::Is(pod) | Change::Gone(pod) => {
+                self.pods.remove(&pod.metadata().name);
+            }
+            Change::Synced => {
+                self.pods.retain(|_, pod| pod.round == self.round);
+                self.is_synced = true;
+            }
+        }
+    }
+
+    /// The pods, oldest first.
+    pub(super) fn list(&self, ports: &[PodPort]) -> Vec<PodFact> {
+        let mut pods: Vec<_> = self.pods.iter().collect();
+        pods.sort_by_key(|(_, pod)| pod.created);
+        let fact = |(name, pod): (&String, &Kept)| PodFact {
+            name: name.clone(),
+            addresses: pod.addresses(ports),
+            phase: pod.phase,
+            waiting_for: None,
+        };
+        pods.into_iter().map(fact).collect()
+    }
+}
+
+impl Kept {
+    /// None before it has an address.
+    fn addresses(&self, ports: &[PodPort]) -> Vec<SocketAddr> {
+        let Some(ip) = self.address else {
+            return Vec::new();
+        };
+        ports.iter().map(|port| SocketAddr::new(ip, port.number)).collect()
+    }
+}

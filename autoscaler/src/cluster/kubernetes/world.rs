@@ -1,0 +1,487 @@
+//! The cluster as the watches tell it, turned into facts. Synchronous, without I/O: changes in,
+//! facts, watches to open or close, and complaints out.
+
+mod slot;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use dormouse_policy::function::{FunctionName, WorkloadKind};
+use dormouse_policy::settings::{ClusterDefaults, OptIn};
+use tokio::time::Instant;
+
+use super::complaints::{Complaints, Regarding};
+use super::objects::{Pod, Seen, Services, Watched, Workloads};
+use super::pods::PodsSeen;
+use super::scale::{Placed, Target};
+use super::watch::Change;
+use crate::cluster::Fact;
+use crate::cluster::workload::{Reading, Service};
+use slot::Slot;
+
+/// Gateway host names end with the namespace.
+const DOMAIN: &str = "";
+
+/// What is watched all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Listing {
+    Deployments,
+    StatefulSets,
+    Services,
+}
+
+/// A listing, of one namespace or of the whole cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) listing: Listing,
+    pub(super) namespace: Option<String>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// Watch the pods of a function.
+    OpenPods { watch: u64, function: FunctionName, selector: String },
+    /// Watch them no longer.
+    ClosePods { watch: u64 },
+}
+
+/// What an order comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ordered {
+    /// It is so already.
+    Nothing,
+    /// There is no such function.
+    Gone,
+    /// A call is needed; from zero it is a wake.
+    Call { target: Target, is_wake: bool },
+}
+
+/// All that is known.
+pub(super) struct World {
+    sources: BTreeMap<Source, Round>,
+    slots: BTreeMap<FunctionName, Slot>,
+    /// By namespace and name.
+    services: BTreeMap<(String, String), (Service, u64)>,
+    /// Functions with something to tell, each once.
+    outbox: VecDeque<FunctionName>,
+    queued: BTreeSet<FunctionName>,
+    pub(super) complaints: Complaints,
+    /// What holds where an annotation is absent.
+    defaults: ClusterDefaults,
+    outputs: Vec<Output>,
+    watches: u64,
+    is_complete_told: bool,
+}
+
+/// How often a source began anew, and whether it told all since.
+#[derive(Debug, Default)]
+struct Round {
+    number: u64,
+    is_synced: bool,
+}
+
+impl World {
+    /// Nothing is known yet; these sources are going to tell.
+    pub(super) fn new(sources: impl IntoIterator<Item = Source>) -> Self {
+        Self {
+            sources: sources.into_iter().map(|source| (source, Round::default())).collect(),
+            slots: BTreeMap::new(),
+            services: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            queued: BTreeSet::new(),
+            complaints: Complaints::default(),
+            defaults: ClusterDefaults::default(),
+            outputs: Vec::new(),
+            watches: 0,
+            is_complete_told: false,
+        }
+    }
+
+    /// Takes in what a source of workloads tells.
+    pub(super) fn workload(&mut self, source: &Source, change: Change<Workloads>, now: Instant) {
+        let kind = match source.listing {
+            Listing::StatefulSets => WorkloadKind::StatefulSet,
+            Listing::Deployments | Listing::Services => WorkloadKind::Deployment,
+        };
+        match change {
+            Change::Begin => self.begin(source),
+            Change::Is(object) if object.metadata().deletion_timestamp.is_none() => {
+                let round = self.round(source);
+                self.see(object.seen(kind), round, now);
+            }
+            Change::Is(object) | Change::Gone(object) => {
+                self.lose(&object.seen(kind).workload.name, kind, now);
+            }
+            Change::Synced => {
+                let round = self.round(source);
+                let is_old = |(seen, of): &(Seen, u64)| {
+                    let name = &seen.workload.name;
+                    seen.workload.kind == kind && *of != round && source.covers(name.namespace())
+                };
+                let old = self.slots.iter().filter(|(_, slot)| slot.workloads.iter().any(is_old));
+                let old: Vec<_> = old.map(|(name, _)| name.clone()).collect();
+                for name in old {
+                    self.lose(&name, kind, now);
+                }
+                self.synced(source);
+            }
+        }
+    }
+
+    /// Takes in what a source of Services tells.
+    pub(super) fn service(&mut self, source: &Source, change: Change<Services>, now: Instant) {
+        match change {
+            Change::Begin => self.begin(source),
+            Change::Is(object) => {
+                let round = self.round(source);
+                let Services { metadata, spec } = object;
+                let key = (metadata.namespace, metadata.name);
+                let regarding = Regarding {
+                    namespace: key.0.clone(),
+                    name: key.1.clone(),
+                    kind: "Service",
+                    api_version: "v1",
+                };
+                let read = Service::read(&key.0, &key.1, &metadata.annotations, spec);
+                let service = match read {
+                    Ok(Reading::Leads(service, broken, _)) => {
+                        self.blame(&regarding, &metadata.uid, &broken, now);
+                        Some(service)
+                    }
+                    Ok(Reading::Unfit(..)) => {
+                        self.blame(&regarding, &metadata.uid, &[], now);
+                        None
+                    }
+                    Err(rules) => {
+                        self.blame(&regarding, &metadata.uid, &rules, now);
+                        None
+                    }
+                };
+                self.put_service(key, service.map(|service| (service, round)), now);
+            }
+            Change::Gone(Services { metadata, .. }) => {
+                let (namespace, name) = (metadata.namespace, metadata.name);
+                self.complaints.settle(&Regarding {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                    kind: "Service",
+                    api_version: "v1",
+                });
+                self.put_service((namespace, name), None, now);
+            }
+            Change::Synced => {
+                let round = self.round(source);
+                let is_old = |((namespace, _), (_, of)): &(&(String, String), &(Service, u64))| {
+                    *of != round && source.covers(namespace)
+                };
+                let old: Vec<_> = self.services.iter().filter(is_old).collect();
+                let old: Vec<_> = old.into_iter().map(|(key, _)| key.clone()).collect();
+                for key in old {
+                    self.put_service(key, None, now);
+                }
+                self.synced(source);
+            }
+        }
+    }
+
+    /// Takes in what the watch of that number on a function's pods tells.
+    pub(super) fn pods(&mut self, name: &FunctionName, watch: u64, change: Change<Pod>) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        // What a closed watch still had to say is of no interest.
+        if let Some(pods) = slot.pods.as_mut().filter(|pods| pods.watch == watch) {
+            pods.apply(change);
+            slot.is_pods_news = true;
+            self.attend(name);
+        }
+    }
+
+    /// What an order for `replicas` comes to.
+    pub(super) fn order(&self, name: &FunctionName, replicas: u32) -> Ordered {
+        let Some(seen) = self.slots.get(name).and_then(Slot::holder) else {
+            return Ordered::Gone;
+        };
+        if seen.replicas == replicas {
+            return Ordered::Nothing;
+        }
+        let target = Target {
+            name: name.clone(),
+            kind: seen.workload.kind,
+            uid: seen.uid.clone(),
+            resource_version: seen.resource_version.clone(),
+        };
+        Ordered::Call { target, is_wake: seen.replicas == 0 }
+    }
+
+    /// An order was placed: the next one is decided on what it left, seen or not.
+    pub(super) fn placed(&mut self, name: &FunctionName, placed: Placed) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let seen = slot.workloads.iter_mut().map(|(seen, _)| seen);
+        if let Some(seen) = seen.into_iter().find(|seen| seen.uid == placed.uid)
+            && !is_older(&placed.resource_version, &seen.resource_version)
+        {
+            seen.resource_version = placed.resource_version;
+            seen.replicas = placed.replicas;
+            slot.is_pods_news = true;
+            self.attend(name);
+        }
+    }
+
+    /// What is to be done, in order.
+    pub(super) fn drain(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Whether [`World::tell`] has something to tell.
+    pub(super) fn has_news(&self) -> bool {
+        self.is_synced() && (!self.outbox.is_empty() || self.is_complete())
+    }
+
+    /// The next fact. None before every source has told all: until then what is missing may exist.
+    pub(super) fn tell(&mut self) -> Option<Fact> {
+        if !self.is_synced() {
+            return None;
+        }
+        while let Some(name) = self.outbox.pop_front() {
+            self.queued.remove(&name);
+            let Some(slot) = self.slots.get_mut(&name) else {
+                continue;
+            };
+            let fact = slot.tell(&name);
+            let is_empty = slot.workloads.is_empty() && !slot.has_news();
+            if slot.has_news() {
+                self.queue(&name);
+            }
+            if is_empty {
+                self.slots.remove(&name);
+            }
+            if fact.is_some() {
+                return fact;
+            }
+        }
+        if self.is_complete() {
+            self.is_complete_told = true;
+            return Some(Fact::Complete);
+        }
+        None
+    }
+
+    /// Complains of an object that breaks these rules, or ceases to if there are none.
+    fn blame(&mut self, regarding: &Regarding, uid: &str, rules: &[String], now: Instant) {
+        match rules {
+            [] => self.complaints.settle(regarding),
+            rules => self.complaints.raise(regarding, uid, rules.join("; "), now),
+        }
+    }
+
+    fn begin(&mut self, source: &Source) {
+        if let Some(round) = self.sources.get_mut(source) {
+            round.number += 1;
+        }
+    }
+
+    fn round(&self, source: &Source) -> u64 {
+        self.sources.get(source).map_or(0, |round| round.number)
+    }
+
+    fn synced(&mut self, source: &Source) {
+        if let Some(round) = self.sources.get_mut(source) {
+            round.is_synced = true;
+        }
+    }
+
+    fn is_synced(&self) -> bool {
+        self.sources.values().all(|round| round.is_synced)
+    }
+
+    /// Whether all that there was at the start is told, and that is still to be said.
+    fn is_complete(&self) -> bool {
+        let is_open = |slot: &Slot| slot.pods.as_ref().is_some_and(|pods| !pods.is_synced());
+        !self.is_complete_told && self.outbox.is_empty() && !self.slots.values().any(is_open)
+    }
+
+    fn see(&mut self, seen: Seen, round: u64, now: Instant) {
+        let (name, kind) = (seen.workload.name.clone(), seen.workload.kind);
+        if seen.workload.is_enabled() == Ok(OptIn::No) {
+            return self.lose(&name, kind, now);
+        }
+        let slot = self.slots.entry(name.clone()).or_default();
+        match slot.workloads.iter_mut().find(|(known, _)| known.workload.kind == kind) {
+            Some((known, of)) => {
+                *of = round;
+                // Our own write was answered before the watch told of the one before it.
+                if known.uid == seen.uid
+                    && is_older(&seen.resource_version, &known.resource_version)
+                {
+                    return;
+                }
+                slot.is_pods_news |= known.replicas != seen.replicas;
+                let is_described = known.workload == seen.workload && known.uid == seen.uid;
+                *known = seen;
+                if is_described {
+                    return self.attend(&name);
+                }
+            }
+            None => {
+                slot.workloads.push((seen, round));
+                slot.is_pods_news = true;
+            }
+        }
+        self.judge(&name, now);
+    }
+
+    fn lose(&mut self, name: &FunctionName, kind: WorkloadKind, now: Instant) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let before = slot.workloads.len();
+        slot.workloads.retain(|(seen, _)| seen.workload.kind != kind);
+        if slot.workloads.len() != before {
+            self.complaints.settle(&regarding(name, kind));
+            self.judge(name, now);
+        }
+    }
+
+    fn put_service(
+        &mut self,
+        key: (String, String),
+        service: Option<(Service, u64)>,
+        now: Instant,
+    ) {
+        let before = self.services.get(&key).map(|(service, _)| service.clone());
+        let after = service.as_ref().map(|(service, _)| service.clone());
+        let namespace = key.0.clone();
+        match service {
+            Some(service) => self.services.insert(key, service),
+            None => self.services.remove(&key),
+        };
+        if before == after {
+            return;
+        }
+        let changed: Vec<_> = before.into_iter().chain(after).collect();
+        let first = FunctionName::new(&namespace, "");
+        let of_namespace = self.slots.range(first..);
+        let of_namespace = of_namespace.take_while(|(name, _)| name.namespace() == namespace);
+        let concerned = of_namespace.filter(|(_, slot)| {
+            let mut workloads = slot.workloads.iter().map(|(seen, _)| &seen.workload);
+            workloads.any(|workload| changed.iter().any(|service| service.selects(workload)))
+        });
+        let concerned: Vec<_> = concerned.map(|(name, _)| name.clone()).collect();
+        for name in concerned {
+            self.judge(&name, now);
+        }
+    }
+
+    /// Works out what is to be served under a name, and what is wrong with what is not.
+    fn judge(&mut self, name: &FunctionName, now: Instant) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        slot.workloads.sort_by_key(|(seen, _)| {
+            (seen.workload.created, seen.workload.kind == WorkloadKind::StatefulSet)
+        });
+        let mut function = None;
+        for (index, (seen, _)) in slot.workloads.iter().enumerate() {
+            let workload = &seen.workload;
+            let described = match workload.is_enabled() {
+                _ if index > 0 => {
+                    let first = slot.workloads[0].0.workload.kind;
+                    Err(vec![format!("a {first} of this name, which is older, is a function")])
+                }
+                Err(fault) => Err(vec![fault]),
+                Ok(_) => {
+                    let services = of_namespace(&self.services, name.namespace());
+                    let settings = workload.settings(&self.defaults);
+                    workload.describe(settings, services, DOMAIN)
+                }
+            };
+            let regarding = regarding(name, workload.kind);
+            match described {
+                Ok(described) => {
+                    self.complaints.settle(&regarding);
+                    function = Some(described.function);
+                }
+                Err(faults) => {
+                    self.complaints.raise(&regarding, &seen.uid, faults.join("; "), now);
+                }
+            }
+        }
+        if slot.function != function {
+            slot.function = function;
+            slot.is_function_news = true;
+        }
+        self.attend(name);
+    }
+
+    /// Opens or closes the watch on a function's pods, and queues what it has to tell.
+    fn attend(&mut self, name: &FunctionName) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let wanted = slot.wants_pods();
+        let open = slot.pods.as_ref().map(|pods| pods.selector.clone());
+        if open != wanted {
+            if let Some(pods) = slot.pods.take() {
+                self.outputs.push(Output::ClosePods { watch: pods.watch });
+                slot.is_pods_news = true;
+            }
+            if let Some(selector) = wanted {
+                self.watches += 1;
+                let watch = self.watches;
+                slot.pods = Some(PodsSeen::new(watch, selector.clone()));
+                let function = name.clone();
+                self.outputs.push(Output::OpenPods { watch, function, selector });
+            }
+        }
+        if slot.has_news() || slot.workloads.is_empty() {
+            self.queue(name);
+        }
+    }
+
+    fn queue(&mut self, name: &FunctionName) {
+        if self.queued.insert(name.clone()) {
+            self.outbox.push_back(name.clone());
+        }
+    }
+}
+
+impl Source {
+    fn covers(&self, namespace: &str) -> bool {
+        self.namespace.as_ref().is_none_or(|ours| ours == namespace)
+    }
+}
+
+fn of_namespace<'a>(
+    services: &'a BTreeMap<(String, String), (Service, u64)>,
+    namespace: &'a str,
+) -> impl Iterator<Item = (&'a Service, Option<&'a str>)> {
+    let of_namespace = services.range((namespace.to_owned(), String::new())..);
+    let of_namespace = of_namespace.take_while(move |((its, _), _)| its == namespace);
+    // Whom a Service leads to is decided between all functions, by age.
+    of_namespace.map(|(_, (service, _))| (service, None))
+}
+
+fn regarding(name: &FunctionName, kind: WorkloadKind) -> Regarding {
+    Regarding {
+        namespace: name.namespace().to_owned(),
+        name: name.name().to_owned(),
+        kind: match kind {
+            WorkloadKind::Deployment => "Deployment",
+            WorkloadKind::StatefulSet => "StatefulSet",
+        },
+        api_version: "apps/v1",
+    }
+}
+
+/// Whether a version of an object is before another; versions that are no numbers cannot be told
+/// apart, and what comes later is then taken for newer.
+fn is_older(version: &str, than: &str) -> bool {
+    let number = |version: &str| version.parse::<u64>().ok();
+    number(version).zip(number(than)).is_some_and(|(version, than)| version < than)
+}
+
+#[cfg(test)]
+mod tests;

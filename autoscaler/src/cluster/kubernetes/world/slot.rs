@@ -1,0 +1,69 @@
+//! Everything of one name, and what of it is still to be told.
+
+use dormouse_policy::function::{Function, FunctionName};
+
+use crate::cluster::kubernetes::objects::Seen;
+use crate::cluster::kubernetes::pods::PodsSeen;
+use crate::cluster::{Fact, Pods};
+
+/// Everything of one name.
+#[derive(Default)]
+pub(super) struct Slot {
+    /// Usually one; a Deployment and a StatefulSet may share a name.
+    pub(super) workloads: Vec<(Seen, u64)>,
+    /// What is to be served under this name.
+    pub(super) function: Option<Function>,
+    pub(super) pods: Option<PodsSeen>,
+    /// Whether the description was told.
+    pub(super) is_told: bool,
+    pub(super) is_function_news: bool,
+    pub(super) is_pods_news: bool,
+}
+
+impl Slot {
+    /// The workload that is served.
+    pub(super) fn holder(&self) -> Option<&Seen> {
+        self.function.as_ref()?;
+        self.workloads.first().map(|(seen, _)| seen)
+    }
+
+    /// The selector of the pods that are to be watched: while there are some, or should be.
+    pub(super) fn wants_pods(&self) -> Option<String> {
+        let seen = self.holder()?;
+        let has_some = self.pods.as_ref().is_some_and(PodsSeen::has_some);
+        (seen.replicas > 0 || seen.pods > 0 || has_some).then(|| seen.selector.clone())
+    }
+
+    /// Pods that are watched and not yet known are no news.
+    pub(super) fn has_news(&self) -> bool {
+        let are_known = self.pods.as_ref().is_none_or(PodsSeen::is_synced);
+        match &self.function {
+            Some(_) => self.is_function_news || (self.is_pods_news && are_known),
+            None => self.is_told,
+        }
+    }
+
+    pub(super) fn tell(&mut self, name: &FunctionName) -> Option<Fact> {
+        let Some(function) = &self.function else {
+            (self.is_function_news, self.is_pods_news) = (false, true);
+            return std::mem::take(&mut self.is_told).then(|| Fact::Gone(name.clone()));
+        };
+        if std::mem::take(&mut self.is_function_news) {
+            self.is_told = true;
+            // Ports may have changed, and with them every address.
+            self.is_pods_news = true;
+            return Some(Fact::Function(Box::new(function.clone())));
+        }
+        if !self.has_news() {
+            return None;
+        }
+        self.is_pods_news = false;
+        let pods = self.pods.as_ref().map(|pods| pods.list(&function.pod_ports));
+        let pods = Pods {
+            replicas: self.holder().map_or(0, |seen| seen.replicas),
+            pods: pods.unwrap_or_default(),
+            failure: None,
+        };
+        Some(Fact::Pods(name.clone(), pods))
+    }
+}

@@ -1,0 +1,242 @@
+//! `dormouse activator`: the part in the requests' way.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use dormouse_activator::activator::Activator;
+use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken};
+use dormouse_link::activator_side::Identity;
+use dormouse_policy::admission::Amount;
+use serde::Serialize;
+
+use crate::cli::{LogArgs, UsageError};
+use crate::flags::{
+    address, check, drain_timeout, held_bytes_max, held_max, host_and_port, workers,
+    workers_default,
+};
+use crate::logging::Log;
+use crate::open_files;
+use crate::secret;
+use crate::signals::Signals;
+
+/// Longest name: a DNS name.
+const NAME_BYTES_MAX: usize = 253;
+
+/// Arguments of `dormouse activator`.
+#[derive(Debug, Args)]
+pub(crate) struct ActivatorArgs {
+    /// Where every function answers by its Host name; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_GATEWAY", default_value = "0.0.0.0:8080")]
+    gateway: String,
+    /// Where `/metrics`, `/livez` and `/readyz` are answered; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "0.0.0.0:9002")]
+    admin: String,
+    /// Where the autoscaler listens; a name is looked up anew for each connection, and the first of
+    /// its addresses that answers is taken
+    #[arg(long, value_name = "HOST:PORT", env = "DORMOUSE_LINK_DIAL")]
+    link_dial: String,
+    /// The file of the secret to show there
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_TOKEN_FILE")]
+    token_file: PathBuf,
+    /// The name of this activator, unlike any other's [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "DORMOUSE_NAME")]
+    name: Option<String>,
+    /// Threads that forward requests, 2 to 256 [default: one per core, at least 2]
+    #[arg(long, value_name = "N", env = "DORMOUSE_WORKERS")]
+    workers: Option<String>,
+    /// Most requests held at once over all functions
+    #[arg(long, value_name = "N", env = "DORMOUSE_HELD_MAX", default_value = "10000")]
+    held_max: String,
+    /// Most memory that held requests may keep
+    #[arg(long, value_name = "BYTES", env = "DORMOUSE_HELD_BYTES_MAX", default_value = "64Mi")]
+    held_bytes_max: String,
+    /// How long connections are still accepted after SIGTERM: what routers need to look elsewhere
+    #[arg(long, value_name = "DURATION", env = "DORMOUSE_DRAIN_DELAY", default_value = "5s")]
+    drain_delay: String,
+    /// Longest wait, after that, for requests that are held or open
+    #[arg(long, value_name = "DURATION", env = "DORMOUSE_DRAIN_TIMEOUT", default_value = "30s")]
+    drain_timeout: String,
+}
+
+/// How `dormouse activator` runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Config {
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    link_dial: String,
+    token_file: PathBuf,
+    #[serde(skip)]
+    token: String,
+    name: String,
+    workers: usize,
+    held_max: u64,
+    held_bytes_max: u64,
+    drain_delay: Duration,
+    drain_timeout: Duration,
+}
+
+impl Config {
+    fn new(args: &ActivatorArgs) -> Result<Self, UsageError> {
+        let mut faults = Vec::new();
+        let gateway = check("--gateway", &args.gateway, address, &mut faults);
+        let admin = check("--admin", &args.admin, address, &mut faults);
+        let link_dial = check("--link-dial", &args.link_dial, host_and_port, &mut faults);
+        let token = secret::read(&args.token_file).map_err(|fault| faults.push(fault)).ok();
+        let host_name = || nix::unistd::gethostname().ok()?.into_string().ok();
+        let typed = args.name.clone().or_else(host_name).unwrap_or_default();
+        let name = check("--name", &typed, name, &mut faults);
+        let workers = match &args.workers {
+            Some(typed) => check("--workers", typed, workers, &mut faults),
+            None => Some(workers_default()),
+        };
+        let held_max = check("--held-max", &args.held_max, held_max, &mut faults);
+        let held_bytes_max =
+            check("--held-bytes-max", &args.held_bytes_max, held_bytes_max, &mut faults);
+        let delay = check("--drain-delay", &args.drain_delay, drain_timeout, &mut faults);
+        let timeout = check("--drain-timeout", &args.drain_timeout, drain_timeout, &mut faults);
+        match (
+            gateway,
+            admin,
+            link_dial,
+            token,
+            name,
+            workers,
+            held_max,
+            held_bytes_max,
+            delay,
+            timeout,
+        ) {
+            (
+                Some(gateway),
+                Some(admin),
+                Some(link_dial),
+                Some(token),
+                Some(name),
+                Some(workers),
+                Some(held_max),
+                Some(held_bytes_max),
+                Some(drain_delay),
+                Some(drain_timeout),
+            ) => Ok(Self {
+                gateway,
+                admin,
+                link_dial,
+                token_file: args.token_file.clone(),
+                token,
+                name,
+                workers,
+                held_max,
+                held_bytes_max,
+                drain_delay,
+                drain_timeout,
+            }),
+            _ => Err(UsageError(faults)),
+        }
+    }
+}
+
+fn name(typed: &str) -> Result<String, String> {
+    let is_name = (1..=NAME_BYTES_MAX).contains(&typed.len())
+        && typed.bytes().all(|byte| byte.is_ascii_graphic());
+    match is_name {
+        true => Ok(typed.to_owned()),
+        false => Err(format!("1 to {NAME_BYTES_MAX} visible ASCII characters")),
+    }
+}
+
+/// Runs until a signal and the drain after it, or until it ends by itself.
+///
+/// # Errors
+/// [`UsageError`] before any port is bound; later, what could not be started or ended by itself.
+pub(crate) fn run(args: &ActivatorArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
+    let (config, log) = match (Config::new(args), Log::new(log)) {
+        (Ok(config), Ok(log)) => (config, log),
+        (config, log) => {
+            let faults = config.err().into_iter().chain(log.err());
+            return Err(UsageError(faults.flat_map(|error| error.0).collect()).into());
+        }
+    };
+    log.start(io::stderr);
+    crate::runtime().context("cannot start a runtime")?.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    open_files::raise_limit();
+    tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let identity = Identity {
+        token: config.token.clone(),
+        reporter: config.name.clone(),
+        boot: getrandom::u64().context("no random numbers")?,
+    };
+    let activator = Activator::start(ActivatorConfig {
+        workers: config.workers,
+        admin: Some(config.admin),
+        gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
+        held_max: Amount { requests: config.held_max, bytes: config.held_bytes_max },
+        drain_delay: config.drain_delay,
+        drain_timeout: config.drain_timeout,
+        ..ActivatorConfig::new(config.link_dial.clone(), identity)
+    })
+    .context("the activator cannot start")?;
+    let gateway = activator.gateway_address().context("the activator has no gateway")?;
+    tracing::info!(%gateway, "listening");
+    let drain = activator.drain_token();
+    let mut running = Box::pin(activator.stopped());
+    tokio::select! {
+        ended = &mut running => {
+            ended.context("the activator failed")?;
+            bail!("the activator ended by itself");
+        }
+        () = signals.next() => {
+            tracing::info!("draining");
+            drain.cancel();
+        }
+    }
+    tokio::select! {
+        ended = running => ended.context("the activator failed")?,
+        () = signals.next() => return Ok(ExitCode::FAILURE),
+    }
+    tracing::info!("drained");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn every_fault_is_named_with_its_flag() {
+        let line = [
+            "dormouse",
+            "activator",
+            "--gateway=here",
+            "--admin=there",
+            "--link-dial=nowhere",
+            "--token-file=/nowhere/token",
+            "--name=two words",
+            "--workers=1",
+            "--held-max=0",
+            "--held-bytes-max=1Ki",
+            "--drain-delay=5",
+            "--drain-timeout=2h",
+        ];
+        let Command::Activator(args) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command");
+        };
+        let faults = Config::new(&args).unwrap_err().0;
+        assert_eq!(faults.len(), line.len() - 2, "{faults:?}");
+        for (fault, typed) in faults.iter().zip(&line[2..]) {
+            let flag = typed.split_once('=').unwrap().0;
+            assert!(fault.starts_with(flag), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `dormouse autoscaler`: the part that watches a cluster, decides and scales.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use dormouse_autoscaler::cluster::kubernetes::{KubernetesCluster, Options};
+use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig, Victims};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{LogArgs, UsageError};
+use crate::flags::{address, check};
+use crate::logging::Log;
+use crate::secret;
+use crate::signals::Signals;
+
+/// Longest name of a namespace: a DNS label.
+const NAMESPACE_BYTES_MAX: usize = 63;
+
+/// Arguments of `dormouse autoscaler`.
+#[derive(Debug, Args)]
+pub(crate) struct AutoscalerArgs {
+    /// The namespaces to look at, separated by commas [default: all, which needs a ClusterRole]
+    #[arg(long, value_name = "NAMES", env = "DORMOUSE_NAMESPACE", value_delimiter = ',')]
+    namespace: Vec<String>,
+    /// How to find the API server [default: $KUBECONFIG, ~/.kube/config, the pod's own account]
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+    /// Where activators dial; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_LINK_LISTEN", default_value = "0.0.0.0:9001")]
+    link_listen: String,
+    /// Where health, status and decisions are asked for; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "0.0.0.0:9002")]
+    admin: String,
+    /// The file of the secret that activators have to show
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_TOKEN_FILE")]
+    token_file: PathBuf,
+}
+
+/// How `dormouse autoscaler` runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Config {
+    /// Empty = all.
+    namespaces: Vec<String>,
+    kubeconfig: Option<PathBuf>,
+    link_listen: SocketAddr,
+    admin: SocketAddr,
+    token_file: PathBuf,
+    #[serde(skip)]
+    token: String,
+}
+
+impl Config {
+    fn new(args: &AutoscalerArgs) -> Result<Self, UsageError> {
+        let mut faults = Vec::new();
+        let link_listen = check("--link-listen", &args.link_listen, address, &mut faults);
+        let admin = check("--admin", &args.admin, address, &mut faults);
+        let token = secret::read(&args.token_file).map_err(|fault| faults.push(fault)).ok();
+        let mut namespaces = Vec::new();
+        for typed in &args.namespace {
+            let name = check("--namespace", typed, namespace, &mut faults);
+            namespaces.extend(name.filter(|name| !namespaces.contains(name)));
+        }
+        match (link_listen, admin, token) {
+            (Some(link_listen), Some(admin), Some(token)) if faults.is_empty() => Ok(Self {
+                namespaces,
+                kubeconfig: args.kubeconfig.clone(),
+                link_listen,
+                admin,
+                token_file: args.token_file.clone(),
+                token,
+            }),
+            _ => Err(UsageError(faults)),
+        }
+    }
+}
+
+fn namespace(typed: &str) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_name = typed.len() <= NAMESPACE_BYTES_MAX
+        && typed.bytes().all(|byte| inner(byte) || byte == b'-')
+        && typed.bytes().next().is_some_and(inner)
+        && typed.bytes().last().is_some_and(inner);
+    match is_name {
+        true => Ok(typed.to_owned()),
+        false => Err("names of namespaces, separated by commas".to_owned()),
+    }
+}
+
+/// Runs until a signal, or until it ends by itself.
+///
+/// # Errors
+/// [`UsageError`] before any port is bound; later, what could not be started or ended by itself.
+pub(crate) fn run(args: &AutoscalerArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
+    let (config, log) = match (Config::new(args), Log::new(log)) {
+        (Ok(config), Ok(log)) => (config, log),
+        (config, log) => {
+            let faults = config.err().into_iter().chain(log.err());
+            return Err(UsageError(faults.flat_map(|error| error.0).collect()).into());
+        }
+    };
+    log.start(io::stderr);
+    crate::runtime().context("cannot start a runtime")?.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let bound = Autoscaler::bind(AutoscalerConfig {
+        link_listen: config.link_listen,
+        admin_listen: config.admin,
+        token: config.token.clone(),
+        // Services have addresses of their own here; the way in is the gateway.
+        endpoint_listen: None,
+        victims: Victims::Unknown,
+        record: None,
+    })
+    .await
+    .context("the autoscaler cannot start")?;
+    let options =
+        Options { kubeconfig: config.kubeconfig.clone(), namespaces: config.namespaces.clone() };
+    let (facts, hands) =
+        KubernetesCluster::start(&options).await.context("the cluster cannot be reached")?;
+    let stop = CancellationToken::new();
+    let mut running = Box::pin(bound.run(facts, hands, stop.clone()));
+    tokio::select! {
+        ended = &mut running => {
+            ended.context("the autoscaler failed")?;
+            bail!("the autoscaler ended by itself");
+        }
+        () = signals.next() => stop.cancel(),
+    }
+    tokio::select! {
+        ended = running => ended.context("the autoscaler failed")?,
+        () = signals.next() => return Ok(ExitCode::FAILURE),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn config(typed: &[&str]) -> Result<Config, UsageError> {
+        let line = ["dormouse", "autoscaler"].iter().chain(typed);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Autoscaler(args) => Config::new(&args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_flag() {
+        let typed = [
+            "--link-listen=here",
+            "--admin=127.0.0.1",
+            "--token-file=/nowhere/token",
+            "--namespace=shop,Shop,-",
+        ];
+        let faults = config(&typed).unwrap_err().0;
+        let flags = ["--link-listen", "--admin", "--token-file", "--namespace", "--namespace"];
+        assert_eq!(faults.len(), flags.len(), "{faults:?}");
+        for (fault, flag) in faults.iter().zip(flags) {
+            assert!(fault.starts_with(flag), "{fault}");
+        }
+    }
+
+    #[test]
+    fn the_secret_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "0123456789abcdef").unwrap();
+        let flag = format!("--token-file={}", path.display());
+        let config = config(&[&flag, "--namespace=shop,shop,cart"]).unwrap();
+        assert_eq!(config.namespaces, ["shop", "cart"]);
+        assert!(!serde_json::to_string(&config).unwrap().contains("0123456789abcdef"));
+    }
+}

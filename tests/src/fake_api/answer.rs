@@ -1,0 +1,257 @@
+//! What the fake API server answers.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::pending;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::state::{Change, Fault, Request, Shared, State};
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The object that a path names, or the collection.
+struct Place {
+    resource: String,
+    namespace: Option<String>,
+    name: Option<String>,
+    is_scale: bool,
+}
+
+/// A watch under way.
+struct Watching {
+    shared: Shared,
+    place: Place,
+    selector: String,
+    version: u64,
+    era: u64,
+    lines: VecDeque<Value>,
+}
+
+pub(super) async fn answer(shared: &Shared, request: hyper::Request<Incoming>) -> Response<Body> {
+    let request = read(request).await;
+    let fault = shared.change(|state| {
+        state.requests.push(request.clone());
+        meets(state, &request)
+    });
+    match fault {
+        Some(Fault::Unanswered) => return pending().await,
+        Some(Fault::Refused(code, pause_s)) => return refuse(code, "told to", pause_s),
+        Some(Fault::CarriedOutUnanswered) => {
+            drop(carry_out(shared, &request));
+            return pending().await;
+        }
+        None => {}
+    }
+    carry_out(shared, &request)
+}
+
+async fn read(request: hyper::Request<Incoming>) -> Request {
+    let (head, body) = request.into_parts();
+    let query = head.uri.query().unwrap_or_default();
+    let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Request {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        query,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    }
+}
+
+/// What the request runs into, if anything.
+fn meets(state: &mut State, request: &Request) -> Option<Fault> {
+    let trouble = state.troubles.iter_mut().find(|trouble| {
+        let is = request.method == trouble.method && request.path.ends_with(trouble.path);
+        is && trouble.times > 0
+    })?;
+    trouble.times -= 1;
+    Some(trouble.fault)
+}
+
+fn carry_out(shared: &Shared, request: &Request) -> Response<Body> {
+    let Some(place) = place(&request.path) else {
+        return refuse(404, "no such path", 0);
+    };
+    match (request.method.as_str(), &place.name) {
+        ("GET", None) if request.is_watch() => watch(shared, place, &request.query),
+        ("GET", None) => list(shared, &place, &request.query),
+        ("PATCH", Some(_)) if place.is_scale => patch(shared, &place, request),
+        ("POST", None) => create(shared, &place, &request.body),
+        _ => refuse(405, "the fake does not do this", 0),
+    }
+}
+
+/// `/api/v1/…` or `/apis/GROUP/v1/…`, then `[namespaces/NAMESPACE/]RESOURCE[/NAME[/scale]]`.
+fn place(path: &str) -> Option<Place> {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let rest = match parts[..] {
+        ["api", "v1", ..] => &parts[2..],
+        ["apis", _, "v1", ..] => &parts[3..],
+        _ => return None,
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] => (Some((*namespace).to_owned()), rest),
+        rest => (None, rest),
+    };
+    let (resource, name, is_scale) = match rest {
+        [resource] => (resource, None, false),
+        [resource, name] => (resource, Some((*name).to_owned()), false),
+        [resource, name, "scale"] => (resource, Some((*name).to_owned()), true),
+        _ => return None,
+    };
+    Some(Place { resource: (*resource).to_owned(), namespace, name, is_scale })
+}
+
+impl Place {
+    fn holds(&self, selector: &str, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let is_here = (self.namespace.as_ref())
+            .is_none_or(|namespace| metadata["namespace"] == namespace.as_str());
+        let labels = selector.split(',').filter_map(|part| part.split_once('='));
+        let mut labels = labels.map(|(key, value)| metadata["labels"][key] == value);
+        is_here && labels.all(|is| is)
+    }
+}
+
+fn list(shared: &Shared, place: &Place, query: &BTreeMap<String, String>) -> Response<Body> {
+    let selector = query.get("labelSelector").cloned().unwrap_or_default();
+    shared.look(|state| {
+        let items = state.all(&place.resource);
+        let items: Vec<_> = items.into_iter().filter(|it| place.holds(&selector, it)).collect();
+        let metadata = json!({"resourceVersion": state.version().to_string()});
+        respond(200, &json!({"kind": "List", "metadata": metadata, "items": items}))
+    })
+}
+
+fn watch(shared: &Shared, place: Place, query: &BTreeMap<String, String>) -> Response<Body> {
+    let selector = query.get("labelSelector").cloned().unwrap_or_default();
+    let is_initial = query.get("sendInitialEvents").is_some_and(|value| value == "true");
+    let from = query.get("resourceVersion").and_then(|version| version.parse().ok());
+    let watching = shared.look(|state| {
+        if is_initial && !state.streams_lists {
+            return Err((422, "sendInitialEvents is forbidden"));
+        }
+        let mut lines = VecDeque::new();
+        if is_initial {
+            let items = state.all(&place.resource);
+            let items = items.into_iter().filter(|item| place.holds(&selector, item));
+            lines.extend(items.map(|item| json!({"type": "ADDED", "object": item})));
+            lines.push_back(bookmark(state.version()));
+        }
+        let version = from.unwrap_or_else(|| state.version());
+        if state.is_forgotten(version) {
+            return Err((410, "too old resource version"));
+        }
+        let era = state.era;
+        Ok(Watching { shared: shared.clone(), place, selector, version, era, lines })
+    });
+    let watching = match watching {
+        Ok(watching) => watching,
+        Err((code, message)) => return refuse(code, message, 0),
+    };
+    let body = StreamBody::new(stream::unfold(watching, Watching::next));
+    Response::new(BodyExt::boxed_unsync(body))
+}
+
+fn bookmark(version: u64) -> Value {
+    let annotations = json!({"k8s.io/initial-events-end": "true"});
+    json!({"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Any",
+        "metadata": {"resourceVersion": version.to_string(), "annotations": annotations}}})
+}
+
+impl Watching {
+    async fn next(mut self) -> Option<(Result<Frame<Bytes>, Infallible>, Self)> {
+        let mut changes = self.shared.changes();
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                let bytes = Bytes::from(format!("{line}\n"));
+                return Some((Ok(Frame::data(bytes)), self));
+            }
+            changes.borrow_and_update();
+            let (news, era) = self
+                .shared
+                .look(|state| (state.since(&self.place.resource, self.version), state.era));
+            if era != self.era {
+                return None;
+            }
+            for Change { version, kind, object, .. } in news {
+                self.version = version;
+                if self.place.holds(&self.selector, &object) {
+                    self.lines.push_back(json!({"type": kind, "object": object}));
+                }
+            }
+            if self.lines.is_empty() {
+                changes.changed().await.ok()?;
+            }
+        }
+    }
+}
+
+fn patch(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
+    let (namespace, name) = (place.namespace.as_deref(), place.name.as_deref());
+    let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+    shared.change(|state| {
+        let Some(mut object) = state.get(&place.resource, namespace, name) else {
+            return refuse(404, "not found", 0);
+        };
+        for field in ["uid", "resourceVersion"] {
+            let wanted = &request.body["metadata"][field];
+            if !wanted.is_null() && *wanted != object["metadata"][field] {
+                return refuse(409, &format!("{field} is not {wanted}"), 0);
+            }
+        }
+        let replicas = &request.body["spec"]["replicas"];
+        if object["spec"]["replicas"] != *replicas {
+            object["spec"]["replicas"] = replicas.clone();
+            let manager = request.query.get("fieldManager").cloned().unwrap_or_default();
+            object["metadata"]["managedFields"] = json!([{
+                "manager": manager, "operation": "Update", "subresource": "scale"}]);
+            object = state.put(&place.resource, object);
+        }
+        let metadata = &object["metadata"];
+        respond(
+            200,
+            &json!({
+                "kind": "Scale", "apiVersion": "autoscaling/v1",
+                "metadata": {
+                    "namespace": namespace, "name": name, "uid": metadata["uid"],
+                    "resourceVersion": metadata["resourceVersion"],
+                },
+                "spec": {"replicas": replicas},
+            }),
+        )
+    })
+}
+
+fn create(shared: &Shared, place: &Place, object: &Value) -> Response<Body> {
+    let namespace = place.namespace.as_deref().unwrap_or_default();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    shared.change(|state| match state.get(&place.resource, namespace, name) {
+        Some(_) => refuse(409, "already exists", 0),
+        None => respond(201, &state.put(&place.resource, object.clone())),
+    })
+}
+
+fn refuse(code: u16, message: &str, pause_s: u32) -> Response<Body> {
+    respond(
+        code,
+        &json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "message": message, "reason": "Told", "details": {"retryAfterSeconds": pause_s},
+        }),
+    )
+}
+
+fn respond(code: u16, body: &Value) -> Response<Body> {
+    let mut response = Response::new(Full::from(body.to_string()).boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
+    response
+}

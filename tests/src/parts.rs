@@ -1,0 +1,231 @@
+//! `dormouse autoscaler` and `dormouse activator` as processes of their own, beside a fake API
+//! server.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::fake_api::FakeApi;
+use crate::http::{Client, Response};
+use crate::journal::Journal;
+use crate::program::{self, Scratch};
+use crate::wait;
+
+/// The secret that both parts share.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// One process and its log.
+pub struct Part {
+    child: Child,
+    log: Journal<Value>,
+}
+
+/// An autoscaler that watches a cluster, and an activator that dials it.
+pub struct Parts {
+    scratch: Scratch,
+    arguments: Vec<String>,
+    autoscaler: Part,
+    activator: Part,
+    /// Where functions answer by their Host name.
+    pub gateway: SocketAddr,
+    /// Where the autoscaler is asked.
+    pub admin: SocketAddr,
+    link: SocketAddr,
+}
+
+impl Part {
+    #[track_caller]
+    fn start(scratch: &Scratch, command: &str, arguments: &[String]) -> Self {
+        let mut child = Command::new(program::dormouse())
+            .args([command, "--log", "debug,hyper=info,tower=info,kube=info"])
+            .args(["--log-format", "json"])
+            .args(arguments)
+            .current_dir(scratch.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("dormouse starts");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| Value::from(line));
+        Self { child, log: Journal::of(stderr, parse) }
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn log(&self) -> &Journal<Value> {
+        &self.log
+    }
+
+    /// Waits until it logs that message, and returns the line.
+    ///
+    /// # Panics
+    /// At the deadline, or if it ends before.
+    #[track_caller]
+    pub fn wait_log(&self, message: &str) -> Value {
+        self.log.wait(message, |lines| lines.iter().find(|it| it["message"] == message).cloned())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it is not there any more.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id fits");
+        signal::kill(Pid::from_raw(pid), signal).expect("dormouse runs");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// At the deadline.
+    #[track_caller]
+    pub fn wait_end(&mut self) -> ExitStatus {
+        wait::until("dormouse to end", || self.child.try_wait().expect("a child can be waited for"))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Errors mean that there is nothing left to stop.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        self.log.finish();
+        if std::thread::panicking() {
+            show(&self.log.entries());
+        }
+    }
+}
+
+impl Parts {
+    /// Both, on free ports, with a cluster that is `api`.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start(api: &FakeApi) -> Self {
+        Self::with(api, &[])
+    }
+
+    /// The same, with further flags for the autoscaler.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn with(api: &FakeApi, further: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        std::fs::write(scratch.path().join("token"), TOKEN).expect("the folder is writable");
+        let kubeconfig = api.kubeconfig(scratch.path()).to_string_lossy().into_owned();
+        let mut arguments = vec!["--token-file".to_owned(), "token".to_owned()];
+        arguments.extend(["--kubeconfig".to_owned(), kubeconfig]);
+        arguments.extend(further.iter().map(|text| (*text).to_owned()));
+        let (autoscaler, link, admin) = autoscaler(&scratch, &arguments, "127.0.0.1:0");
+        let activator = Part::start(
+            &scratch,
+            "activator",
+            &[
+                "--gateway=127.0.0.1:0".to_owned(),
+                "--admin=127.0.0.1:0".to_owned(),
+                format!("--link-dial={link}"),
+                "--token-file=token".to_owned(),
+                "--name=activator-1".to_owned(),
+                "--drain-delay=0".to_owned(),
+            ],
+        );
+        let gateway = address(&activator.wait_log("listening"), "gateway");
+        Self { scratch, arguments, autoscaler, activator, gateway, admin, link }
+    }
+
+    /// The autoscaler.
+    #[must_use]
+    pub fn autoscaler(&mut self) -> &mut Part {
+        &mut self.autoscaler
+    }
+
+    /// The activator.
+    #[must_use]
+    pub fn activator(&mut self) -> &mut Part {
+        &mut self.activator
+    }
+
+    /// Kills the autoscaler and starts another at the same address.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn succeed(&self) -> Part {
+        self.autoscaler.signal(Signal::SIGKILL);
+        autoscaler(&self.scratch, &self.arguments, &self.link.to_string()).0
+    }
+
+    /// Sends one GET to a function's gateway host on a connection of its own.
+    ///
+    /// # Panics
+    /// If no whole answer comes.
+    #[must_use]
+    #[track_caller]
+    pub fn get(&self, host: &str, path: &str) -> Response {
+        Client::connect(self.gateway)
+            .get(host, path)
+            .unwrap_or_else(|error| panic!("GET {path} of {host}: {error}"))
+    }
+
+    /// Waits until the gateway knows a host: until then it answers 404.
+    ///
+    /// # Panics
+    /// At the deadline.
+    #[track_caller]
+    pub fn wait_route(&self, host: &str) -> Response {
+        wait::until(&format!("a route to {host}"), || {
+            Some(self.get(host, "/")).filter(|answer| answer.status != 404)
+        })
+    }
+
+    /// Waits until the autoscaler's word on a function is as wanted.
+    ///
+    /// # Panics
+    /// At the deadline.
+    #[track_caller]
+    pub fn wait_function(&self, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        wait::until(&format!("{name} to be {what}"), || {
+            let answer = Client::connect(self.admin).get("localhost", "/api/v1/functions").ok()?;
+            let all: Vec<Value> = serde_json::from_slice(&answer.body).ok()?;
+            all.into_iter().find(|function| function["name"] == name).filter(&is)
+        })
+    }
+}
+
+fn autoscaler(
+    scratch: &Scratch,
+    arguments: &[String],
+    link: &str,
+) -> (Part, SocketAddr, SocketAddr) {
+    let mut all = vec![format!("--link-listen={link}"), "--admin=127.0.0.1:0".to_owned()];
+    all.extend_from_slice(arguments);
+    let part = Part::start(scratch, "autoscaler", &all);
+    let runs = part.wait_log("autoscaler runs");
+    let (link, admin) = (address(&runs, "link"), address(&runs, "admin"));
+    (part, link, admin)
+}
+
+#[track_caller]
+fn address(line: &Value, field: &str) -> SocketAddr {
+    let text = line[field].as_str().unwrap_or_default();
+    text.parse().unwrap_or_else(|_| panic!("no address {field:?} in {line}"))
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the test runner captures it, and shows it where the test failed"
+)]
+fn show(log: &[Value]) {
+    eprintln!("--- the log of a part");
+    for line in log {
+        eprintln!("{line}");
+    }
+}

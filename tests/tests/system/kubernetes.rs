@@ -1,0 +1,248 @@
+//! Autoscaler and activator against an API server: the fake one, whose every request is on record.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dormouse_tests::app::App;
+use dormouse_tests::fake_api::{FakeApi, Fault, History, Request, Trouble};
+use dormouse_tests::http::Client;
+use dormouse_tests::parts::Parts;
+use dormouse_tests::program;
+use dormouse_tests::wait;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+const HOST: &str = "hello.default";
+const ANNOTATION: &str = "autoscaling.knative.dev/window";
+
+/// A cluster with one function at zero, known to the gateway.
+struct Hello {
+    api: FakeApi,
+    app: App,
+    parts: Parts,
+}
+
+impl Hello {
+    fn start() -> Self {
+        Self::on(FakeApi::start())
+    }
+
+    fn on(api: FakeApi) -> Self {
+        let app = App::start();
+        api.put("deployments", app.deployment("hello", &[]));
+        api.put("services", app.service("hello"));
+        let parts = Parts::start(&api);
+        parts.wait_function("default/hello", "asleep", |it| it["state"] == "asleep");
+        Self { api, app, parts }
+    }
+
+    fn patches(&self) -> Vec<Request> {
+        let requests = self.api.requests();
+        requests.into_iter().filter(|request| request.method == "PATCH").collect()
+    }
+
+    #[track_caller]
+    fn wait_replicas(&self, replicas: u64) {
+        let is = |it: &Value| it["spec"]["replicas"] == replicas;
+        self.api.wait("deployments", "hello", &format!("at {replicas}"), is);
+    }
+
+    #[track_caller]
+    fn is_answered(&self, path: &str) {
+        let answer = self.parts.get(HOST, path);
+        assert_eq!((answer.status, answer.text()), (200, path.to_owned()));
+    }
+}
+
+fn patch_fails(fault: Fault, times: usize) -> Trouble {
+    Trouble { method: "PATCH", path: "/scale", fault, times }
+}
+
+#[test]
+fn a_request_at_zero_is_one_patch_and_no_get_and_zero_comes_back() {
+    let hello = Hello::start();
+    // Known to the autoscaler, the function may still be on its way to the activator.
+    hello.parts.wait_route(HOST);
+    hello.wait_replicas(0);
+    let before = hello.api.requests().len();
+    hello.is_answered("/again");
+    let wake: Vec<Request> = hello.api.requests().split_off(before);
+    let patches: Vec<_> = wake.iter().filter(|it| it.method == "PATCH").collect();
+    assert_eq!(patches.len(), 1, "{wake:?}");
+    let others = wake.iter().filter(|it| it.method != "PATCH" && !it.is_watch());
+    assert_eq!(others.count(), 0, "{wake:?}");
+    let metadata = &patches[0].body["metadata"];
+    assert!(metadata["uid"].is_string() && metadata["resourceVersion"].is_string());
+    assert_eq!(patches[0].query["timeout"], "1s");
+    hello.wait_replicas(0);
+    let asked: Vec<_> =
+        hello.patches().iter().map(|it| it.body["spec"]["replicas"].clone()).collect();
+    assert_eq!(asked.last(), Some(&json!(0)));
+}
+
+#[test]
+fn a_warm_function_is_served_while_watches_are_cut_and_history_is_forgotten() {
+    let hello = Hello::start();
+    hello.parts.wait_route(HOST);
+    for history in [History::Kept, History::Forgotten] {
+        hello.api.cut(history);
+        hello.is_answered("/cut");
+    }
+    // What happened while nobody watched is told anew: one is gone, another is there.
+    hello.api.put("deployments", hello.app.deployment("second", &[]));
+    hello.api.put("services", hello.app.service("second"));
+    hello.api.cut(History::Forgotten);
+    assert_eq!(hello.parts.wait_route("second.default").status, 200);
+    hello.api.delete("deployments", "second");
+    hello.api.cut(History::Forgotten);
+    wait::until("no route to second", || {
+        (hello.parts.get("second.default", "/").status == 404).then_some(())
+    });
+    hello.is_answered("/still");
+}
+
+#[test]
+fn a_server_that_cannot_stream_lists_is_listed() {
+    let api = FakeApi::start();
+    api.without_streamed_lists();
+    let hello = Hello::on(api);
+    assert_eq!(hello.parts.wait_route(HOST).status, 200);
+    hello.wait_replicas(0);
+    hello.is_answered("/again");
+}
+
+#[test]
+fn a_fault_is_an_event_on_its_object_and_heals_when_mended() {
+    let hello = Hello::start();
+    let bad = hello.app.deployment("bad", &[(ANNOTATION, "soon")]);
+    hello.api.put("deployments", bad);
+    hello.api.put("services", hello.app.service("bad"));
+    hello.api.wait_event("bad", &format!("{ANNOTATION}: \"soon\""));
+    hello.parts.wait_route(HOST);
+    hello.is_answered("/untouched");
+    assert_eq!(hello.parts.get("bad.default", "/").status, 404);
+    hello.api.edit("deployments", "bad", |it| {
+        it["metadata"]["annotations"][ANNOTATION] = json!("7s");
+    });
+    assert_eq!(hello.parts.wait_route("bad.default").status, 200);
+    let about = |regarding: &str| {
+        let events = hello.api.all("events");
+        events.iter().filter(|it| it["regarding"]["name"] == regarding).count()
+    };
+    assert_eq!((about("bad"), about("hello")), (1, 0));
+}
+
+#[test]
+fn a_wake_gets_through_refusals_conflicts_and_silence() {
+    let hello = Hello::start();
+    for fault in [
+        Fault::Refused(409, 0),
+        Fault::Refused(503, 1),
+        Fault::Refused(429, 1),
+        Fault::Refused(500, 0),
+        Fault::Unanswered,
+        Fault::CarriedOutUnanswered,
+    ] {
+        hello.wait_replicas(0);
+        hello.api.trouble(patch_fails(fault, 1));
+        assert_eq!(hello.parts.wait_route(HOST).status, 200, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_right_that_is_missing_is_named() {
+    let mut hello = Hello::start();
+    hello.parts.wait_route(HOST);
+    hello.wait_replicas(0);
+    hello.api.trouble(patch_fails(Fault::Refused(403, 0), 2));
+    hello.is_answered("/after");
+    let log = hello.parts.autoscaler().log();
+    let rule = "{apiGroups: [\"apps\"], resources: [\"deployments/scale\"], verbs: [\"patch\"]}";
+    log.wait("the missing rule", |lines| {
+        let says = |line: &Value| line["error"].as_str().is_some_and(|text| text.contains(rule));
+        lines.iter().any(says).then_some(())
+    });
+}
+
+#[test]
+fn a_new_autoscaler_takes_over_without_a_request_lost() {
+    let hello = Hello::start();
+    hello.parts.wait_route(HOST);
+    let is_over = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut statuses = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                let answer = Client::connect(hello.parts.gateway).get(HOST, "/");
+                statuses.push(answer.map_or(0, |answer| answer.status));
+            }
+            statuses
+        });
+        let successor = hello.parts.succeed();
+        successor.wait_log("activator connected");
+        hello.parts.wait_route(HOST);
+        is_over.store(true, Ordering::Relaxed);
+        client.join().unwrap()
+    });
+    assert!(sent.iter().all(|status| *status == 200), "{sent:?}");
+}
+
+#[test]
+fn only_the_named_namespaces_are_looked_at() {
+    let api = FakeApi::start();
+    let app = App::start();
+    for namespace in ["default", "shop", "other"] {
+        for (resource, mut object) in
+            [("deployments", app.deployment("hello", &[])), ("services", app.service("hello"))]
+        {
+            object["metadata"]["namespace"] = json!(namespace);
+            api.put(resource, object);
+        }
+    }
+    let parts = Parts::with(&api, &["--namespace=default,shop"]);
+    assert_eq!(parts.wait_route("hello.shop").status, 200);
+    assert_eq!(parts.wait_route("hello.default").status, 200);
+    assert_eq!(parts.get("hello.other", "/").status, 404);
+    let paths = api.requests().into_iter().map(|request| request.path);
+    let elsewhere: Vec<_> = paths
+        .filter(|path| {
+            !["/namespaces/default/", "/namespaces/shop/"].iter().any(|part| path.contains(part))
+        })
+        .collect();
+    assert_eq!(elsewhere, [""; 0]);
+}
+
+#[test]
+fn sigterm_answers_what_is_held_and_ends_both_well() {
+    let mut hello = Hello::start();
+    hello.parts.wait_route(HOST);
+    hello.wait_replicas(0);
+    // Held until the second attempt at the order, which comes after the signal.
+    hello.api.trouble(patch_fails(Fault::Unanswered, 1));
+    let mut client = Client::connect(hello.parts.gateway);
+    client.send(format!("GET /held HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).unwrap();
+    hello.parts.wait_function("default/hello", "holding", |it| it["held"] == 1);
+    hello.parts.activator().signal(Signal::SIGTERM);
+    let answer = client.response().unwrap();
+    assert_eq!((answer.status, answer.text()), (200, "/held".to_owned()));
+    assert_eq!(hello.parts.activator().wait_end().code(), Some(0));
+    hello.parts.autoscaler().signal(Signal::SIGTERM);
+    assert_eq!(hello.parts.autoscaler().wait_end().code(), Some(0));
+}
+
+#[test]
+fn what_cannot_hold_is_refused_before_anything_starts() {
+    for (command, flag) in [
+        ("autoscaler", "--link-listen=here"),
+        ("autoscaler", "--namespace=Shop"),
+        ("activator", "--gateway=here"),
+    ] {
+        let line = [command, "--token-file=/nowhere", flag];
+        let dial = (command == "activator").then_some("--link-dial=localhost:1");
+        let output = Command::new(program::dormouse()).args(line).args(dial).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let name = flag.split('=').next().unwrap();
+        assert!(said.contains(name) && said.contains("--token-file"), "{said}");
+    }
+}
