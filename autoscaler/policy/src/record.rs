@@ -4,7 +4,7 @@
 //! A file opens with a [`Header`]. A [`Snapshot`] holds all that deciding on one function
 //! remembers: one when the function begins, one a minute after that, one when its settings change.
 //! A [`Decided`] line carries the reports heard since the line before, as they came in.
-//! [`replay`] goes through a record from any snapshot and demands the same decisions.
+//! [`replay()`] goes through a record from any snapshot and demands the same decisions.
 //!
 //! Bytes in and out; files belong to the caller.
 

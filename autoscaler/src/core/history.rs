@@ -22,8 +22,8 @@ const FUNCTION_BYTES: usize = 2 * size_of::<(FunctionName, Kept)>() + 2 * STALE_
 const STALE_BYTES: usize = size_of::<(u64, FunctionName)>();
 
 /// Decisions by function. Beyond the bound in all, functions that were not decided on for longest
-/// give theirs up first, oldest first: the longest asleep, for one that is awake is decided on every
-/// two seconds.
+/// give theirs up first, oldest first: the longest asleep, for one that is awake is decided on
+/// every two seconds.
 #[derive(Debug)]
 pub(super) struct History {
     bytes_max: usize,
@@ -105,9 +105,9 @@ impl History {
     }
 }
 
-/// Bytes that keeping a decision takes: itself behind an `Arc` with its two counts, its reasons, its
-/// place in a queue that may be half empty, and the settings it holds on to, which decisions share
-/// until they change.
+/// Bytes that keeping a decision takes: itself behind an `Arc` with its two counts, its reasons,
+/// its place in a queue that may be half empty, and the settings it holds on to, which decisions
+/// share until they change.
 fn bytes(decision: &Decision) -> usize {
     let counts = 2 * size_of::<usize>();
     let reasons = decision.reasons.capacity() * size_of::<Reason>();
