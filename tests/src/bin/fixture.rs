@@ -1,5 +1,5 @@
 //! A function as it should not be, or as a proxy likes to get it wrong: one program, a way of
-//! behaving per sub-command, on the port in `$PORT`.
+//! behaving per sub-command, on the port in `$PORT` and, unless `$ADDRESS` says otherwise, on loopback.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
 
 const WAYS: &str = "\
 exit FILE        append a line to FILE and exit with status 3
@@ -21,12 +23,16 @@ mirror           answer each request with its own bytes, unchunked; GET /seen: a
 echo             stream each request's body back while it comes
 tunnel           101 to every upgrade, then every byte back
 narrow FILE      append each request's line to FILE; answer with the most there ever were at once
+name             answer each request with the host's name
 moody FILE       503 to every request until FILE exists";
 
 /// How long `narrow` works on a request: long enough for another to come meanwhile.
 const WORK: Duration = Duration::from_millis(5);
 
 fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        end_on_sigterm();
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
@@ -43,6 +49,9 @@ fn main() -> ExitCode {
         ["echo"] => serve(echo),
         ["tunnel"] => serve(tunnel),
         ["narrow", file] => narrow(file),
+        ["name"] => serve(|_, stream| {
+            answer(stream, "200 OK", &std::fs::read("/proc/sys/kernel/hostname")?)
+        }),
         ["moody", file] => serve(|_, stream| {
             let status = if std::fs::exists(file)? { "200 OK" } else { "503 Not Yet" };
             answer(stream, status, b"")
@@ -50,6 +59,22 @@ fn main() -> ExitCode {
         _ => Err(io::Error::other(WAYS)),
     };
     outcome.unwrap_or_else(|error| complain(&error))
+}
+
+/// The first process of a container has no default actions: what it does not handle is ignored, and
+/// its pod would take the whole grace period to end.
+fn end_on_sigterm() {
+    let mut sigterm = SigSet::empty();
+    sigterm.add(Signal::SIGTERM);
+    // Before any other thread is there, so that none of them takes it.
+    if sigterm.thread_block().is_ok() {
+        std::thread::spawn(move || {
+            #[allow(clippy::disallowed_methods, reason = "the main thread waits for requests")]
+            if sigterm.wait().is_ok() {
+                std::process::exit(0);
+            }
+        });
+    }
 }
 
 /// A request as it came: the head with its final empty line, the body still unread.
@@ -175,7 +200,8 @@ fn tunnel(request: Request, stream: &mut Stream) -> io::Result<ExitCode> {
 
 fn listen() -> io::Result<TcpListener> {
     let port = std::env::var("PORT").map_err(io::Error::other)?;
-    TcpListener::bind(("127.0.0.1", port.parse().map_err(io::Error::other)?))
+    let address = std::env::var("ADDRESS").unwrap_or_else(|_| "127.0.0.1".to_owned());
+    TcpListener::bind((address, port.parse().map_err(io::Error::other)?))
 }
 
 /// None when the peer closed between two requests.

@@ -1,0 +1,54 @@
+//! What is proven on a real Kubernetes cluster.
+
+#![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use dormouse_tests::cluster::suite::{self, Company, Test};
+
+mod functions;
+mod harness;
+mod crash;
+
+const TESTS: &[(&str, Company, Test)] = &[
+    ("a_pod_answers_by_its_address", Company::Welcome, harness::a_pod_answers_by_its_address),
+    ("a_service_leads_to_its_pods", Company::Welcome, harness::a_service_leads_to_its_pods),
+    (
+        "a_deployment_scales_from_zero_and_back",
+        Company::Welcome,
+        harness::a_deployment_scales_from_zero_and_back,
+    ),
+    (
+        "kubectl_speaks_for_the_administrator",
+        Company::Welcome,
+        harness::kubectl_speaks_for_the_administrator,
+    ),
+    (
+        "the_api_proxy_delays_fails_and_cuts",
+        Company::Welcome,
+        harness::the_api_proxy_delays_fails_and_cuts,
+    ),
+    (
+        "the_api_server_forgets_nothing_when_killed",
+        Company::Alone,
+        harness::the_api_server_forgets_nothing_when_killed,
+    ),
+    ("frozen_controllers_make_no_pods", Company::Alone, harness::frozen_controllers_make_no_pods),
+    (
+        "pods_outlive_containerd_and_kubelet",
+        Company::Alone,
+        harness::pods_outlive_containerd_and_kubelet,
+    ),
+    ("a_second_node_comes_and_dies", Company::Alone, harness::a_second_node_comes_and_dies),
+    ("a_killed_run_leaves_nothing", Company::Alone, crash::a_killed_run_leaves_nothing),
+    ("the_next_run_sweeps_what_is_left", Company::Alone, crash::the_next_run_sweeps_what_is_left),
+];
+
+fn main() -> ExitCode {
+    let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster-logs");
+    if std::env::var_os(crash::DOOMED).is_some() {
+        return crash::run_doomed(&logs.join("doomed"));
+    }
+    suite::run(&logs, TESTS)
+}
