@@ -14,7 +14,7 @@ use crate::console::{Console, Statuses};
 /// one table, which take milliseconds; without a link they take until it is there.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// Waits until each of so many functions can be reached, or is known not to be, and then says where.
+/// Waits until each of so many functions can be reached, or is known not to be; then says where.
 pub(super) async fn greet(
     console: &Console,
     gateway: SocketAddr,
