@@ -7,6 +7,7 @@
 mod api;
 mod objects;
 mod watch;
+mod failure;
 mod pods;
 mod complaints;
 mod world;

@@ -189,7 +189,8 @@ impl State {
         assert!(self.log.len() <= LOG_MAX, "a test of this size needs a log that forgets");
     }
 
-    /// Each replica is a pod at once: ready, at the address that its template is annotated with.
+    /// Each replica is a pod at once: at the address that its template is annotated with, and ready
+    /// unless that says for what reason its container is waiting.
     fn give_pods(&mut self, resource: &str, workload: &Value) {
         let (spec, metadata) = (&workload["spec"], &workload["metadata"]);
         let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();
@@ -205,6 +206,12 @@ impl State {
         });
         let exist: Vec<String> = exist.map(|(_, _, pod)| pod.clone()).collect();
         for number in exist.len() as u64..replicas {
+            let waiting = &template["annotations"]["test/waiting"];
+            let ready = if waiting.is_null() { "True" } else { "False" };
+            let statuses = match waiting.is_null() {
+                true => json!([]),
+                false => json!([{"name": "app", "state": {"waiting": {"reason": waiting}}}]),
+            };
             let pod = json!({
                 "metadata": {
                     "namespace": namespace, "name": format!("{name}-{}-{number}", self.version),
@@ -212,7 +219,8 @@ impl State {
                 },
                 "status": {
                     "phase": "Running", "podIP": address,
-                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "conditions": [{"type": "Ready", "status": ready}],
+                    "containerStatuses": statuses,
                 },
             });
             self.put("pods", pod);

@@ -150,6 +150,24 @@ fn a_wake_gets_through_refusals_conflicts_and_silence() {
 }
 
 #[test]
+fn a_function_that_cannot_start_is_refused_with_the_reasons_code() {
+    let api = FakeApi::start();
+    let app = App::start();
+    let mut broken = app.deployment("broken", &[]);
+    // Nobody listens at that address, whatever the port.
+    let annotations = &mut broken["spec"]["template"]["metadata"]["annotations"];
+    *annotations = json!({"test/address": "127.0.0.2", "test/waiting": "ImagePullBackOff"});
+    api.put("deployments", broken);
+    api.put("services", app.service("broken"));
+    let parts = Parts::start(&api);
+    let answer = parts.wait_route("broken.default");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("image-pull"), "{}", answer.text());
+    assert!(answer.header("retry-after").is_some());
+    parts.wait_function("default/broken", "failing", |it| it["state"] == "failing");
+}
+
+#[test]
 fn a_right_that_is_missing_is_named() {
     let mut hello = Hello::start();
     hello.parts.wait_route(HOST);

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::ServiceSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use serde::{Deserialize, Deserializer};
 
+use super::failure::{self, Condition, ContainerStatus};
+use crate::cluster::FailureFact;
 use crate::cluster::workload::{Container, Workload};
 
 /// An object that can be watched.
@@ -51,6 +53,8 @@ struct WorkloadSpec {
 struct WorkloadStatus {
     #[serde(default)]
     replicas: i32,
+    #[serde(default)]
+    conditions: Vec<Condition>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -74,6 +78,8 @@ pub(super) struct Seen {
     pub(super) replicas: u32,
     /// Pods its controller counts.
     pub(super) pods: u32,
+    /// Why it has no pods.
+    pub(super) failure: Option<FailureFact>,
     /// Its pods' labels, as the API is asked for them.
     pub(super) selector: String,
     pub(super) workload: Workload,
@@ -103,13 +109,8 @@ pub(super) struct PodStatus {
     #[serde(rename = "podIP")]
     pub(super) pod_ip: String,
     conditions: Vec<Condition>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
+    init_container_statuses: Vec<ContainerStatus>,
+    container_statuses: Vec<ContainerStatus>,
 }
 
 impl Watched for Workloads {
@@ -140,6 +141,7 @@ impl Workloads {
             resource_version: metadata.resource_version,
             replicas: positive(spec.replicas.unwrap_or(1)),
             pods: positive(status.replicas),
+            failure: failure::of_workload(&status.conditions),
             selector: selector(&spec.selector),
             workload: Workload {
                 kind,
@@ -162,6 +164,12 @@ impl PodStatus {
     /// Whether the kubelet calls it ready.
     pub(super) fn is_ready(&self) -> bool {
         self.conditions.iter().any(|it| it.kind == "Ready" && it.status == "True")
+    }
+
+    /// What keeps it from running.
+    pub(super) fn failure(&self) -> Option<FailureFact> {
+        let init = failure::of_containers(&self.init_container_statuses);
+        init.or_else(|| failure::of_containers(&self.container_statuses))
     }
 
     /// Whether it will never run again.

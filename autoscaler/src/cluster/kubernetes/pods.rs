@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::objects::{Pod, Watched};
 use super::watch::Change;
-use crate::cluster::{PodFact, PodPhase};
+use crate::cluster::{FailureFact, PodFact, PodPhase};
 
 /// The pods that one watch told of.
 pub(super) struct PodsSeen {
@@ -25,6 +25,7 @@ struct Kept {
     created: Option<Timestamp>,
     address: Option<IpAddr>,
     phase: PodPhase,
+    failure: Option<FailureFact>,
     round: u64,
 }
 
@@ -56,6 +57,7 @@ impl PodsSeen {
                     created: metadata.creation_timestamp.map(|time| time.0),
                     address: status.pod_ip.parse().ok(),
                     phase,
+                    failure: status.failure(),
                     round: self.round,
                 };
                 self.pods.insert(metadata.name, kept);
@@ -68,6 +70,17 @@ impl PodsSeen {
                 self.is_synced = true;
             }
         }
+    }
+
+    /// What keeps all of them from running, or else their workload from having some: nothing as long
+    /// as one is ready.
+    pub(super) fn failure(&self, of_workload: Option<&FailureFact>) -> Option<FailureFact> {
+        if self.pods.values().any(|pod| pod.phase == PodPhase::Ready) {
+            return None;
+        }
+        let starting = self.pods.values().filter(|pod| pod.phase == PodPhase::Starting);
+        let mut failures = starting.filter_map(|pod| pod.failure.as_ref());
+        failures.next().or(of_workload).cloned()
     }
 
     /// The pods, oldest first.

@@ -318,7 +318,8 @@ impl World {
                 {
                     return;
                 }
-                slot.is_pods_news |= known.replicas != seen.replicas;
+                slot.is_pods_news |=
+                    known.replicas != seen.replicas || known.failure != seen.failure;
                 let is_described = known.workload == seen.workload && known.uid == seen.uid;
                 *known = seen;
                 if is_described {

@@ -58,11 +58,12 @@ impl Slot {
             return None;
         }
         self.is_pods_news = false;
-        let pods = self.pods.as_ref().map(|pods| pods.list(&function.pod_ports));
+        let seen = self.holder();
+        let refused = seen.and_then(|seen| seen.failure.as_ref());
         let pods = Pods {
-            replicas: self.holder().map_or(0, |seen| seen.replicas),
-            pods: pods.unwrap_or_default(),
-            failure: None,
+            replicas: seen.map_or(0, |seen| seen.replicas),
+            failure: self.pods.as_ref().and_then(|pods| pods.failure(refused)),
+            pods: self.pods.as_ref().map(|it| it.list(&function.pod_ports)).unwrap_or_default(),
         };
         Some(Fact::Pods(name.clone(), pods))
     }

@@ -166,6 +166,37 @@ fn the_pods_of_what_is_awake_are_known_before_all_is_told() {
 }
 
 #[test]
+fn pods_that_cannot_start_are_a_failure_unless_one_serves() {
+    let mut told = Told::with(2);
+    told.short();
+    let [Output::OpenPods { watch, .. }] = told.world.drain()[..] else { panic!("no watch") };
+    let stuck = json!({"containerStatuses": [
+        {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]});
+    let code = |told: &mut Told| match told.facts().pop() {
+        Some(Fact::Pods(_, pods)) => pods.failure.map(|failure| failure.code),
+        other => panic!("{other:?}"),
+    };
+    told.world.pods(&name(), watch, Change::Begin);
+    told.world.pods(&name(), watch, Change::Synced);
+    told.short();
+    told.world.pods(&name(), watch, pod("a", stuck));
+    assert_eq!(code(&mut told).as_deref(), Some("image-pull"));
+    let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    told.world.pods(&name(), watch, pod("b", ready));
+    assert_eq!(code(&mut told), None);
+    let mut refused = workload(6, 2);
+    refused["status"] = json!({"conditions": [{"type": "ReplicaFailure", "status": "True",
+        "reason": "FailedCreate", "message": "exceeded quota: q"}]});
+    told.is(Listing::Deployments, refused);
+    assert_eq!(code(&mut told), None);
+    let Change::Is(last) = pod("b", json!({})) else { unreachable!("it is") };
+    told.world.pods(&name(), watch, Change::Gone(last));
+    let Change::Is(last) = pod("a", json!({})) else { unreachable!("it is") };
+    told.world.pods(&name(), watch, Change::Gone(last));
+    assert_eq!(code(&mut told).as_deref(), Some("quota"));
+}
+
+#[test]
 fn pods_are_watched_until_the_last_is_gone() {
     let mut told = Told::with(0);
     assert_eq!(told.world.drain(), []);

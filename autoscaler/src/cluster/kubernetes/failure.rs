@@ -1,0 +1,119 @@
+//! Why pods cannot be started, in Kubernetes' words and in codes of ours. Only what is known to last
+//! counts: a first failed pull is tried again at once, a back-off says that it failed again.
+
+use serde::Deserialize;
+
+use crate::cluster::FailureFact;
+
+/// What a client is told to wait, in milliseconds: the kubelet's first back-off. Whether it then
+/// goes better nobody knows; requests that come later are held until they are told again.
+const RETRY_MS: u64 = 10_000;
+
+/// A container's status, as far as it tells why it does not run.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ContainerStatus {
+    #[serde(default)]
+    state: ContainerState,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct ContainerState {
+    waiting: Option<Waiting>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Waiting {
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// A condition of a workload or a pod.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Condition {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) status: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// What keeps one of these containers from running, if that is known to last.
+pub(super) fn of_containers(statuses: &[ContainerStatus]) -> Option<FailureFact> {
+    let waiting = statuses.iter().filter_map(|status| status.state.waiting.as_ref());
+    let mut failures = waiting.filter_map(|Waiting { reason, message }| {
+        let code = match reason.as_str() {
+            "CrashLoopBackOff" => "crash-loop",
+            "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => "image-pull",
+            // A Secret or ConfigMap that is not there.
+            "CreateContainerConfigError" => "container-config",
+            "CreateContainerError" | "RunContainerError" => "container-start",
+            _ => return None,
+        };
+        Some(failure(code, reason, message))
+    });
+    failures.next()
+}
+
+/// What keeps a workload's pods from being created.
+pub(super) fn of_workload(conditions: &[Condition]) -> Option<FailureFact> {
+    let failing = |it: &&Condition| it.kind == "ReplicaFailure" && it.status == "True";
+    let Condition { reason, message, .. } = conditions.iter().find(failing)?;
+    let code = match message.contains("exceeded quota") {
+        true => "quota",
+        false => "pods-refused",
+    };
+    Some(failure(code, reason, message))
+}
+
+fn failure(code: &str, reason: &str, message: &str) -> FailureFact {
+    let separator = if message.is_empty() { "" } else { ": " };
+    FailureFact {
+        code: code.to_owned(),
+        message: format!("{reason}{separator}{message}"),
+        retry_ms: RETRY_MS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_lasts_has_a_code_and_what_may_pass_has_none() {
+        for (reason, code) in [
+            ("CrashLoopBackOff", Some("crash-loop")),
+            ("ImagePullBackOff", Some("image-pull")),
+            ("CreateContainerConfigError", Some("container-config")),
+            ("RunContainerError", Some("container-start")),
+            ("ErrImagePull", None),
+            ("ContainerCreating", None),
+        ] {
+            let statuses = json!([{"state": {"running": {}}}, {"state": {"waiting": {
+                "reason": reason, "message": "why"}}}]);
+            let statuses: Vec<ContainerStatus> = serde_json::from_value(statuses).unwrap();
+            let found = of_containers(&statuses);
+            assert_eq!(found.as_ref().map(|it| it.code.as_str()), code, "{reason}");
+            assert!(found.is_none_or(|it| it.message == format!("{reason}: why")));
+        }
+    }
+
+    #[test]
+    fn a_quota_is_told_from_other_refusals() {
+        let code = |status: &str, message: &str| {
+            let condition = json!([{"type": "ReplicaFailure", "status": status,
+                "reason": "FailedCreate", "message": message}]);
+            let conditions: Vec<Condition> = serde_json::from_value(condition).unwrap();
+            of_workload(&conditions).map(|failure| failure.code)
+        };
+        let exceeded = "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1";
+        assert_eq!(code("True", exceeded).as_deref(), Some("quota"));
+        assert_eq!(code("True", "denied by a webhook").as_deref(), Some("pods-refused"));
+        assert_eq!(code("False", exceeded), None);
+    }
+}
