@@ -7,8 +7,8 @@
 //! Reading order: [`wait`], [`journal`] (lines a process says, as they come), [`program`] (where
 //! the binaries are, what is running), [`manifest`] (a function's YAML), [`http`] (a
 //! client that shows every byte), [`link_proxy`] (a link that can be cut), [`up`] (a running
-//! `dormouse up`), [`fake_api`] (an API server that is none), [`parts`] (autoscaler and activator on
-//! their own), [`cluster`] (Kubernetes, whole).
+//! `dormouse up`), [`fake_api`] (an API server that is none), [`parts`] (autoscaler and activator
+//! on their own), [`cluster`] (Kubernetes, whole).
 
 pub mod wait;
 pub mod journal;

@@ -1,5 +1,6 @@
 //! A function as it should not be, or as a proxy likes to get it wrong: one program, a way of
-//! behaving per sub-command, on the port in `$PORT` and, unless `$ADDRESS` says otherwise, on loopback.
+//! behaving per sub-command, on the port in `$PORT`, on loopback unless `$ADDRESS`
+//! says otherwise.
 
 use std::error::Error;
 use std::fs::OpenOptions;

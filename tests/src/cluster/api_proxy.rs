@@ -137,10 +137,11 @@ impl ApiProxy {
     #[must_use]
     pub fn kubeconfig(&self, cluster: &Cluster, user: &str) -> PathBuf {
         let path = cluster.folder().join(format!("proxy-{}.kubeconfig", self.address.port()));
+        let server = format!("http://{}", self.address);
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{}", self.address)}}],
+            "clusters": [{"name": "proxy", "cluster": {"server": server}}],
             "users": [{"name": user, "user": {"token": user}}],
             "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": user}}],
             "current-context": "proxy",

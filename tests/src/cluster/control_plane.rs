@@ -219,12 +219,20 @@ fn api_server_arguments(folder: &Path) -> Vec<String> {
 /// One key and one certificate serve all: the API server, its callers' authority and the tokens of
 /// service accounts.
 fn write_identities(folder: &Path) {
+    let host = format!("IP:{HOST}");
+    let names = [
+        host.as_str(),
+        "IP:10.96.0.1",
+        "DNS:kubernetes",
+        "DNS:kubernetes.default",
+        "DNS:kubernetes.default.svc",
+    ];
     let mut openssl = Command::new("openssl");
     openssl
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
         .args(["-noenc", "-keyout", "key.pem", "-out", "certificate.pem", "-days", "3650"])
         .args(["-subj", "/CN=kube-apiserver", "-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-addext", &format!("subjectAltName=IP:{HOST},IP:10.96.0.1,IP:127.0.0.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc")])
+        .args(["-addext", &format!("subjectAltName={}", names.join(","))])
         .current_dir(folder);
     let output = openssl.output().expect("openssl can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

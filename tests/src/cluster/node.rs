@@ -114,8 +114,8 @@ impl Node {
         import(self.namespaces, &self.socket, &self.folder, image);
     }
 
-    /// Starts containerd and kubelet again after both were killed. Only for threads in the cluster's
-    /// network.
+    /// Starts containerd and kubelet again after both were killed. Only for threads in the
+    /// cluster's network.
     ///
     /// # Panics
     /// If they do not run by [`wait::DEADLINE`].
