@@ -40,8 +40,10 @@ impl Image {
             .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         let name = self.program.file_name().expect("a program has a name");
         let name = name.to_str().expect("and it is text");
-        let layer = tar(&[(name, 0o755, &program)]);
-        let mut command = vec![format!("/{name}")];
+        // Where a manifest that says no more than the program's name finds it.
+        let path = format!("usr/local/bin/{name}");
+        let layer = tar(&[(&path, 0o755, &program)]);
+        let mut command = vec![format!("/{path}")];
         command.extend_from_slice(&self.arguments);
         let config = json!({
             "architecture": architecture(),

@@ -60,7 +60,7 @@ impl Node {
         let folder = bundle.folder().join(&name);
         let inside = format!("/run/cluster/{name}");
         fs::create_dir_all(namespaces.path(&inside)).expect("the run's tmpfs is writable");
-        config::write_all(&folder, number, &inside, &bundle.cgroup(number), control_plane);
+        config::write_all(bundle, &folder, number, &inside, control_plane);
 
         let start = |program: &str, path: PathBuf, arguments: Vec<String>| {
             Component::start(bundle, namespaces, &format!("{program}{number}"), path, arguments)

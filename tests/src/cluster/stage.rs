@@ -171,6 +171,10 @@ impl<'a> Stage<'a> {
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
+        // With its pods a failed test would lose their logs.
+        if std::thread::panicking() {
+            return;
+        }
         // The processors are for the next test; that it is gone nobody waits for.
         let namespaces: Api<Namespace> = Api::all(self.client());
         let parameters = DeleteParams::default();

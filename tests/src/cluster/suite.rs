@@ -116,14 +116,10 @@ impl Suite {
         std::io::stderr().write_all(report.as_bytes()).expect("somebody reads the report");
     }
 
-    /// The end of every component's log, also of those that never became part of a cluster.
+    /// The end of every component's and pod's log, also of those of a cluster that never was whole.
     fn last_words(&self) -> String {
         let mut words = format!("whole logs: {}\n", self.logs.display());
-        let entries = fs::read_dir(&self.logs).into_iter().flatten().flatten();
-        let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        logs.retain(|path| path.is_file());
-        logs.sort();
-        for log in logs {
+        for log in files(&self.logs) {
             let text = fs::read(&log).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             let lines: Vec<&str> = text.lines().collect();
@@ -132,4 +128,13 @@ impl Suite {
         }
         words
     }
+}
+
+/// All files below a folder, in order.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    paths.into_iter().flat_map(below).collect()
 }

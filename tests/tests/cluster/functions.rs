@@ -9,7 +9,7 @@ use dormouse_tests::http::Client;
 use dormouse_tests::wait;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::Scale;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -18,9 +18,19 @@ pub(crate) const PORT: u16 = 8080;
 
 /// A Deployment of the fixture, each pod answering with its name; its pods are labelled `app`.
 pub(crate) fn deploy(stage: &Stage<'_>, name: &str, replicas: u32) -> Deployment {
+    deploy_annotated(stage, name, replicas, json!({}))
+}
+
+/// [`deploy`] with annotations.
+pub(crate) fn deploy_annotated(
+    stage: &Stage<'_>,
+    name: &str,
+    replicas: u32,
+    annotations: Value,
+) -> Deployment {
     let labels = json!({"app": name});
     stage.create(json!({
-        "metadata": {"name": name},
+        "metadata": {"name": name, "annotations": annotations},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},
@@ -30,6 +40,16 @@ pub(crate) fn deploy(stage: &Stage<'_>, name: &str, replicas: u32) -> Deployment
             },
         },
     }))
+}
+
+/// A Service on port 80 in front of a Deployment; its address.
+pub(crate) fn serve(stage: &Stage<'_>, name: &str) -> SocketAddr {
+    let service: Service = stage.create(json!({
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": PORT}]},
+    }));
+    let address = service.spec.unwrap().cluster_ip.unwrap();
+    SocketAddr::new(address.parse().unwrap(), 80)
 }
 
 /// A pod like those of [`deploy`], bound to a node.

@@ -2,18 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use dormouse_tests::cluster::api_proxy::{ApiProxy, Fate};
 use dormouse_tests::cluster::stage::Stage;
 use dormouse_tests::wait;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Service;
 use kube::Api;
-use serde_json::json;
 
-use crate::functions::{PORT, deploy, name_at, pod_on, pods, ready_pods, scale};
+use crate::functions::{deploy, name_at, pod_on, pods, ready_pods, scale, serve};
 
 pub(crate) fn a_pod_answers_by_its_address(stage: &Stage<'_>) {
     deploy(stage, "one", 1);
@@ -24,12 +22,7 @@ pub(crate) fn a_pod_answers_by_its_address(stage: &Stage<'_>) {
 
 pub(crate) fn a_service_leads_to_its_pods(stage: &Stage<'_>) {
     deploy(stage, "one", 1);
-    let service: Service = stage.create(json!({
-        "metadata": {"name": "one"},
-        "spec": {"selector": {"app": "one"}, "ports": [{"port": 80, "targetPort": PORT}]},
-    }));
-    let address = service.spec.unwrap().cluster_ip.unwrap();
-    let address = SocketAddr::new(address.parse().unwrap(), 80);
+    let address = serve(stage, "one");
     let ready = ready_pods(stage, "one", 1);
     // Until kube-proxy knows a pod it refuses.
     wait::until("the Service to lead somewhere", || TcpStream::connect(address).ok());

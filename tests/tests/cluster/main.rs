@@ -10,6 +10,7 @@ use dormouse_tests::cluster::suite::{self, Company, Test};
 mod functions;
 mod harness;
 mod crash;
+mod whole;
 
 const TESTS: &[(&str, Company, Test)] = &[
     ("a_pod_answers_by_its_address", Company::Welcome, harness::a_pod_answers_by_its_address),
@@ -43,12 +44,13 @@ const TESTS: &[(&str, Company, Test)] = &[
     ("a_second_node_comes_and_dies", Company::Alone, harness::a_second_node_comes_and_dies),
     ("a_killed_run_leaves_nothing", Company::Alone, crash::a_killed_run_leaves_nothing),
     ("the_next_run_sweeps_what_is_left", Company::Alone, crash::the_next_run_sweeps_what_is_left),
+    ("a_request_at_zero_wakes_a_pod", Company::Alone, whole::a_request_at_zero_wakes_a_pod),
 ];
 
 fn main() -> ExitCode {
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster-logs");
     if std::env::var_os(crash::DOOMED).is_some() {
-        return crash::run_doomed(&logs.join("doomed"));
+        return crash::run_doomed(&logs.with_file_name("cluster-logs-doomed"));
     }
     suite::run(&logs, TESTS)
 }

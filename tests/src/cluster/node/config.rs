@@ -6,24 +6,26 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::cluster::bundle::Bundle;
 use crate::cluster::control_plane::{ControlPlane, write};
 use crate::cluster::image::PAUSE;
 use crate::cluster::requirements::PLUGINS;
 
 /// Writes those of a node into its folder; what they name lies `inside` the namespaces.
 pub(super) fn write_all(
+    bundle: &Bundle,
     folder: &Path,
     number: u8,
     inside: &str,
-    cgroup: &str,
     control_plane: &ControlPlane,
 ) {
+    let logs = bundle.logs().join(format!("pods{number}")).display().to_string();
     let network = folder.join("network");
     fs::create_dir_all(&network).expect("the run's folder is writable");
     write(&network.join("pods.conflist"), pods(number, inside));
     let network = network.display().to_string();
     write(&folder.join("containerd.toml"), containerd(inside, &network));
-    write(&folder.join("kubelet.json"), kubelet(inside, cgroup));
+    write(&folder.join("kubelet.json"), kubelet(inside, &bundle.cgroup(number), &logs));
     let proxy_user = control_plane.kubeconfig("system:kube-proxy").display().to_string();
     write(&folder.join("proxy.json"), kube_proxy(&format!("node{number}"), &proxy_user));
 }
@@ -93,7 +95,7 @@ fn pods(number: u8, inside: &str) -> String {
     .to_string()
 }
 
-fn kubelet(inside: &str, cgroup: &str) -> String {
+fn kubelet(inside: &str, cgroup: &str, logs: &str) -> String {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -117,7 +119,7 @@ fn kubelet(inside: &str, cgroup: &str) -> String {
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "maxPods": 250,
-        "podLogsDir": format!("{inside}/pod-logs"),
+        "podLogsDir": logs,
         "volumePluginDir": format!("{inside}/volume-plugins"),
         "kubeAPIQPS": 200,
         "kubeAPIBurst": 400,
