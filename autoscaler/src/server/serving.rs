@@ -36,6 +36,10 @@ const QUEUE_FRAMES_MAX: usize = 16 * 1024;
 /// Shortest time between two statuses: people read no faster, and a burst of events costs one.
 const STATUS_PAUSE: Duration = Duration::from_millis(50);
 
+/// How much longer than a status took to make it has to be until the next is made. Ten thousand
+/// functions take longer than the pause, and events that come in the meantime must not each cost one.
+const STATUS_COSTS: u32 = 10;
+
 /// Pause after a failed accept: what fails it (descriptors used up) does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -64,7 +68,8 @@ pub(super) struct Server {
     events: mpsc::Receiver<Event>,
     status: watch::Sender<Arc<Vec<FunctionStatus>>>,
     status_due: Option<Instant>,
-    status_last: Instant,
+    /// The earliest time for the next status.
+    status_next: Instant,
     ready: watch::Sender<admin::Readiness>,
     clock: Clock,
     recorder: Option<Recorder>,
@@ -118,7 +123,7 @@ impl Server {
             events,
             status: bound.status,
             status_due: None,
-            status_last: clock.start,
+            status_next: clock.start + STATUS_PAUSE,
             ready,
             clock,
             recorder: bound.recorder,
@@ -177,12 +182,12 @@ impl Server {
                     orders = self.tell(Event::Due);
                 }
                 if self.status_due.is_some_and(|due| due <= now) {
-                    self.publish(now);
+                    self.publish();
                 }
             }
         }
         if self.core.take_status_stale() && self.status_due.is_none() {
-            self.status_due = Some(self.status_last + STATUS_PAUSE);
+            self.status_due = Some(self.status_next);
         }
         Ok(orders)
     }
@@ -250,15 +255,17 @@ impl Server {
         self.peers.insert(connection, peer);
     }
 
-    fn publish(&mut self, now: Instant) {
+    fn publish(&mut self) {
+        let start = Instant::now();
         self.status_due = None;
-        self.status_last = now;
         let statuses = Arc::new(self.core.statuses(self.clock.now_us()));
         self.status.send_if_modified(|known| {
             let is_news = *known != statuses;
             *known = statuses;
             is_news
         });
+        let end = Instant::now();
+        self.status_next = end + STATUS_PAUSE.max((end - start) * STATUS_COSTS);
     }
 
     /// Closes what is open and waits for its tasks.
