@@ -95,6 +95,15 @@ pub(crate) fn scale(
     stage.wait(deployments.patch_scale(name, &PatchParams::default(), &Patch::Merge(patch)))
 }
 
+/// [`scale`] on what is seen now, as often as somebody else was faster.
+#[track_caller]
+pub(crate) fn scale_now(stage: &Stage<'_>, name: &str, replicas: u32) {
+    wait::until("a patch on what was last seen", || {
+        let seen = stage.wait(stage.api::<Deployment>().get(name)).unwrap();
+        scale(stage, &seen, replicas).ok()
+    });
+}
+
 /// The pods of a Deployment.
 pub(crate) fn pods(stage: &Stage<'_>, name: &str) -> Vec<Pod> {
     stage.pods(&format!("app={name}"))

@@ -11,7 +11,7 @@ use dormouse_tests::wait;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 
-use crate::functions::{deploy, name_at, pod_on, pods, ready_pods, scale, serve};
+use crate::functions::{deploy, name_at, pod_on, pods, ready_pods, scale, scale_now, serve};
 
 pub(crate) fn a_pod_answers_by_its_address(stage: &Stage<'_>) {
     deploy(stage, "one", 1);
@@ -30,17 +30,12 @@ pub(crate) fn a_service_leads_to_its_pods(stage: &Stage<'_>) {
 }
 
 pub(crate) fn a_deployment_scales_from_zero_and_back(stage: &Stage<'_>) {
-    let deployments = stage.api::<Deployment>();
     let seen = deploy(stage, "one", 0);
-    scale(stage, &seen, 1).unwrap();
+    scale_now(stage, "one", 1);
     ready_pods(stage, "one", 1);
     let stale = scale(stage, &seen, 0).unwrap_err();
     assert!(matches!(&stale, kube::Error::Api(status) if status.code == 409), "{stale}");
-    // Its status is written too, so what was seen may be old again.
-    wait::until("a patch on what was last seen", || {
-        let seen = stage.wait(deployments.get("one")).unwrap();
-        scale(stage, &seen, 0).ok()
-    });
+    scale_now(stage, "one", 0);
     wait::until("no pods", || pods(stage, "one").is_empty().then_some(()));
 }
 
@@ -123,17 +118,13 @@ pub(crate) fn frozen_controllers_make_no_pods(stage: &Stage<'_>) {
 
 pub(crate) fn pods_outlive_containerd_and_kubelet(stage: &Stage<'_>) {
     let node = &stage.cluster.node;
-    let seen = deploy(stage, "one", 1);
+    deploy(stage, "one", 1);
     let before = ready_pods(stage, "one", 1);
     node.kubelet.kill();
     node.containerd.kill();
     assert_eq!(name_at(before[0].1), before[0].0);
     node.start_again();
-    wait::until("a patch on what was last seen", || {
-        let name = seen.metadata.name.as_deref().unwrap();
-        let seen = stage.wait(stage.api::<Deployment>().get(name)).unwrap();
-        scale(stage, &seen, 2).ok()
-    });
+    scale_now(stage, "one", 2);
     let after = ready_pods(stage, "one", 2);
     assert!(after.contains(&before[0]), "{before:?} {after:?}");
 }
