@@ -214,7 +214,9 @@ fn patch(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
             let manager = request.query.get("fieldManager").cloned().unwrap_or_default();
             object["metadata"]["managedFields"] = json!([{
                 "manager": manager, "operation": "Update", "subresource": "scale"}]);
-            object = state.put(&place.resource, object);
+            state.put(&place.resource, object.clone());
+            // As of after its pods were given: the next order is decided on what is answered here.
+            object = state.get(&place.resource, namespace, name).unwrap_or(object);
         }
         let metadata = &object["metadata"];
         respond(
