@@ -1,7 +1,7 @@
 //! A real Kubernetes cluster of the test's own: etcd, API server, controllers, scheduler and a
 //! node with containerd, in namespaces that end with the test process, however that ends.
 //!
-//! Tests do not start one: they are given a [`stage::Stage`] by the [`suite::Suite`], which starts
+//! Tests do not start one: they are given a [`stage::Stage`] by the `suite`, which starts
 //! the cluster with the first test that runs and takes it down after the last.
 //!
 //! Reading order: [`requirements`] (can it run here), [`bundle`] (the namespaces), [`component`] (a
