@@ -1,5 +1,6 @@
 //! The two small traits between deciding and the world: [`Facts`] tells what is, [`Hands`] changes
-//! it. `cluster/local` implements them with child processes, `cluster/kubernetes` with an API server.
+//! it. `cluster/local` implements them with child processes, `cluster/kubernetes` with an API
+//! server.
 
 mod workload;
 pub mod manifest;

@@ -1,4 +1,5 @@
-//! One hash that is the same on every machine and in every release, which the standard ones are not.
+//! One hash that is the same on every machine and in every release, which the standard ones are
+//! not.
 
 /// FNV-1a, 64 bits.
 pub(crate) fn fnv1a(text: &str) -> u64 {

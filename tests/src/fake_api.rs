@@ -1,5 +1,5 @@
-//! A Kubernetes API server in the test's own process: list, watch with bookmarks and 410, patches of
-//! `/scale` with their preconditions, Events; no schemas, no rights, no controllers but one that
+//! A Kubernetes API server in the test's own process: list, watch with bookmarks and 410, patches
+//! of `/scale` with their preconditions, Events; no schemas, no rights, no controllers but one that
 //! gives workloads their pods. Faults and latency are set by the test, every request is on record.
 
 mod answer;

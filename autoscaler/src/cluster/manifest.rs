@@ -119,8 +119,8 @@ pub struct Source {
     pub text: String,
 }
 
-/// Reads files, standard input (`-`) and folders (their `.yaml`, `.yml` and `.json` files, by name, not deeper) into
-/// functions. What cannot be read is a fault.
+/// Reads files, standard input (`-`) and folders (their `.yaml`, `.yml` and `.json` files, by name,
+/// not deeper) into functions. What cannot be read is a fault.
 #[must_use]
 pub fn load(paths: &[PathBuf], programs: &Programs) -> Manifests {
     let mut sources = Vec::new();

@@ -37,7 +37,8 @@ const QUEUE_FRAMES_MAX: usize = 16 * 1024;
 const STATUS_PAUSE: Duration = Duration::from_millis(50);
 
 /// How much longer than a status took to make it has to be until the next is made. Ten thousand
-/// functions take longer than the pause, and events that come in the meantime must not each cost one.
+/// functions take longer than the pause, and events that come in the meantime must not each cost
+/// one.
 const STATUS_COSTS: u32 = 10;
 
 /// Pause after a failed accept: what fails it (descriptors used up) does not pass at once.

@@ -1,5 +1,5 @@
-//! Why pods cannot be started, in Kubernetes' words and in codes of ours. Only what is known to last
-//! counts: a first failed pull is tried again at once, a back-off says that it failed again.
+//! Why pods cannot be started, in Kubernetes' words and in codes of ours. Only what is known to
+//! last counts: a first failed pull is tried again at once, a back-off says that it failed again.
 
 use serde::Deserialize;
 

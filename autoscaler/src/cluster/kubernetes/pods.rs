@@ -72,8 +72,8 @@ impl PodsSeen {
         }
     }
 
-    /// What keeps all of them from running, or else their workload from having some: nothing as long
-    /// as one is ready.
+    /// What keeps all of them from running, or else their workload from having some: nothing as
+    /// long as one is ready.
     pub(super) fn failure(&self, of_workload: Option<&FailureFact>) -> Option<FailureFact> {
         if self.pods.values().any(|pod| pod.phase == PodPhase::Ready) {
             return None;
