@@ -137,9 +137,12 @@ impl ActivatorSide {
             Down::Welcome { .. } => Vec::new(),
             Down::Refused { reason } => vec![Action::Close(reason)],
             Down::Table { whole, functions, removed } => self.take_table(whole, functions, removed),
-            Down::Prepare { function, epoch, pods, hold_ms } => {
-                self.prepare(function, epoch, pods, now_us.saturating_add(hold_ms * 1_000))
-            }
+            Down::Prepare { function, epoch, pods, hold_ms } => self.prepare(
+                function,
+                epoch,
+                pods,
+                now_us.saturating_add(hold_ms.saturating_mul(1_000)),
+            ),
             Down::Commit { function, epoch } => self.end(function, epoch, Action::Retired),
             Down::Abort { function, epoch } => self.end(function, epoch, Action::Resume),
         }

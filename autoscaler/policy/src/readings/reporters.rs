@@ -13,7 +13,7 @@ pub const SILENCE_US_MAX: u64 = 60 * SECOND_US;
 
 /// A reporter's clock is anchored anew when it is off by more than this. Averages are made of whole
 /// seconds, so a smaller error moves load by one second at most.
-const DRIFT_US_MAX: i64 = 1_000_000;
+const DRIFT_US_MAX: u64 = 1_000_000;
 
 /// Reports in a row that must be late before the clock, not a slow link, is blamed.
 const LATE_REPORTS_MAX: u32 = 10;
@@ -94,12 +94,15 @@ impl Reporters {
             return Some(self.join(name, boot, at_us, now_us));
         }
         let end_us = at_us.wrapping_add(reporter.offset_us);
-        let late_us = now_us.wrapping_sub(end_us).cast_signed();
-        reporter.late_reports = match late_us > DRIFT_US_MAX {
+        let is_late = now_us.saturating_sub(end_us) > DRIFT_US_MAX;
+        reporter.late_reports = match is_late {
             true => reporter.late_reports.saturating_add(1),
             false => 0,
         };
-        if late_us < -DRIFT_US_MAX || reporter.late_reports > LATE_REPORTS_MAX {
+        // Beyond the range of the caller's clock, what is later comes out as earlier.
+        let is_beyond = end_us < reporter.covered_us;
+        let is_ahead = end_us > now_us.saturating_add(DRIFT_US_MAX);
+        if is_beyond || is_ahead || reporter.late_reports > LATE_REPORTS_MAX {
             return Some(self.join(name, boot, at_us, now_us));
         }
         let start_us = reporter.covered_us;

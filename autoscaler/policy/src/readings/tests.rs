@@ -232,6 +232,18 @@ fn a_clock_found_ahead_is_anchored_at_once() {
 }
 
 #[test]
+fn a_clock_at_the_end_of_its_range_is_anchored_too() {
+    for at_us in [u64::MAX, u64::MAX / 2, u64::MAX / 2 + 20 * S] {
+        let mut world = World::new();
+        world.report_of(("a", 1), S, 10 * S, area(0.0));
+        world.report_of(("a", 1), at_us, 11 * S, area(9.0));
+        world.report_of(("a", 1), 2 * S, 12 * S, area(9.0));
+        assert_eq!(world.settle().settled_s, 11);
+        assert_eq!(world.seconds, []);
+    }
+}
+
+#[test]
 fn an_anchor_does_not_forget_the_counters() {
     let mut world = World::new();
     let counters = |area_us, started| Some(Counters { area_us, started, in_flight: 1, held: 0 });
