@@ -3,13 +3,14 @@
 
 pub(crate) mod table;
 mod listeners;
+mod reporting;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dormouse_link::activator_side::{Action, ActivatorSide, Wanted};
+use dormouse_link::activator_side::{Action, ActivatorSide, PRESSURE_US_MIN, Wanted};
 use dormouse_link::frame::{Down, Retiring, Up};
 use dormouse_metrics::counts::WakePhase;
 use dormouse_metrics::registry::Registry;
@@ -25,7 +26,7 @@ use crate::admin::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::listeners::Listeners;
-use crate::control::table::{Table, Waits};
+use crate::control::table::Table;
 use crate::function::Function;
 use crate::link_client::LinkEvent;
 use crate::network::Network;
@@ -35,6 +36,9 @@ use crate::worker::{Command, Signal};
 
 /// How often readings are reported and everything level-triggered is looked at again.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often open requests are looked at of functions with a threshold.
+const PRESSURE_INTERVAL: Duration = Duration::from_micros(PRESSURE_US_MIN);
 
 /// How often pods about to retire are looked at while requests are still in flight there.
 const EMPTYING_INTERVAL: Duration = Duration::from_millis(5);
@@ -76,6 +80,7 @@ pub(crate) struct Control<N: Network> {
     /// Retirements that wait for requests in flight.
     emptying: BTreeSet<FunctionName>,
     report: Interval,
+    pressure: Interval,
     check: Interval,
     leaving: Leaving,
 }
@@ -104,6 +109,7 @@ enum Event {
     Found(Found),
     Settled(Settled),
     Report,
+    CheckPressure,
     CheckEmptying,
     Leave,
     Drain,
@@ -116,6 +122,8 @@ impl<N: Network> Control<N> {
         let side = ActivatorSide::new(parts.config.identity.clone());
         let mut report = interval(REPORT_INTERVAL);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pressure = interval(PRESSURE_INTERVAL);
+        pressure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut check = interval(EMPTYING_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -127,6 +135,7 @@ impl<N: Network> Control<N> {
             settling: JoinSet::new(),
             emptying: BTreeSet::new(),
             report,
+            pressure,
             check,
             leaving: Leaving::No,
         }
@@ -164,6 +173,9 @@ impl<N: Network> Control<N> {
             }
             _ = self.check.tick(), if !self.emptying.is_empty() => Event::CheckEmptying,
             _ = self.report.tick() => Event::Report,
+            _ = self.pressure.tick(), if self.side.watched().next().is_some() => {
+                Event::CheckPressure
+            }
         }
     }
 
@@ -196,6 +208,7 @@ impl<N: Network> Control<N> {
                 }
             }
             Event::Report => self.report().await,
+            Event::CheckPressure => self.check_pressure().await,
             Event::Leave => {
                 info!("draining");
                 self.parts.readiness.send_replace(Readiness::Draining);
@@ -405,40 +418,6 @@ impl<N: Network> Control<N> {
         if let Some(function) = self.parts.table.function(name).map(Arc::clone) {
             self.tell_workers(|| Command::Look(Arc::clone(&function))).await;
         }
-    }
-
-    async fn report(&mut self) {
-        let now_us = self.parts.clock.now_us();
-        let names: Vec<FunctionName> = self.parts.table.names().cloned().collect();
-        let mut readings = Vec::new();
-        let loads = self.parts.registry.loads(now_us);
-        for name in names {
-            let Some(tended) = self.parts.table.tended(&name) else {
-                continue;
-            };
-            let function = &tended.function;
-            let held = match function.reading(&loads, now_us) {
-                // A report without it would say it had no load. The next one covers this second.
-                None => return debug!(function = %name, "counters unreadable; report put off"),
-                Some(reading) => {
-                    let held = reading.held;
-                    readings.push(reading);
-                    held
-                }
-            };
-            let waits = match held > 0 && function.view.load().takes_requests() {
-                true => Waits::ForTheirTurn,
-                false => Waits::NotForTheirTurn,
-            };
-            tended.watch_releases(waits, now_us);
-            if held > 0 || function.view.load().pods.iter().any(|pod| pod.state() == State::Trying)
-            {
-                self.evaluate(&name);
-                self.look(&name).await;
-            }
-        }
-        let actions = self.side.tick(now_us, readings);
-        self.act(actions).await;
     }
 
     async fn listen(&mut self) {

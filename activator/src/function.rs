@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use dormouse_link::frame::{Failure, Reading};
 use dormouse_metrics::counters::{Counters, Loads};
+use dormouse_metrics::counts::Refusal;
 use dormouse_policy::admission::{Bound, Prospect};
 use dormouse_policy::function::{FunctionName, Probe};
 
@@ -53,17 +54,14 @@ impl Function {
     /// What is reported of it, `loads` being of `now_us`; none if a worker could not be read.
     pub(crate) fn reading(&self, loads: &Loads, now_us: u64) -> Option<Reading> {
         let load = loads.of(&self.counters)?;
-        // What is held is in flight: of most functions there is no more to read.
-        let held = match load.in_flight {
-            0 => 0,
-            _ => self.counters.read(now_us)?.held,
-        };
+        let counts = self.counters.read(now_us)?;
         Some(Reading {
             function: self.name.clone(),
             area_us: load.area_us,
             started: load.started,
             in_flight: load.in_flight,
-            held,
+            held: counts.held,
+            refused: counts.refused[Refusal::QueueFull as usize],
         })
     }
 

@@ -80,6 +80,7 @@ fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
         container_concurrency: 0,
         queue_timeout_ms: 10_000,
         request_timeout_ms: 10_000,
+        pressure: None,
         failure: None,
     }
 }

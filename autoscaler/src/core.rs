@@ -22,6 +22,7 @@ use dormouse_policy::decision::Why;
 use dormouse_policy::function::{Function, FunctionName};
 use dormouse_policy::readings::{Counters, Reporters};
 use dormouse_policy::record::{self, Line, Taken};
+use dormouse_policy::settings::Burst;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
@@ -249,6 +250,7 @@ impl Core {
             scaling.placed = None;
         }
         state.seen = Some(Seen { pods, at_us: now_us });
+        state.learn_start_up(now_us);
         state.forget_stopped(now_us);
         self.put_entry(name, now_us);
         self.begin(name, now_us);
@@ -302,6 +304,7 @@ impl Core {
                 self.take_report(reporter, boot, at_us, readings, now_us)
             }
             Output::Woken(function) => self.wake(&function, now_us),
+            Output::Pressed(function) => self.press(&function, now_us),
             Output::Listening => self.is_status_stale = true,
             Output::Patch { function, epoch } => self.patch(&function, epoch),
             Output::Ended { function, epoch, ending } => {
@@ -338,6 +341,7 @@ impl Core {
                     started: reading.started,
                     in_flight: reading.in_flight,
                     held: reading.held,
+                    refused: reading.refused,
                 };
                 scaling.meter.read(span, counters);
                 if self.recording.is_some() {
@@ -398,6 +402,18 @@ impl Core {
             && (scaling.retiring.as_ref()).is_some_and(|retiring| retiring.epoch == epoch)
         {
             scaling.retiring = None;
+            self.set_timer(name, now_us);
+        }
+    }
+
+    /// More requests are open than the function's burst mode waits for a tick with.
+    fn press(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get(name) else {
+            return;
+        };
+        let burst = state.description.settings.scaling.burst;
+        if burst != Burst::Kpa && state.scaling.is_some() {
+            self.decide(name, Why::Pressure, now_us);
             self.set_timer(name, now_us);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dormouse_policy::decision::{Decision, Observation, Path, Route, Scaler};
 use dormouse_policy::readings::{self, Sample};
-use dormouse_policy::settings::{Metric, Paused, Scaling};
+use dormouse_policy::settings::{Burst, Metric, Paused, Scaling};
 
 use crate::recording::{self, Case, Load, Policy, Step, Unreadable};
 
@@ -107,11 +107,13 @@ fn observation(metric: Metric, step: &Step) -> Observation {
             recording::Path::ProxiedSince(since) => Path::ProxiedSince(since.us()),
             recording::Path::Direct => Path::Direct,
         },
+        start_up_us: None,
         load: readings::Load {
             settled_s: step.settled.unwrap_or(step.t.second()),
             incomplete: unsettled.collect(),
             in_flight: step.in_flight,
             held: 0,
+            ..readings::Load::default()
         },
     }
 }
@@ -207,6 +209,7 @@ fn scaling(policy: &Policy) -> Scaling {
         scale_to_zero: policy.scale_to_zero,
         scale_to_zero_grace_us: policy.grace_s.us(),
         scale_to_zero_retention_us: policy.retention_s.us(),
+        burst: Burst::Kpa,
         paused: Paused::No,
     }
 }

@@ -4,11 +4,16 @@
 //! It outlives connections. While there is none it keeps the last table, and lets retirements run
 //! out; on the next one it says everything that is level-triggered anew.
 
+mod pressure;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use dormouse_policy::function::FunctionName;
 
 use crate::frame::{Down, Entry, Listening, Reading, Retiring, Up, VERSION};
+
+pub use pressure::PRESSURE_US_MIN;
+use pressure::Pressures;
 
 /// Who this activator is, as it says in Hello.
 #[derive(Clone, Debug)]
@@ -71,6 +76,7 @@ pub struct ActivatorSide {
     /// The set was not empty when last sent, so its end has to be sent too.
     wakes_told: bool,
     listening: Vec<Listening>,
+    pressures: Pressures,
     /// What each function's last report on this connection said, so that quiet ones are left out.
     reported: BTreeMap<FunctionName, Reading>,
 }
@@ -87,6 +93,7 @@ impl ActivatorSide {
             wakes: BTreeSet::new(),
             wakes_told: false,
             listening: Vec::new(),
+            pressures: Pressures::default(),
             reported: BTreeMap::new(),
         }
     }
@@ -108,6 +115,7 @@ impl ActivatorSide {
     pub fn connect(&mut self) -> Vec<Action> {
         self.connected = true;
         self.reported.clear();
+        self.pressures.start_over();
         for retirement in self.retirements.values_mut() {
             retirement.recalled = false;
         }
@@ -218,6 +226,24 @@ impl ActivatorSide {
         actions
     }
 
+    /// The functions whose open requests are to be looked at every [`PRESSURE_US_MIN`].
+    pub fn watched(&self) -> impl Iterator<Item = &FunctionName> {
+        self.pressures.names()
+    }
+
+    /// The functions of `readings` whose open requests crossed their threshold: report at once,
+    /// then say so with [`Self::press`].
+    #[must_use]
+    pub fn crossed(&mut self, now_us: u64, readings: &[Reading]) -> Vec<FunctionName> {
+        if self.connected { self.pressures.crossed(now_us, readings) } else { Vec::new() }
+    }
+
+    /// Says that these functions crossed their thresholds.
+    #[must_use]
+    pub fn press(&self, functions: Vec<FunctionName>) -> Vec<Action> {
+        self.send(Up::Pressure { functions })
+    }
+
     fn says_something_new(&self, reading: &Reading) -> bool {
         match self.reported.get(&reading.function) {
             None => reading.started > 0,
@@ -251,6 +277,7 @@ impl ActivatorSide {
             let name = entry.function.clone();
             gone.remove(&name);
             if self.table.get(&name) != Some(&entry) {
+                self.pressures.follow(&entry);
                 self.table.insert(name.clone(), entry);
                 actions.push(Action::Update(name));
             }
@@ -259,6 +286,7 @@ impl ActivatorSide {
             if self.table.remove(&name).is_some() {
                 self.retirements.remove(&name);
                 self.wakes.remove(&name);
+                self.pressures.forget(&name);
                 self.reported.remove(&name);
                 actions.push(Action::Remove(name));
             }

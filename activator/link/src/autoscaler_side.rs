@@ -91,6 +91,10 @@ impl AutoscalerSide {
                 let boot = self.reporters.get(&reporter).map_or(0, |known| known.boot);
                 self.outputs.push(Output::Report { reporter, boot, at_us, readings });
             }
+            Up::Pressure { functions } => {
+                let known = functions.into_iter().filter(|it| self.table.contains(it));
+                self.outputs.extend(known.map(Output::Pressed));
+            }
             Up::Wakes { functions } => {
                 let whole: BTreeSet<FunctionName> = functions.into_iter().collect();
                 if let Some(known) = self.reporters.get_mut(&reporter) {

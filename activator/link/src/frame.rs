@@ -39,6 +39,12 @@ pub enum Up {
         /// The readings.
         readings: Vec<Reading>,
     },
+    /// After a report that came for its sake: functions with more open requests than their
+    /// entries' `pressure`.
+    Pressure {
+        /// Those functions, sorted.
+        functions: Vec<FunctionName>,
+    },
     /// The whole set of functions with held requests and no usable pod: on connect and each second
     /// while it is not empty, and once when it empties.
     Wakes {
@@ -87,6 +93,9 @@ pub struct Reading {
     pub in_flight: u64,
     /// Of these, the held ones.
     pub held: u64,
+    /// Requests refused for want of room since boot, wrapping; they count as begun, too.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 /// Where one endpoint listens, or why it does not.
@@ -181,6 +190,9 @@ pub struct Entry {
     pub queue_timeout_ms: u64,
     /// From arrival to the last byte of the answer, in milliseconds.
     pub request_timeout_ms: u64,
+    /// Open requests above which this activator reports at once, ≥ 1; none = it does not.
+    #[serde(default)]
+    pub pressure: Option<u64>,
     /// Set while the function cannot start: held and new requests are answered 503 with it.
     pub failure: Option<Failure>,
 }

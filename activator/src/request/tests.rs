@@ -135,6 +135,7 @@ fn entry(pods: Vec<Pod>) -> Entry {
         container_concurrency: 0,
         queue_timeout_ms: 10_000,
         request_timeout_ms: 30_000,
+        pressure: None,
         failure: None,
     }
 }

@@ -95,6 +95,7 @@ impl World {
                     started: second * 90,
                     in_flight: 45,
                     held: 0,
+                    refused: 0,
                 };
                 function.meter.read(span, counters);
             }

@@ -50,16 +50,19 @@ pub struct Observation {
     pub reachability: Reachability,
     /// Which way its requests take.
     pub path: Path,
+    /// The learnt start-up time, from [`crate::burst::StartUps`], in microseconds.
+    pub start_up_us: Option<u64>,
     /// The load beyond the settled seconds, from [`Scaler::settle`].
     pub load: Load,
 }
 
 impl Observation {
-    /// Of a function that is reachable, by way of the activators alone.
+    /// Of a function that is reachable, by way of the activators alone, of whose start-up nothing
+    /// is known.
     #[must_use]
     pub fn new(now_us: u64, why: Why, ready: u32, replicas: u32, load: Load) -> Self {
         let (reachability, path) = (Reachability::Reachable, Path::Proxied);
-        Self { now_us, why, ready, replicas, reachability, path, load }
+        Self { now_us, why, ready, replicas, reachability, path, start_up_us: None, load }
     }
 }
 
@@ -96,6 +99,8 @@ pub enum Why {
     Tick,
     /// Requests are held and no pod can take them.
     Wake,
+    /// Open requests crossed the threshold of [`crate::burst`].
+    Pressure,
 }
 
 /// Everything a decision is made from.
@@ -117,6 +122,12 @@ pub struct Inputs {
     pub in_flight: u64,
     /// Requests held.
     pub held: u64,
+    /// Requests refused for want of room since the last report.
+    pub refused: u64,
+    /// Requests begun per second since the last report.
+    pub arriving_rps: f64,
+    /// The learnt start-up time, in microseconds; none before it was learnt.
+    pub start_up_us: Option<u64>,
     /// The averages; none when nothing is known.
     pub averages: Option<Averages>,
     /// What a second without a value meant in them.
@@ -137,8 +148,8 @@ impl Inputs {
     /// What was seen when these were put together, given the load that went into them.
     #[must_use]
     pub fn observation(&self, load: Load) -> Observation {
-        let Self { now_us, why, ready, replicas, reachability, path, .. } = *self;
-        Observation { now_us, why, ready, replicas, reachability, path, load }
+        let Self { now_us, why, ready, replicas, reachability, path, start_up_us, .. } = *self;
+        Observation { now_us, why, ready, replicas, reachability, path, start_up_us, load }
     }
 }
 

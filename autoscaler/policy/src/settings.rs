@@ -80,6 +80,8 @@ pub struct Scaling {
     pub scale_to_zero_retention_us: u64,
     /// How a window is averaged.
     pub aggregation: Aggregation,
+    /// How sudden load is met.
+    pub burst: Burst,
     /// Whether replicas are left as they are, whatever is decided.
     pub paused: Paused,
 }
@@ -99,6 +101,18 @@ pub enum ScaleToZero {
     Allowed,
     /// One replica is kept.
     Refused,
+}
+
+/// How sudden load is met (`dormouse.dev/burst`); see [`crate::burst`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Burst {
+    /// By averages alone, as Knative does.
+    Kpa,
+    /// Also by the requests that wait and were refused at the moment.
+    Queue,
+    /// Besides by those that will have come when a pod is ready; pods on their way count as there.
+    StartUp,
 }
 
 /// Whether Dormouse leaves a function's replicas alone (`dormouse.dev/paused`).

@@ -42,7 +42,7 @@ impl World {
             now_us,
             at_us: 77 * S,
             boot: 1,
-            counters: Counters { area_us: 0, started: 10, in_flight: 10, held: 0 },
+            counters: Counters { area_us: 0, started: 10, in_flight: 10, held: 0, refused: 0 },
             reporters: Reporters::new(),
             meter: Meter::new(now_us),
             scaler: Scaler::new(Arc::new(scaling), Missing::Unknown, 2, 2, now_us),
@@ -149,8 +149,13 @@ fn counters_that_fall_are_a_second_not_known() {
 #[test]
 fn counters_beyond_all_bounds_do_not_overflow() {
     let mut world = World::new();
-    let most =
-        Counters { area_us: u64::MAX, started: u64::MAX, in_flight: u64::MAX, held: u64::MAX };
+    let most = Counters {
+        area_us: u64::MAX,
+        started: u64::MAX,
+        in_flight: u64::MAX,
+        held: u64::MAX,
+        refused: 0,
+    };
     for (number, area_us) in
         [0, i64::MAX as u64, u64::MAX - 1, 5, i64::MAX as u64].iter().enumerate()
     {

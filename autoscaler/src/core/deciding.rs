@@ -10,6 +10,7 @@ use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Meter;
 use dormouse_policy::record::Taken;
+use dormouse_policy::settings::Burst;
 use tracing::{debug, info, warn};
 
 use super::function::{FunctionState, Retiring, Scaling};
@@ -128,20 +129,27 @@ impl Core {
             warn!(reporter, "activator silent, its load is unknown");
         }
         let load = scaling.scaler.settle(&mut scaling.meter, &self.reporters);
-        let decision =
-            Arc::new(scaling.scaler.decide(&Observation::new(now_us, why, ready, replicas, load)));
+        let decision = Arc::new(scaling.scaler.decide(&Observation {
+            start_up_us: state.start_ups.quantile_us(),
+            ..Observation::new(now_us, why, ready, replicas, load)
+        }));
         debug!(function = %name, decision = %decision, "decided");
         if let Some(recording) = &mut self.recording {
             recording.decided(name, &decision, &self.reporters, scaling);
         }
         let window_s = decision.inputs.scaling.stable_window_s;
         let known_s = (decision.inputs.averages).map_or(0, |averages| averages.stable.known_s);
+        let bursts = decision.inputs.scaling.burst != Burst::Kpa;
         scaling.coverage = (f64::from(known_s) / f64::from(window_s)).min(1.0);
         scaling.wish = decision.desired;
         scaling.last = Some(Arc::clone(&decision));
         self.history.push(name, decision);
         self.is_status_stale = true;
         self.pursue(name, now_us);
+        if bursts {
+            // The threshold follows what was asked for.
+            self.put_entry(name, now_us);
+        }
     }
 
     /// Asks for no further change of a paused function's replicas: what was not asked for yet, or
@@ -235,7 +243,11 @@ impl Core {
         self.orders += 1;
         let scale = Scale { function: name.clone(), replicas, victims };
         let order = Order { id: self.orders, scale: scale.clone(), epoch, failed: 0, due_us: None };
-        let Some(scaling) = self.scaling_of(name) else {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        state.expect_start_up(replicas);
+        let Some(scaling) = &mut state.scaling else {
             return;
         };
         let why = scaling.last.as_ref().map(|decision| decision.to_string());

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dormouse_link::frame::{EndpointEntry, Entry, Failure, Listen, Pod};
+use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Scaler};
 use dormouse_policy::function::{Function, FunctionName, WorkloadKind};
 use dormouse_policy::readings::Meter;
@@ -33,6 +34,9 @@ pub(super) struct FunctionState {
     /// None until its manager has spoken.
     pub(super) seen: Option<Seen>,
     pub(super) load: Load,
+    pub(super) start_ups: StartUps,
+    /// When the pods were decided on that are to be its first ready ones.
+    expecting_us: Option<u64>,
     /// None until it is seen, and while it is set aside.
     pub(super) scaling: Option<Scaling>,
     /// When its timer is set for, in microseconds.
@@ -80,6 +84,8 @@ impl FunctionState {
             set_aside: None,
             seen: None,
             load: Load::default(),
+            start_ups: StartUps::default(),
+            expecting_us: None,
             scaling: None,
             timer_us: None,
         }
@@ -108,6 +114,29 @@ impl FunctionState {
         let order = scaling.order.as_ref().map(|order| order.scale.replicas);
         let placed = scaling.placed.filter(|placed| now_us < placed.until_us);
         order.or(placed.map(|placed| placed.replicas)).unwrap_or(seen)
+    }
+
+    /// An order for so many replicas goes out: from zero, how long it takes is learnt. The time
+    /// runs from the decision, because that is what a decision can reckon with.
+    pub(super) fn expect_start_up(&mut self, replicas: u32) {
+        let decided_us = self.scaling.as_ref().and_then(|scaling| scaling.last.as_ref());
+        let decided_us = decided_us.map(|decision| decision.inputs.now_us);
+        self.expecting_us = match (replicas, self.ready()) {
+            (1.., 0) => self.expecting_us.or(decided_us),
+            _ => None,
+        };
+    }
+
+    /// Learns from what is seen. A start that fails tells nothing: it lasts as its back-off does.
+    pub(super) fn learn_start_up(&mut self, now_us: u64) {
+        if self.seen.as_ref().is_some_and(|seen| seen.pods.failure.is_some()) {
+            self.expecting_us = None;
+        }
+        if self.ready() > 0
+            && let Some(since_us) = self.expecting_us.take()
+        {
+            self.start_ups.record(now_us.saturating_sub(since_us));
+        }
     }
 
     /// Whether its replicas are to be left alone.
@@ -206,6 +235,7 @@ impl FunctionState {
             container_concurrency: settings.admission.container_concurrency,
             queue_timeout_ms: settings.admission.queue_timeout_ms,
             request_timeout_ms: settings.timeouts.request_ms,
+            pressure: burst::pressure_threshold(&settings.scaling, self.asked(now_us)),
             failure,
         }
     }

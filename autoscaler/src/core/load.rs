@@ -102,6 +102,7 @@ mod tests {
             started,
             in_flight,
             held: in_flight / 2,
+            refused: 0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Events in, actions out: no sockets, no clock, the policy as it is.
 
+mod bursts;
 mod pausing;
 mod recording;
 mod world;

@@ -142,7 +142,7 @@ fn inputs(seeds: &[Vec<u8>], tokens: &[&str]) -> impl Strategy<Value = Input> {
         4 => (index(), index()).prop_map(|(at, token)| Change::Number(at, token)),
         1 => (index(), 1_usize..64).prop_map(|(at, length)| Change::Remove(at, length)),
         1 => (index(), 1_usize..64).prop_map(|(at, length)| Change::Repeat(at, length)),
-        1 => (index(), index(), index()).prop_map(|(at, seed, from)| Change::Splice(at, seed, from)),
+        1 => (index(), index(), index()).prop_map(|(at, seed, to)| Change::Splice(at, seed, to)),
     ];
     let (seeds, tokens): (Vec<Vec<u8>>, Vec<String>) =
         (seeds.to_vec(), tokens.iter().map(|&token| token.to_owned()).collect());

@@ -3,7 +3,7 @@
 use dormouse_link::activator_side::{ActivatorSide, Identity, Wanted};
 use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Output, Patched};
 use dormouse_link::frame::{Down, Retiring, Up};
-use dormouse_policy::decision::{Missing, Observation, Path, Reachability, Scaler, Why};
+use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::{Counters, Meter, Reporters};
 use dormouse_policy::settings::Scaling;
@@ -79,6 +79,7 @@ impl Autoscaler {
                             started: reading.started,
                             in_flight: reading.in_flight,
                             held: reading.held,
+                            refused: reading.refused,
                         };
                         if let Some(span) = span {
                             self.meter.read(span, counters);
@@ -93,15 +94,7 @@ impl Autoscaler {
     fn decide(&mut self) {
         drop(self.reporters.advance(self.now_us));
         let load = self.scaler.settle(&mut self.meter, &self.reporters);
-        let observation = Observation {
-            now_us: self.now_us,
-            why: Why::Tick,
-            ready: 1,
-            replicas: 1,
-            reachability: Reachability::Reachable,
-            path: Path::Proxied,
-            load,
-        };
+        let observation = Observation::new(self.now_us, Why::Tick, 1, 1, load);
         let decision = self.scaler.decide(&observation);
         assert_eq!(decision.replay(), decision);
     }

@@ -12,6 +12,7 @@ mod link;
 mod shutdown;
 mod manifests;
 mod settings;
+mod bursts;
 mod replicas;
 mod http1;
 mod streams;

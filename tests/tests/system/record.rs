@@ -143,7 +143,10 @@ fn decide_offline(lines: &[Line]) -> Vec<Decision> {
                 reporters.advance(now_us);
                 let (meter, scaler) = functions.get_mut(&decided.function).unwrap();
                 let load = scaler.settle(meter, &reporters);
-                made.push(scaler.decide(&Observation::new(now_us, why, ready, replicas, load)));
+                made.push(scaler.decide(&Observation {
+                    start_up_us: live.start_up_us,
+                    ..Observation::new(now_us, why, ready, replicas, load)
+                }));
             }
             Line::Gap { .. } => panic!("nothing was lost"),
         }

@@ -22,6 +22,7 @@ fn entry(function: &str, queue_depth: u32) -> Entry {
         container_concurrency: 0,
         queue_timeout_ms: 1_000,
         request_timeout_ms: 1_000,
+        pressure: None,
         failure: None,
     }
 }
@@ -35,7 +36,7 @@ fn prepare(epoch: u64) -> Down {
 }
 
 fn reading(started: u64, in_flight: u64) -> Reading {
-    Reading { function: name("a"), area_us: 0, started, in_flight, held: 0 }
+    Reading { function: name("a"), area_us: 0, started, in_flight, held: 0, refused: 0 }
 }
 
 fn reported(actions: &[Action]) -> usize {
@@ -133,4 +134,55 @@ fn a_retirement_nobody_renews_runs_out_in_doubt() {
     assert_eq!(side.tick(4_999_999, vec![]), []);
     assert_eq!(side.tick(5_000_000, vec![]), [Action::Doubt(name("a"))]);
     assert_eq!(side.emptied(&name("a")), [], "too late to acknowledge");
+}
+
+#[test]
+fn pressure_is_said_once_per_threshold_and_not_more_often_than_ten_times_a_second() {
+    const LOOK_US: u64 = PRESSURE_US_MIN;
+    let mut side = side();
+    drop(side.connect());
+    let entry = |pressure| Entry { pressure, ..entry("a", 1) };
+    let table = |pressure| Down::Table {
+        whole: false,
+        functions: vec![entry(pressure)],
+        removed: Vec::new(),
+    };
+    // What was open, after which time, under which threshold; and whether it is said.
+    let cases = [
+        (LOOK_US, Some(10), 10, false),
+        (LOOK_US, Some(10), 11, true),
+        (LOOK_US, Some(10), 90, false),
+        (LOOK_US, Some(20), 90, true),
+        (LOOK_US, Some(10), 90, false),
+        (LOOK_US, Some(10), 9, false),
+        (LOOK_US, Some(10), 11, true),
+        (1, Some(10), 0, false),
+        (1, Some(10), 11, false),
+        (LOOK_US, Some(10), 11, true),
+        (LOOK_US, None, 90, false),
+        (LOOK_US, Some(10), 90, true),
+    ];
+    let mut now_us = 0;
+    for (step, (passed_us, threshold, open, said)) in cases.into_iter().enumerate() {
+        now_us += passed_us;
+        drop(side.receive(table(threshold), now_us));
+        let crossed = side.crossed(now_us, &[reading(open, open)]);
+        assert_eq!(!crossed.is_empty(), said, "step {step}");
+    }
+    assert_eq!(
+        side.press(vec![name("a")]),
+        [Action::Send(Up::Pressure { functions: vec![name("a")] })]
+    );
+    side.disconnect();
+    assert_eq!(side.crossed(now_us + LOOK_US, &[reading(9, 0), reading(90, 90)]), []);
+    drop(side.connect());
+    let again = side.crossed(now_us + LOOK_US, &[reading(90, 90)]);
+    assert_eq!(again, [name("a")], "a new connection was told nothing");
+    drop(
+        side.receive(
+            Down::Table { whole: true, functions: Vec::new(), removed: Vec::new() },
+            now_us,
+        ),
+    );
+    assert_eq!(side.watched().count(), 0);
 }

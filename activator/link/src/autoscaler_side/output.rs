@@ -47,6 +47,8 @@ pub enum Output {
     },
     /// A function that no activator wanted awake is wanted awake now.
     Woken(FunctionName),
+    /// Some activator has more open requests of a function than its share of the threshold.
+    Pressed(FunctionName),
     /// Some activator's listeners changed.
     Listening,
     /// A retirement is acknowledged: stop its pods now and say how it went with

@@ -61,8 +61,13 @@ impl Table {
     }
 }
 
-/// Rounded up, so that the shares of many activators still hold the whole depth.
+/// Rounded up, so that the shares of many activators still hold the whole depth. Of the pressure,
+/// too: where all have their share, the whole is exceeded when each is.
 fn share(entry: &Entry, activators: usize) -> Entry {
     let activators = u32::try_from(activators.max(1)).unwrap_or(u32::MAX);
-    Entry { queue_depth: entry.queue_depth.div_ceil(activators).max(1), ..entry.clone() }
+    Entry {
+        queue_depth: entry.queue_depth.div_ceil(activators).max(1),
+        pressure: entry.pressure.map(|pressure| pressure.div_ceil(u64::from(activators))),
+        ..entry.clone()
+    }
 }

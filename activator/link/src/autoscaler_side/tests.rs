@@ -22,6 +22,7 @@ fn entry(queue_depth: u32) -> Entry {
         container_concurrency: 0,
         queue_timeout_ms: 55_000,
         request_timeout_ms: 300_000,
+        pressure: None,
         failure: None,
     }
 }

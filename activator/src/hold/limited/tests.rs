@@ -30,6 +30,7 @@ fn function(common: &Arc<CommonBound>) -> Arc<Function> {
         container_concurrency: LIMIT,
         queue_timeout_ms: 1_000,
         request_timeout_ms: 1_000,
+        pressure: None,
         failure: None,
     };
     let mut table = Table::new(Arc::default(), Arc::clone(common), 1);

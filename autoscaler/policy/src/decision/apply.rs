@@ -1,10 +1,11 @@
 //! From the figure that load asks for to replicas: what must be kept, bounds, and the way to zero.
 
-use super::conclude::Figure;
+use super::conclude::{Figure, pods};
 use super::{
     ACTIVATION_US_MAX, Averages, Inputs, Missing, Path, Phase, Reachability, Rule, SECOND_US, Why,
 };
-use crate::settings::{Paused, ScaleToZero};
+use crate::burst::Demand;
+use crate::settings::{Burst, Paused, ScaleToZero};
 
 /// Applies the rules to `figure` and returns the phase they lead to.
 pub(super) fn apply(inputs: &Inputs, averages: Option<Averages>, figure: &mut Figure) -> Phase {
@@ -26,6 +27,9 @@ pub(super) fn apply(inputs: &Inputs, averages: Option<Averages>, figure: &mut Fi
     let phase = next_phase(inputs, wanted, coverage);
     if figure.value() == 0 && inputs.why != Why::Start {
         wait_before_zero(inputs, phase, figure);
+    }
+    if inputs.why == Why::Pressure {
+        figure.at_least(inputs.replicas, Rule::Pressure { replicas: inputs.replicas });
     }
     if inputs.scaling.paused == Paused::Yes {
         figure.set(inputs.replicas, Rule::Paused { replicas: inputs.replicas });
@@ -88,6 +92,12 @@ fn answer_requests(inputs: &Inputs, figure: &mut Figure) {
     let Inputs { in_flight, held, .. } = *inputs;
     if in_flight > 0 {
         figure.at_least(1, Rule::InFlight { in_flight, held });
+    }
+    if inputs.scaling.burst != Burst::Kpa {
+        let Inputs { refused, arriving_rps, start_up_us, .. } = *inputs;
+        let scaling = &inputs.scaling;
+        let demand = Demand::new(scaling.burst, in_flight, refused, arriving_rps, start_up_us);
+        figure.at_least(pods(demand.requests() / scaling.target), Rule::Burst(demand));
     }
     if inputs.why == Why::Wake {
         let activation_scale = inputs.scaling.activation_scale;

@@ -4,6 +4,7 @@ use super::apply::apply;
 use super::{
     Averages, Decision, Inputs, Outcome, Panic, Reachability, Reason, Rule, SECOND_US, Why,
 };
+use crate::settings::Burst;
 
 /// A decision, and the figure that the scale-down delay remembers.
 pub(super) struct Conclusion {
@@ -79,7 +80,12 @@ pub(super) fn conclude(inputs: Inputs) -> Conclusion {
 /// The rules of load: rates, activation scale, panic. Returns the panic mode they lead to.
 fn follow_load(inputs: &Inputs, averages: Averages, figure: &mut Figure) -> Option<Panic> {
     let scaling = &inputs.scaling;
-    let ready = inputs.ready.max(1);
+    let ready = match scaling.burst {
+        // Pods on their way are capacity already: counting them out would order them twice.
+        Burst::StartUp => inputs.ready.max(inputs.replicas),
+        Burst::Kpa | Burst::Queue => inputs.ready,
+    };
+    let ready = ready.max(1);
     let mut panicked =
         Figure { value: pods(averages.panic.value / scaling.target), reasons: Vec::new() };
     let over = f64::from(panicked.value) / f64::from(ready) >= scaling.panic_threshold;
@@ -136,7 +142,7 @@ fn excess_burst_capacity(inputs: &Inputs, averages: Option<Averages>) -> i32 {
 }
 
 /// A number of pods, rounded up.
-fn pods(wanted: f64) -> u32 {
+pub(super) fn pods(wanted: f64) -> u32 {
     whole(libm::ceil(wanted))
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Average, Decision, Outcome, Reason, Rule, Why};
+use crate::burst::Demand;
 use crate::settings::Metric;
 
 /// What is done first, then why, then the figures: whatever cuts a line cuts its end.
@@ -46,6 +47,7 @@ impl fmt::Display for Why {
             Self::Start => "start",
             Self::Tick => "tick",
             Self::Wake => "wake",
+            Self::Pressure => "pressure",
         })
     }
 }
@@ -77,6 +79,9 @@ impl fmt::Display for Rule {
             Self::InFlight { in_flight, held } => {
                 write!(f, "open requests ({in_flight} in flight, {held} held)")
             }
+            Self::Burst(Demand { open, refused, to_come }) => {
+                write!(f, "burst ({open} open, {refused} refused, {to_come:.1} to come)")
+            }
             Self::Wake { .. } => f.write_str("wake"),
             Self::InitialScale { initial } => write!(f, "initial-scale {initial}"),
             Self::Starting { for_us, limit_us } => {
@@ -96,6 +101,9 @@ impl fmt::Display for Rule {
             Self::Grace { waited_us, grace_us } => {
                 let (waited_s, grace_s) = (waited_us / SECOND_US, grace_us / SECOND_US);
                 write!(f, "grace ({waited_s} of {grace_s} s)")
+            }
+            Self::Pressure { replicas } => {
+                write!(f, "pressure, which only raises, with {replicas} asked for")
             }
             Self::Paused { .. } => f.write_str("paused"),
         }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::burst::Demand;
+
 /// One rule that changed the figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
@@ -58,6 +60,8 @@ pub enum Rule {
         /// Requests held.
         held: u64,
     },
+    /// As many as the requests of the moment need: [`crate::burst`].
+    Burst(Demand),
     /// Requests are held and no pod can take them: one pod at least, or the activation scale.
     Wake {
         /// `activation-scale`.
@@ -115,6 +119,11 @@ pub enum Rule {
         waited_us: u64,
         /// `scale-to-zero-grace-period`, in microseconds.
         grace_us: u64,
+    },
+    /// A decision between two ticks only raises.
+    Pressure {
+        /// Replicas as they are.
+        replicas: u32,
     },
     /// Dormouse is not to change replicas: `dormouse.dev/paused`.
     Paused {

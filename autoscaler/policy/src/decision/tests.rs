@@ -1,4 +1,5 @@
 mod applying;
+mod bursts;
 mod properties;
 mod remembering;
 mod restoring;
@@ -26,6 +27,9 @@ fn inputs(scaling: Scaling, ready: u32, stable: f64, panic: f64) -> Inputs {
         path: Path::Proxied,
         in_flight: 0,
         held: 0,
+        refused: 0,
+        arriving_rps: 0.0,
+        start_up_us: None,
         averages: Some(Averages {
             stable: average(stable, scaling.stable_window_s),
             panic: average(panic, scaling.panic_window_s),

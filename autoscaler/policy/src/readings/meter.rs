@@ -27,6 +27,8 @@ pub struct Counters {
     pub in_flight: u64,
     /// Of these, the held ones.
     pub held: u64,
+    /// Requests refused for want of room since boot, wrapping; they count as begun, too.
+    pub refused: u64,
 }
 
 /// What one second of a function was, over all reporters.
@@ -49,6 +51,11 @@ pub struct Load {
     pub in_flight: u64,
     /// Of these, the held ones.
     pub held: u64,
+    /// Requests refused for want of room, in the spans of the last reports.
+    pub refused: u64,
+    /// Requests begun per second in these spans, each reckoned as a second at least: a moment is
+    /// too short to tell a rate.
+    pub arriving_rps: f64,
 }
 
 /// The readings of one function.
@@ -68,6 +75,14 @@ struct Reading {
     reporter: u64,
     end_us: u64,
     counters: Counters,
+    arrivals: Arrivals,
+}
+
+/// What came in the span of one report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Arrivals {
+    refused: u64,
+    rps: f64,
 }
 
 /// What one second has grown by.
@@ -112,6 +127,11 @@ impl Meter {
             self.next_s = self.next_s.max(span.end_us.div_ceil(SECOND_US));
             return;
         }
+        if let Some(reading) = self.last.iter_mut().find(|it| it.reporter == span.reporter) {
+            let seconds = (span.end_us - start_us).max(SECOND_US) as f64 / SECOND_US as f64;
+            let refused = counters.refused.wrapping_sub(before.refused).min(started);
+            reading.arrivals = Arrivals { refused, rps: started as f64 / seconds };
+        }
         let growth = Growth { area_us: area_us.max(0).cast_unsigned(), started };
         self.spread(growth, start_us, span.end_us);
     }
@@ -148,6 +168,8 @@ impl Meter {
             if reporters.covered_us(reading.reporter) == Some(reading.end_us) {
                 load.in_flight = load.in_flight.saturating_add(reading.counters.in_flight);
                 load.held = load.held.saturating_add(reading.counters.held);
+                load.refused = load.refused.saturating_add(reading.arrivals.refused);
+                load.arriving_rps += reading.arrivals.rps;
             }
         }
         load
@@ -173,7 +195,8 @@ impl Meter {
     /// Puts the reading in its reporter's place and returns the counters it had before; those of a
     /// reporter that never named this function are zero.
     fn replace(&mut self, span: Span, counters: Counters) -> Counters {
-        let reading = Reading { reporter: span.reporter, end_us: span.end_us, counters };
+        let arrivals = Arrivals::default();
+        let reading = Reading { reporter: span.reporter, end_us: span.end_us, counters, arrivals };
         let known = self.last.iter_mut().find(|reading| reading.reporter == span.reporter);
         match known {
             Some(before) => std::mem::replace(before, reading).counters,

@@ -55,7 +55,7 @@ fn area(area_s: f64) -> Option<Counters> {
         reason = "small positive test figures"
     )]
     let area_us = (area_s * 1e6) as u64;
-    Some(Counters { area_us, started: 9, in_flight: 9, held: 2 })
+    Some(Counters { area_us, started: 9, in_flight: 9, held: 2, refused: 0 })
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_report_that_does_not_name_the_function_covers_idle_time() {
     assert_eq!(world.concurrency(), [(10, 0.0)]);
     assert_eq!(load, Load { settled_s: 11, ..Load::default() });
     // Named for the first time: its counters began at zero, and after 11 s.
-    let counters = Counters { area_us: 3 * S / 2, started: 3, in_flight: 1, held: 0 };
+    let counters = Counters { area_us: 3 * S / 2, started: 3, in_flight: 1, held: 0, refused: 0 };
     world.report("a", 12 * S, Some(counters));
     assert_eq!(world.settle().in_flight, 1);
     assert_eq!(world.seconds[1], (11, Sample { concurrency: 1.5, rps: 3.0 }));
@@ -246,7 +246,8 @@ fn a_clock_at_the_end_of_its_range_is_anchored_too() {
 #[test]
 fn an_anchor_does_not_forget_the_counters() {
     let mut world = World::new();
-    let counters = |area_us, started| Some(Counters { area_us, started, in_flight: 1, held: 0 });
+    let counters =
+        |area_us, started| Some(Counters { area_us, started, in_flight: 1, held: 0, refused: 0 });
     world.report_of(("a", 1), 0, 15 * S, counters(100 * S, 1_000));
     // Anchored anew by a report that does not name the function.
     world.report_of(("a", 1), 6 * S, 16 * S, None);
@@ -266,7 +267,7 @@ fn counters_that_cannot_be_are_unknown_not_load() {
     world.report("a", 13 * S, area(86_402.0));
     world.settle();
     // And these went back.
-    let fewer = Counters { area_us: 1, started: 1, in_flight: 1, held: 0 };
+    let fewer = Counters { area_us: 1, started: 1, in_flight: 1, held: 0, refused: 0 };
     world.report("a", 14 * S, Some(fewer));
     world.report("a", 15 * S, Some(Counters { area_us: 1 + S, ..fewer }));
     world.settle();
@@ -274,9 +275,30 @@ fn counters_that_cannot_be_are_unknown_not_load() {
 }
 
 #[test]
+fn arrivals_and_refusals_are_those_of_the_last_report() {
+    let counters = |started, refused| Some(Counters { started, refused, ..Counters::default() });
+    let arrivals = |world: &mut World| {
+        let load = world.settle();
+        (load.refused, load.arriving_rps)
+    };
+    let mut world = World::new();
+    world.report("a", 10 * S, counters(100, 50));
+    assert_eq!(arrivals(&mut world), (0, 0.0), "since when is not known");
+    world.report("a", 12 * S, counters(140, 55));
+    assert_eq!(arrivals(&mut world), (5, 20.0));
+    world.report("a", 12 * S + S / 10, counters(143, 57));
+    assert_eq!(arrivals(&mut world), (2, 3.0), "a moment counts as a second");
+    world.report("a", 13 * S, None);
+    assert_eq!(arrivals(&mut world), (0, 0.0));
+    world.report("a", 14 * S, counters(144, 7));
+    assert_eq!(arrivals(&mut world), (1, 1.0), "no more refused than came");
+}
+
+#[test]
 fn a_reading_stamped_a_little_late_is_no_load() {
     let mut world = World::new();
-    let counters = |area_us: u64, started| Counters { area_us, started, in_flight: 1, held: 0 };
+    let counters =
+        |area_us: u64, started| Counters { area_us, started, in_flight: 1, held: 0, refused: 0 };
     world.report("a", 10 * S, Some(counters(0, 0)));
     // A request began 5 µs after the reading's own time.
     world.report("a", 11 * S, Some(counters(0_u64.wrapping_sub(5), 1)));
@@ -298,7 +320,7 @@ fn a_long_sleep_is_handed_out_as_one_window_of_idle_seconds() {
     // A meter nobody settled in its sleep keeps no more than the load that ended it.
     let mut meter = Meter::new(9 * S);
     let span = |start_us, end_us| Span { reporter: 1, start_us: Some(start_us), end_us };
-    let counters = |started| Counters { area_us: 0, started, in_flight: 0, held: 0 };
+    let counters = |started| Counters { area_us: 0, started, in_flight: 0, held: 0, refused: 0 };
     meter.read(span(10 * S, 11 * S), counters(1));
     meter.read(span(4_998 * S, 4_999 * S), counters(2));
     let mut reporters = Reporters::new();
@@ -321,7 +343,7 @@ fn one_request_counted_by_the_real_counters() {
     let mut report = |now_us| {
         let reading = counters.read(now_us).unwrap();
         let dormouse_metrics::counts::Reading { area_us, started, in_flight, held, .. } = reading;
-        world.report("a", now_us, Some(Counters { area_us, started, in_flight, held }));
+        world.report("a", now_us, Some(Counters { area_us, started, in_flight, held, refused: 0 }));
     };
     report(10 * S);
     let now_us = std::cell::Cell::new(10 * S + S / 2);

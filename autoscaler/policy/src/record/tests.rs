@@ -71,6 +71,7 @@ impl World {
                 started: self.now_us / 10_000,
                 in_flight,
                 held: 0,
+                refused: 0,
             };
             let (at_us, heard_us) = (self.now_us + clock_us, self.now_us);
             let span = self.reporters.report(reporter, 9, at_us, heard_us);

@@ -160,6 +160,9 @@ pub(super) const HOSTS: Key = Key::honoured("dormouse.dev/hosts", Hosts, Fixed("
 pub(super) const CONTAINER_CONCURRENCY: Key =
     Key::honoured("dormouse.dev/container-concurrency", Integer(0, 1000), Fixed("0"));
 
+pub(super) const BURST: Key =
+    Key::honoured("dormouse.dev/burst", Word(&["kpa", "queue", "start-up"]), Fixed("kpa"));
+
 pub(super) const QUEUE_DEPTH: Key =
     Key::honoured("dormouse.dev/queue-depth", Integer(1, 100_000), Fixed("1000"));
 
@@ -192,11 +195,11 @@ const KEYS: [Key; 34] = [
     PAUSED,
     HOSTS,
     CONTAINER_CONCURRENCY,
+    BURST,
     QUEUE_DEPTH,
     QUEUE_TIMEOUT,
     REQUEST_TIMEOUT,
     LOCAL_COMMAND,
-    Key::not_yet("dormouse.dev/burst", Word(&["kpa", "queue", "start-up"]), Fixed("kpa")),
     Key::not_yet("dormouse.dev/service", Text, Fixed("the only Service that selects the pods")),
     Key::not_yet("dormouse.dev/target", Text, Fixed("none")),
     Key::not_yet(

@@ -4,8 +4,8 @@ use super::given::Given;
 use super::grammar::Value;
 use super::keys::{self, ANNOTATIONS, Key};
 use super::{
-    Admission, Aggregation, Annotations, ClusterDefaults, Fault, Metric, OptIn, Parsed, Paused,
-    Scaling, Settings, TARGET_MIN, Timeouts, ZeroInitialScale,
+    Admission, Aggregation, Annotations, Burst, ClusterDefaults, Fault, Metric, OptIn, Parsed,
+    Paused, Scaling, Settings, TARGET_MIN, Timeouts, ZeroInitialScale,
 };
 
 /// Wanted requests per pod and second, as a fraction of what a pod can take; not configurable.
@@ -122,6 +122,11 @@ fn scaling(given: &Given<'_>, container_concurrency: u32, defaults: &ClusterDefa
             None | Some("linear") => Aggregation::Linear,
             Some(_) => Aggregation::WeightedExponential,
         },
+        burst: match given.word(&keys::BURST) {
+            Some("queue") => Burst::Queue,
+            Some("start-up") => Burst::StartUp,
+            _ => Burst::Kpa,
+        },
         paused: given.switch(&keys::PAUSED, Paused::Yes, Paused::No).unwrap_or(Paused::No),
     }
 }
@@ -180,6 +185,10 @@ fn check(given: &mut Given<'_>, scaling: &Scaling, defaults: &ClusterDefaults) {
         given.fault(&keys::ACTIVATION_SCALE, not_below_min);
     } else if max > 0 && activation_scale > max {
         given.fault(&keys::ACTIVATION_SCALE, not_above_max);
+    }
+    if scaling.metric == Metric::Rps && scaling.burst != Burst::Kpa {
+        let rule = "must be kpa where the metric is rps: waiting requests are no rate";
+        given.fault(&keys::BURST, rule.to_owned());
     }
     if given.integer(&keys::INITIAL_SCALE) == Some(0)
         && defaults.zero_initial_scale == ZeroInitialScale::Refused

@@ -55,6 +55,7 @@ fn without_annotations_the_defaults_hold() {
             scale_to_zero_grace_us: 30_000_000,
             scale_to_zero_retention_us: 0,
             aggregation: Aggregation::Linear,
+            burst: Burst::Kpa,
             paused: Paused::No,
         },
         admission: Admission {
@@ -97,7 +98,7 @@ fn the_defaults_in_the_table_are_true() {
 #[test]
 fn each_honoured_value_arrives_in_the_settings() {
     type Change = fn(&mut Settings);
-    let cases: [(&str, &str, Change); 22] = [
+    let cases: [(&str, &str, Change); 24] = [
         ("autoscaling.knative.dev/metric", "rps", |it| {
             let (total, target) = (200.0, 140.0);
             it.scaling = Scaling { metric: Metric::Rps, total, target, ..it.scaling.clone() };
@@ -133,6 +134,8 @@ fn each_honoured_value_arrives_in_the_settings() {
         ("autoscaling.knative.dev/scale-to-zero-pod-retention-period", "1500us", |it| {
             it.scaling.scale_to_zero_retention_us = 1500;
         }),
+        ("dormouse.dev/burst", "queue", |it| it.scaling.burst = Burst::Queue),
+        ("dormouse.dev/burst", "start-up", |it| it.scaling.burst = Burst::StartUp),
         ("dormouse.dev/paused", "true", |it| it.scaling.paused = Paused::Yes),
         ("dormouse.dev/hosts", "B.example, a.example,b.example", |it| {
             it.hosts = vec!["b.example".to_owned(), "a.example".to_owned()];
@@ -149,9 +152,9 @@ fn each_honoured_value_arrives_in_the_settings() {
         }),
         ("dormouse.dev/enabled", "true", |_| {}),
     ];
-    // The class has but one value, its default.
+    // The class has but one value, its default, and a burst has two that are not.
     let honoured = ANNOTATIONS.keys.iter().filter(|key| key.standing == Standing::Honoured);
-    assert_eq!(honoured.count(), cases.len() + 1);
+    assert_eq!(honoured.count(), cases.len());
     for (key, value, change) in cases {
         let mut want = read(&[]).unwrap().settings;
         change(&mut want);
@@ -328,6 +331,14 @@ fn at_most_64_hosts() {
     assert_eq!(fault.rule, "must be at most 64 names");
     let long = format!("{}.example", "a".repeat(64));
     assert!(read(&[("dormouse.dev/hosts", &long)]).is_err());
+}
+
+#[test]
+fn bursts_are_of_requests() {
+    let rps = knative("metric");
+    let fault = fault(&[(&rps, "rps"), ("dormouse.dev/burst", "queue")]);
+    assert_eq!(fault.rule, "must be kpa where the metric is rps: waiting requests are no rate");
+    assert!(read(&[(&rps, "rps"), ("dormouse.dev/burst", "kpa")]).is_ok());
 }
 
 #[test]

@@ -152,8 +152,14 @@ impl World {
     /// From now on so many requests are in flight in every activator, of which `held` are held.
     pub(super) fn load(&mut self, function: &str, in_flight: u64, held: u64) {
         for activator in self.activators.values_mut() {
-            let reading =
-                Reading { function: name(function), area_us: 0, started: 0, in_flight: 0, held: 0 };
+            let reading = Reading {
+                function: name(function),
+                area_us: 0,
+                started: 0,
+                in_flight: 0,
+                held: 0,
+                refused: 0,
+            };
             let reading = activator.load.entry(name(function)).or_insert(reading);
             reading.started += in_flight.saturating_sub(reading.in_flight);
             reading.in_flight = in_flight;
@@ -192,7 +198,7 @@ impl World {
         }
     }
 
-    fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         let reports = self.activators.iter().map(|(connection, activator)| {
             let readings = activator.load.values().cloned().collect();
             (*connection, readings)

@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::settings::ScaleToZero;
+use crate::settings::{Burst, ScaleToZero};
 
 fn any_scaling() -> impl Strategy<Value = Scaling> {
     let loads = (0.01_f64..200.0, prop_oneof![Just(-1.0), Just(0.0), 0.0_f64..500.0]);
     let rates = (1.01_f64..20.0, 1.01_f64..20.0, 1.1_f64..10.0);
     let scales = (0_u32..5, 0_u32..8, 0_u32..4, 0_u32..60);
-    let zero = (any::<bool>(), 0_u64..90, 0_u64..90);
+    let zero = (any::<bool>(), 0_u64..90, 0_u64..90, 0_usize..3);
     let all = (loads, rates, scales, 6_u32..120, zero);
     all.prop_map(|(loads, rates, scales, window_s, zero)| Scaling {
         target: loads.0,
@@ -25,6 +25,7 @@ fn any_scaling() -> impl Strategy<Value = Scaling> {
         scale_to_zero: if zero.0 { ScaleToZero::Allowed } else { ScaleToZero::Refused },
         scale_to_zero_grace_us: zero.1 * SECOND_US,
         scale_to_zero_retention_us: zero.2 * SECOND_US,
+        burst: [Burst::Kpa, Burst::Queue, Burst::StartUp][zero.3],
         ..scaling()
     })
 }
@@ -37,9 +38,10 @@ prop_compose! {
     fn any_inputs()(
         scaling in any_scaling(),
         pods in (0_u32..30, 0_u32..30),
+        arrivals in (0_u64..50, 0.0_f64..200.0, proptest::option::of(0_u64..20_000_000)),
         load in (0_u64..3, prop_oneof![Just(0.0), 0.0_f64..3000.0], 0.0_f64..3000.0),
         known_s in prop_oneof![Just(None), (0_u32..130).prop_map(Some)],
-        why in prop_oneof![Just(Why::Start), Just(Why::Tick), Just(Why::Wake)],
+        why in prop_oneof![Just(Why::Start), Just(Why::Tick), Just(Why::Wake), Just(Why::Pressure)],
         panic in proptest::option::of((0_u64..1000, 0_u32..40)),
         highest in 0_u32..20,
         phase in (0_u8..5, 0_u64..1000),
@@ -51,6 +53,9 @@ prop_compose! {
             why,
             replicas: pods.1,
             in_flight: load.0,
+            refused: arrivals.0,
+            arriving_rps: arrivals.1,
+            start_up_us: arrivals.2,
             averages: known_s.map(|known_s| Averages {
                 stable: average(load.1, known_s.min(scaling.stable_window_s)),
                 panic: average(load.2, 6),
@@ -128,8 +133,16 @@ proptest! {
         let unreachable = inputs.reachability == Reachability::Unreachable;
         let desired = decide(inputs).desired;
         prop_assert!(unreachable || desired >= scaling.min_scale);
-        prop_assert!(scaling.max_scale == 0 || desired <= scaling.max_scale);
+        let lowers = why != Why::Pressure;
+        prop_assert!(scaling.max_scale == 0 || desired <= scaling.max_scale || !lowers);
         prop_assert!(why != Why::Wake || desired >= 1);
+    }
+
+    #[test]
+    fn an_early_decision_only_raises(inputs in any_inputs()) {
+        let replicas = inputs.replicas;
+        let decision = decide(Inputs { why: Why::Pressure, ..inputs });
+        prop_assert!(decision.desired >= replicas, "{}", decision);
     }
 
     /// Before bounds and the way to zero, that is: an idle function's pods are kept as they are,

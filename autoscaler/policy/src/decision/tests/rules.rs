@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::burst::Demand;
 
 const S: u64 = SECOND_US;
 
@@ -17,7 +18,8 @@ fn after(rule: Option<Rule>) -> Option<Rule> {
         Rule::ActivationScale { .. } => Rule::Panic { wanted: 4, most: 6, since_us: 8 * S },
         Rule::Panic { .. } => Rule::ScaleDownDelay { delay_s: 30 },
         Rule::ScaleDownDelay { .. } => Rule::InFlight { in_flight: 5, held: 2 },
-        Rule::InFlight { .. } => Rule::Wake { activation_scale: 3 },
+        Rule::InFlight { .. } => Rule::Burst(Demand { open: 40, refused: 5, to_come: 7.5 }),
+        Rule::Burst(_) => Rule::Wake { activation_scale: 3 },
         Rule::Wake { .. } => Rule::InitialScale { initial: 4 },
         Rule::InitialScale { .. } => Rule::MinScale { min: 2 },
         Rule::MinScale { .. } => Rule::Coverage { known_s: 59, window_s: 60 },
@@ -27,7 +29,8 @@ fn after(rule: Option<Rule>) -> Option<Rule> {
         Rule::Starting { .. } => Rule::JustActive { for_us: 3 * S, window_s: 60 },
         Rule::JustActive { .. } => Rule::Retention { for_us: 5 * S, retention_us: 90 * S },
         Rule::Retention { .. } => Rule::Grace { waited_us: 6 * S, grace_us: 30 * S },
-        Rule::Grace { .. } => Rule::Paused { replicas: 2 },
+        Rule::Grace { .. } => Rule::Pressure { replicas: 6 },
+        Rule::Pressure { .. } => Rule::Paused { replicas: 2 },
         Rule::Paused { .. } => return None,
     })
 }
@@ -63,6 +66,10 @@ fn every_rule_has_its_line_and_its_json() {
             "open requests (5 in flight, 2 held)",
             json!({"rule": "in-flight", "inputs": {"in_flight": 5, "held": 2}}),
         ),
+        (
+            "burst (40 open, 5 refused, 7.5 to come)",
+            json!({"rule": "burst", "inputs": {"open": 40, "refused": 5, "to_come": 7.5}}),
+        ),
         ("wake", json!({"rule": "wake", "inputs": {"activation_scale": 3}})),
         ("initial-scale 4", json!({"rule": "initial-scale", "inputs": {"initial": 4}})),
         ("min-scale 2", json!({"rule": "min-scale", "inputs": {"min": 2}})),
@@ -90,6 +97,10 @@ fn every_rule_has_its_line_and_its_json() {
         (
             "grace (6 of 30 s)",
             json!({"rule": "grace", "inputs": {"waited_us": 6_000_000, "grace_us": 30_000_000}}),
+        ),
+        (
+            "pressure, which only raises, with 6 asked for",
+            json!({"rule": "pressure", "inputs": {"replicas": 6}}),
         ),
         ("paused", json!({"rule": "paused", "inputs": {"replicas": 2}})),
     ];

@@ -1,0 +1,62 @@
+//! What the control thread says of load: each second, and at once when a threshold is crossed.
+
+use dormouse_link::frame::Reading;
+use dormouse_policy::function::FunctionName;
+use tracing::debug;
+
+use super::Control;
+use super::table::Waits;
+use crate::network::Network;
+use crate::pod::State;
+
+impl<N: Network> Control<N> {
+    pub(super) async fn report(&mut self) {
+        let now_us = self.parts.clock.now_us();
+        let names: Vec<FunctionName> = self.parts.table.names().cloned().collect();
+        let mut readings = Vec::new();
+        let loads = self.parts.registry.loads(now_us);
+        for name in names {
+            let Some(tended) = self.parts.table.tended(&name) else {
+                continue;
+            };
+            let function = &tended.function;
+            let held = match function.reading(&loads, now_us) {
+                // A report without it would say it had no load. The next one covers this second.
+                None => return debug!(function = %name, "counters unreadable; report put off"),
+                Some(reading) => {
+                    let held = reading.held;
+                    readings.push(reading);
+                    held
+                }
+            };
+            let waits = match held > 0 && function.view.load().takes_requests() {
+                true => Waits::ForTheirTurn,
+                false => Waits::NotForTheirTurn,
+            };
+            tended.watch_releases(waits, now_us);
+            if held > 0 || function.view.load().pods.iter().any(|pod| pod.state() == State::Trying)
+            {
+                self.evaluate(&name);
+                self.look(&name).await;
+            }
+        }
+        let actions = self.side.tick(now_us, readings);
+        self.act(actions).await;
+    }
+
+    /// Reports out of turn if open requests crossed a threshold. What crosses it between two looks
+    /// has not waited long.
+    pub(super) async fn check_pressure(&mut self) {
+        let now_us = self.parts.clock.now_us();
+        let watched = self.side.watched().filter_map(|name| self.parts.table.function(name));
+        let loads = self.parts.registry.loads(now_us);
+        let readings: Vec<Reading> =
+            watched.filter_map(|function| function.reading(&loads, now_us)).collect();
+        let crossed = self.side.crossed(now_us, &readings);
+        if !crossed.is_empty() {
+            self.report().await;
+            let actions = self.side.press(crossed);
+            self.act(actions).await;
+        }
+    }
+}
