@@ -7,7 +7,6 @@
 
 pub mod cluster;
 pub mod status;
-mod fingerprint;
 mod core;
 mod server;
 

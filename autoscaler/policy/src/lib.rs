@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`function`] (what a function is), [`settings`] (what its annotations ask for),
 //! [`window`] (averages over seconds), [`readings`] (reports to seconds), [`decision`] (averages to
-//! replicas, with reasons), [`burst`] (sizing by what is asked for now),
+//! replicas, with reasons), [`tick`] (when), [`burst`] (sizing by what is asked for now),
 //! [`admission`] (forward, hold or shed one request),
 //! [`record`] (what was decided, written down so that it can be decided again).
 
@@ -16,6 +16,8 @@ pub mod settings;
 pub mod window;
 pub mod readings;
 pub mod decision;
+pub mod tick;
 pub mod burst;
 pub mod admission;
 pub mod record;
+pub mod fingerprint;

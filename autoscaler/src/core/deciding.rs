@@ -11,6 +11,7 @@ use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Meter;
 use dormouse_policy::record::Taken;
 use dormouse_policy::settings::Burst;
+use dormouse_policy::tick;
 use tracing::{debug, info, warn};
 
 use super::function::{FunctionState, Retiring, Scaling};
@@ -101,7 +102,7 @@ impl Core {
             return;
         };
         let is_awake = wants_waking || state.is_awake(now_us);
-        let next_tick_us = state.next_tick_us(now_us);
+        let next_tick_us = tick::next_tick_us(name, now_us);
         let mut timer_us = None;
         if let Some(scaling) = &mut state.scaling {
             scaling.tick_us = is_awake.then(|| scaling.tick_us.unwrap_or(next_tick_us));

@@ -15,11 +15,7 @@ use super::load::Load;
 use super::order::{Order, Placed};
 use super::recording::SnapshotTaken;
 use crate::cluster::{PodFact, PodPhase, Pods, Scale};
-use crate::fingerprint::fnv1a;
 use crate::server::Victims;
-
-/// Pause between decisions, in microseconds: Knative's tick.
-pub(super) const TICK_US: u64 = 2_000_000;
 
 /// How long a pod that was stopped by our order is kept out of the table although its manager does
 /// not call it terminating, in microseconds. A manager that took the order later than this has
@@ -238,14 +234,6 @@ impl FunctionState {
             pressure: burst::pressure_threshold(&settings.scaling, self.asked(now_us)),
             failure,
         }
-    }
-
-    /// The next tick after `now_us`. Functions are spread over the interval by a stable hash of
-    /// their names, so that ten thousand are not decided on in one instant.
-    pub(super) fn next_tick_us(&self, now_us: u64) -> u64 {
-        let phase_us = fnv1a(self.name().as_str()) % TICK_US;
-        let into_us = (now_us % TICK_US + TICK_US - phase_us) % TICK_US;
-        now_us + (TICK_US - into_us)
     }
 }
 

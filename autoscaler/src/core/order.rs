@@ -1,7 +1,8 @@
 //! Orders to scale: at most one open per function, repeated with a growing pause while unanswered.
 
+use dormouse_policy::fingerprint::fnv1a;
+
 use crate::cluster::Scale;
-use crate::fingerprint::fnv1a;
 
 /// Pause before an order is repeated for the first time, in microseconds: longer than an API server
 /// that sheds load asks for, short against a cold start.

@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 /// One figure is kept per two seconds, the interval of decisions.
-pub(super) const TICK_US: u64 = 2_000_000;
-
 const TICK_S: u32 = 2;
 
 /// The maximum over the newest ticks, kept as a falling sequence: only a figure above all later

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::delay::{self, Highest};
+use super::delay::Highest;
 use super::{
     ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Observation, Panic, Phase, SECOND_US,
     Why, conclude,
 };
 use crate::readings::{Load, Meter, Reporters, Sample};
 use crate::settings::{Metric, Scaling};
+use crate::tick::TICK_US;
 use crate::window::{Average, Tail, Windows};
 
 /// The windows end with the newest settled second, but at most this long ago. Reports come each
@@ -133,7 +134,7 @@ impl Scaler {
         }
         self.enter_phase(observation);
         self.refresh(observation);
-        let tick = now_us / delay::TICK_US;
+        let tick = now_us / TICK_US;
         let conclusion = conclude::conclude(Inputs {
             now_us,
             why: observation.why,

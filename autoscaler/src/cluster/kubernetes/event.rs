@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use dormouse_policy::fingerprint::fnv1a;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use k8s_openapi::jiff::Timestamp;
@@ -11,7 +12,6 @@ use serde_json::json;
 
 use super::api::{Refusal, Right, bounded};
 use super::complaints::Complaint;
-use crate::fingerprint::fnv1a;
 
 /// Longest wait for an answer; nothing depends on it.
 const CALL_MAX: Duration = Duration::from_secs(5);

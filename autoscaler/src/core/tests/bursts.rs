@@ -2,6 +2,7 @@
 
 use dormouse_policy::decision::Decision;
 use dormouse_policy::settings::Burst;
+use dormouse_policy::tick::TICK_US;
 
 use super::*;
 
@@ -42,7 +43,7 @@ fn in_kpa_mode_decisions_fall_on_the_tick_and_at_a_wake_from_zero_alone() {
         panic!("nothing was decided");
     };
     assert_eq!(start.inputs.why, Why::Start);
-    let phase_us = |decision: &Decision| decision.inputs.now_us % function::TICK_US;
+    let phase_us = |decision: &Decision| decision.inputs.now_us % TICK_US;
     let mut ticks = rest.iter().filter(|decision| decision.inputs.why == Why::Tick);
     let first_us = phase_us(ticks.next().unwrap());
     assert!(ticks.all(|tick| phase_us(tick) == first_us));
