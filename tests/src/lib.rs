@@ -8,7 +8,7 @@
 //! the binaries are, what is running), [`manifest`] (a function's YAML), [`http`] (a
 //! client that shows every byte), [`link_proxy`] (a link that can be cut), [`up`] (a running
 //! `dormouse up`), [`fake_api`] (an API server that is none), [`parts`] (autoscaler and activator
-//! on their own), [`cluster`] (Kubernetes, whole).
+//! on their own), [`cluster`] (Kubernetes, whole), [`helm`].
 
 pub mod wait;
 pub mod journal;
@@ -21,3 +21,4 @@ pub mod app;
 pub mod fake_api;
 pub mod parts;
 pub mod cluster;
+pub mod helm;

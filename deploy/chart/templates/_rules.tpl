@@ -1,0 +1,19 @@
+{{/* Granted in the whole cluster, or in each of the namespaces looked at. */}}
+{{- define "dormouse.rules" -}}
+# Functions: which there are, and how many replicas each has.
+- apiGroups: ["apps"]
+  resources: ["deployments", "statefulsets"]
+  verbs: ["list", "watch"]
+# The one thing that is changed.
+- apiGroups: ["apps"]
+  resources: ["deployments/scale", "statefulsets/scale"]
+  verbs: ["patch"]
+# Services say which ports and names lead to a function; pods are where requests go.
+- apiGroups: [""]
+  resources: ["services", "pods"]
+  verbs: ["list", "watch"]
+# What is wrong with an object is said there.
+- apiGroups: ["events.k8s.io"]
+  resources: ["events"]
+  verbs: ["create"]
+{{- end }}

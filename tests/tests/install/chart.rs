@@ -1,0 +1,169 @@
+//! The chart, by Helm.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dormouse_tests::helm::{self, chart};
+use dormouse_tests::program::{Scratch, checkout, dormouse};
+use serde_json::Value;
+
+/// Set it and what is made from the chart is brought up to date instead of being found out of date.
+const UPDATE: &str = "DORMOUSE_UPDATE_MANIFESTS";
+
+/// What stands above each plain manifest.
+const MADE: &str = "# Made from deploy/chart; see deploy/README.md.\n";
+
+/// The templates that the plain manifests are made from.
+const PLAIN: [&str; 4] = ["activator", "autoscaler", "network-policies", "rbac"];
+
+fn goldens() -> PathBuf {
+    checkout().join("tests/tests/install/goldens")
+}
+
+/// The cases: a file of values each, beside what it renders to.
+fn cases() -> Vec<PathBuf> {
+    let entries = fs::read_dir(goldens()).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> =
+        entries.filter(|path| path.to_str().unwrap().ends_with(".values.yaml")).collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    cases
+}
+
+fn template(arguments: &[&str]) -> Result<String, String> {
+    let scratch = Scratch::new();
+    let chart = chart();
+    let first = ["template", "dormouse", chart.to_str().unwrap(), "--namespace", "dormouse"];
+    helm::run(scratch.path(), &[&first[..], arguments].concat())
+}
+
+/// Every object of a stream of YAML documents.
+fn objects(text: &str) -> Vec<Value> {
+    let documents = text.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap());
+    documents.filter(|value: &Value| !value.is_null()).collect()
+}
+
+/// Compares a file with what it should hold, or brings it up to date.
+#[track_caller]
+fn is_up_to_date(path: &Path, text: &str) {
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(path, text).unwrap();
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    let differs = found.lines().zip(text.lines()).position(|(found, made)| found != made);
+    let line = differs.unwrap_or_else(|| found.lines().count().min(text.lines().count())) + 1;
+    let path = path.display();
+    assert!(found == text, "{path} is out of date at line {line}: run with {UPDATE}=1");
+}
+
+pub(crate) fn the_chart_has_no_fault() {
+    let scratch = Scratch::new();
+    let chart = chart();
+    let plain = ["lint", "--strict", chart.to_str().unwrap()];
+    helm::run(scratch.path(), &plain).unwrap();
+    for case in cases() {
+        let values = ["--values", case.to_str().unwrap()];
+        helm::run(scratch.path(), &[&plain[..], &values].concat()).unwrap();
+    }
+}
+
+pub(crate) fn each_case_renders_as_before() {
+    for case in cases() {
+        let made = template(&["--values", case.to_str().unwrap()]).unwrap();
+        let golden = case.to_str().unwrap().replace(".values.yaml", ".yaml");
+        is_up_to_date(Path::new(&golden), &made);
+    }
+}
+
+pub(crate) fn the_plain_manifests_are_the_charts() {
+    for name in PLAIN {
+        let made = template(&["--show-only", &format!("templates/{name}.yaml")]).unwrap();
+        // Where Helm says what came from where.
+        let lines = made.lines().filter(|line| !line.starts_with("# Source: "));
+        let lines: Vec<&str> = lines.collect();
+        let objects = lines.join("\n").replace("---\n---\n", "---\n");
+        let text = format!("{MADE}{}\n", objects.trim_start_matches("---\n").trim_end());
+        is_up_to_date(&checkout().join(format!("deploy/kubernetes/{name}.yaml")), &text);
+    }
+}
+
+pub(crate) fn a_bad_value_is_named() {
+    let cases = [
+        ("activator.replcas=3", "replcas"),
+        ("activator.replicas=-1", "activator/replicas"),
+        ("activator.heldBytesMax=64MB", "activator/heldBytesMax"),
+        ("activator.service.type=ExternalName", "activator/service/type"),
+        ("image.digest=sha256:abc", "image/digest"),
+        ("log.format=xml", "log/format"),
+        ("namespaces={shop,Shop}", "namespaces/1"),
+        ("namespaces={shop,shop}", "namespaces"),
+        ("link.secret=", "link/secret"),
+        ("admissionPolicy.replicasMax=-1", "admissionPolicy/replicasMax"),
+    ];
+    for (set, named) in cases {
+        let complaint = template(&["--set", set]).expect_err(set);
+        assert!(complaint.contains(named), "{set}: {complaint}");
+    }
+}
+
+pub(crate) fn the_binary_takes_what_pods_are_told() {
+    let mut parts = Vec::new();
+    let cases = cases();
+    let given = cases.iter().map(|case| vec!["--values", case.to_str().unwrap()]);
+    for values in given.chain([Vec::new()]) {
+        for object in objects(&template(&values).unwrap()) {
+            if object["kind"] == "Deployment" {
+                parts.push(object["spec"]["template"]["spec"]["containers"][0].clone());
+            }
+        }
+    }
+    assert_eq!(parts.len(), 2 * (cases.len() + 1));
+    for part in parts {
+        let words = |field: &str| -> Vec<String> {
+            let words = part[field].as_array().unwrap().iter();
+            words.map(|word| word.as_str().unwrap().to_owned()).collect()
+        };
+        // A flag that is not known is found before help is given.
+        let output = Command::new(dormouse())
+            .args(&words("command")[1..])
+            .args(words("args"))
+            .arg("--help")
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{part:#}: {complaint}");
+    }
+}
+
+pub(crate) fn pods_are_confined() {
+    let objects = objects(&template(&[]).unwrap());
+    let deployments: Vec<_> = objects.iter().filter(|it| it["kind"] == "Deployment").collect();
+    assert_eq!(deployments.len(), 2);
+    for deployment in deployments {
+        let pod = &deployment["spec"]["template"]["spec"];
+        let name = &deployment["metadata"]["name"];
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        let container = &pod["containers"][0];
+        let context = &container["securityContext"];
+        assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
+        assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
+        assert_eq!(context["capabilities"]["drop"], serde_json::json!(["ALL"]), "{name}");
+        assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
+        assert!(container["livenessProbe"].is_object(), "{name}");
+        assert!(container["readinessProbe"].is_object(), "{name}");
+    }
+    let activator = objects
+        .iter()
+        .find(|it| it["kind"] == "Deployment" && it["metadata"]["name"] == "dormouse-activator");
+    let pod = &activator.unwrap()["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["serviceAccountName"], Value::Null);
+    let roles = objects.iter().filter(|it| it["rules"].is_array());
+    let verbs: Vec<&Value> =
+        roles.flat_map(|role| role["rules"].as_array().unwrap()).map(|it| &it["verbs"]).collect();
+    assert!(!verbs.is_empty());
+    let wild = verbs.iter().flat_map(|it| it.as_array().unwrap()).any(|verb| verb == "*");
+    assert!(!wild, "{verbs:?}");
+}

@@ -1,0 +1,53 @@
+//! What is installed: the chart, what it renders to, the plain manifests made from it.
+
+#![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
+
+use std::process::ExitCode;
+
+use dormouse_tests::helm;
+use libtest_mimic::{Arguments, Completion, Trial};
+
+mod chart;
+mod values;
+
+/// A test, and whether it needs Helm.
+type Test = (&'static str, Needs, fn());
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Helm,
+    Nothing,
+}
+
+const TESTS: &[Test] = &[
+    ("the_chart_has_no_fault", Needs::Helm, chart::the_chart_has_no_fault),
+    ("each_case_renders_as_before", Needs::Helm, chart::each_case_renders_as_before),
+    ("the_plain_manifests_are_the_charts", Needs::Helm, chart::the_plain_manifests_are_the_charts),
+    ("a_bad_value_is_named", Needs::Helm, chart::a_bad_value_is_named),
+    (
+        "the_binary_takes_what_pods_are_told",
+        Needs::Helm,
+        chart::the_binary_takes_what_pods_are_told,
+    ),
+    ("nothing_has_more_rights_than_it_needs", Needs::Helm, chart::pods_are_confined),
+    ("every_value_has_a_rule", Needs::Nothing, values::every_value_has_a_rule),
+    ("every_value_is_documented", Needs::Nothing, values::every_value_is_documented),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|it| it.parse().ok());
+    arguments.test_threads = arguments.test_threads.or(threads);
+    let trials = TESTS.iter().map(|&(name, needs, test)| {
+        Trial::ignorable_test(name, move || {
+            if needs == Needs::Helm
+                && let Some(objection) = helm::objection()
+            {
+                return Ok(Completion::ignored_with(objection));
+            }
+            test();
+            Ok(Completion::Completed)
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
