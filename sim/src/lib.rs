@@ -1,9 +1,21 @@
-//! The policy in an invented world: [`world`] runs it on drawn or recorded load ([`draw`] is its
-//! chance). Recorded runs of it are read by [`recording`] and replayed by [`verify`].
+//! The policy in an invented world: a [`scenario`] says what is wanted, a [`plan`] brings in what
+//! it names, [`world`] runs it on drawn ([`load`]) or recorded ([`trace`]) load ([`draw`] is its
+//! chance), [`judge`] says what holds. Recorded runs of the policy are read by [`recording`] and
+//! replayed by [`verify`].
 //!
 //! Files are opened by the caller; what is read comes in as an argument.
 
 pub mod draw;
 pub mod world;
+pub mod input;
+pub mod scenario;
+pub mod metric;
+pub mod assertion;
+pub mod baseline;
+pub mod load;
+pub mod trace;
+pub mod plan;
+pub mod run;
+pub mod judge;
 pub mod recording;
 pub mod verify;

@@ -8,9 +8,9 @@
 mod case;
 mod figure;
 
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use crate::input::unpacked;
 
 pub use case::{Case, Load, Path, Policy, Step, Want};
 pub use figure::{Amount, Positive, Seconds, Spare};
@@ -18,9 +18,6 @@ pub use figure::{Amount, Positive, Seconds, Spare};
 /// Longest line read, in bytes: some hundred times the longest recorded run, and little enough to
 /// hold in memory, whatever a compressed file makes of itself.
 const LINE_BYTES_MAX: usize = 64 << 20;
-
-/// The first bytes of every gzip file.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The cases of one recording, read one at a time. After an error there are no more.
 pub struct Recording<'a> {
@@ -71,24 +68,11 @@ impl<'a> Recording<'a> {
     ///
     /// # Errors
     /// The first bytes cannot be read.
-    pub fn new(file: &str, mut input: impl Read + 'a) -> Result<Self, Unreadable> {
-        let mut first = Vec::new();
-        let read = input.by_ref().take(GZIP.len() as u64).read_to_end(&mut first);
-        let is_gzip = first == GZIP || file.ends_with(".gz");
-        let input = BufReader::new(Cursor::new(first).chain(input));
-        let mut recording = Self {
-            file: file.to_owned(),
-            input: match is_gzip {
-                true => Box::new(BufReader::new(MultiGzDecoder::new(input))),
-                false => Box::new(input),
-            },
-            line: 0,
-            text: Vec::new(),
-            broken: false,
-        };
-        match read {
-            Ok(_) => Ok(recording),
-            Err(error) => Err(recording.unreadable(error.into())),
+    pub fn new(file: &str, input: impl Read + 'a) -> Result<Self, Unreadable> {
+        let file = file.to_owned();
+        match unpacked(&file, input) {
+            Ok(input) => Ok(Self { file, input, line: 0, text: Vec::new(), broken: false }),
+            Err(error) => Err(Unreadable { file, line: 1, fault: error.into() }),
         }
     }
 

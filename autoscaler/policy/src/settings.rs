@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub use cluster::{
     CLUSTER, ClusterDefaults, NAME as CONFIG_MAP, ParsedDefaults, ZeroInitialScale, parse_defaults,
 };
+pub use duration::parse_ns as duration_ns;
 pub use grammar::Grammar;
+pub use keys::{ANNOTATIONS, nearest};
 pub use parse::{is_enabled, parse};
 
 /// The least wanted value per pod; below it a single request would ask for a hundred pods.

@@ -15,8 +15,9 @@ const UNITS: [(&str, i128); 8] = [
 /// Digits beyond these of one number are refused: 18 hold every duration a Go program can.
 const DIGITS_MAX: usize = 18;
 
-/// The text as nanoseconds; none if it is not of the grammar or beyond 64 bits.
-pub(super) fn parse_ns(text: &str) -> Option<i64> {
+/// The text as nanoseconds, below 0 too; none if it is not of Go's grammar or beyond 64 bits.
+#[must_use]
+pub fn parse_ns(text: &str) -> Option<i64> {
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),

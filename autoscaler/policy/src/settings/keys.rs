@@ -249,17 +249,7 @@ impl Table {
     /// The key whose name is most like `name`, whatever the prefix, if any is near.
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&'static str> {
-        let (prefix, name) = split(name);
-        self.keys
-            .iter()
-            .map(|key| {
-                let (own_prefix, own_name) = split(key.name);
-                let likeness = strsim::jaro_winkler(own_name, name);
-                (likeness, own_prefix == prefix, key.name)
-            })
-            .filter(|(likeness, ..)| *likeness >= LIKENESS_MIN)
-            .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
-            .map(|(.., name)| name)
+        nearest(name, self.keys.iter().map(|key| key.name))
     }
 
     /// The rule that a key breaks which is not in the table.
@@ -271,6 +261,22 @@ impl Table {
             None => format!("there is no such {noun}"),
         }
     }
+}
+
+/// The one of `names` that is most like `name`, if any is near; what stands before a `/` only
+/// decides between equals.
+#[must_use]
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let (prefix, name) = split(name);
+    names
+        .into_iter()
+        .map(|full| {
+            let (own_prefix, own_name) = split(full);
+            (strsim::jaro_winkler(own_name, name), own_prefix == prefix, full)
+        })
+        .filter(|(likeness, ..)| *likeness >= LIKENESS_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
+        .map(|(.., name)| name)
 }
 
 fn split(name: &str) -> (&str, &str) {

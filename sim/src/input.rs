@@ -1,0 +1,78 @@
+//! Where what is named in a scenario comes from. Files are opened by the caller.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+use dormouse_policy::settings::{Annotations, ClusterDefaults};
+use flate2::bufread::MultiGzDecoder;
+use serde::Serialize;
+
+/// The first bytes of every gzip file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Opens what a scenario names.
+pub trait Inputs {
+    /// A file.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read>>;
+
+    /// The workloads of a manifest.
+    ///
+    /// # Errors
+    /// What is wrong with it, one text each, with the file and the line.
+    fn manifest(&self, name: &str) -> Result<Manifest, Vec<String>>;
+}
+
+/// What a manifest holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// Its workloads that ask for Dormouse.
+    pub workloads: Vec<Workload>,
+    /// What holds where annotations are absent.
+    pub defaults: ClusterDefaults,
+    /// The bytes it was read from, hashed: SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// A workload of a manifest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Workload {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `spec.replicas`; 1 when absent.
+    pub replicas: u32,
+    /// Its annotations.
+    pub annotations: Annotations,
+    /// Those of its pod template.
+    pub template: Annotations,
+}
+
+/// A file that took part in a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Hashed {
+    /// Its name, as the scenario has it.
+    pub name: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// `input`, unpacked if it begins as gzip does, or if the name of its file ends in `.gz`.
+///
+/// # Errors
+/// Its first bytes cannot be read.
+pub(crate) fn unpacked<'a>(
+    file: &str,
+    mut input: impl Read + 'a,
+) -> io::Result<Box<dyn BufRead + 'a>> {
+    let mut first = Vec::new();
+    input.by_ref().take(GZIP.len() as u64).read_to_end(&mut first)?;
+    let is_gzip = first == GZIP || file.ends_with(".gz");
+    let input = BufReader::new(Cursor::new(first).chain(input));
+    Ok(match is_gzip {
+        true => Box::new(BufReader::new(MultiGzDecoder::new(input))),
+        false => Box::new(input),
+    })
+}

@@ -1,0 +1,137 @@
+//! What flags change of a scenario.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::assertion::{Assertion, Names};
+use crate::scenario::{Fault, Faults, Scenario};
+
+/// Most seeds of one run.
+const SEEDS_MAX: u64 = 1_000_000;
+
+/// What flags change of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// In place of every policy's manifest.
+    pub manifest: Option<String>,
+    /// Annotations in place of all others.
+    pub set: Vec<(String, String)>,
+    /// The only policies; empty = all.
+    pub policies: Vec<String>,
+    /// The only functions, by key; empty = all.
+    pub only: Vec<String>,
+    /// The seeds; none = those of the scenario.
+    pub seeds: Option<SeedRange>,
+    /// Assertions beside the scenario's.
+    pub assertions: Vec<String>,
+    /// The most events of a run.
+    pub events_max: u64,
+}
+
+/// Seeds from one to another, both included; written as `7` or `1..10`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeedRange {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+impl Options {
+    /// The events of a run unless it is said otherwise: an hour of one core.
+    pub const EVENTS_MAX: u64 = 20_000_000_000;
+
+    /// Changes a scenario.
+    pub(super) fn amend(&self, scenario: &mut Scenario) -> Result<(), Faults> {
+        let mut faults = Vec::new();
+        for (flag, wanted) in [("--policy", &self.policies), ("--only", &self.only)] {
+            let known: Vec<&str> = match flag {
+                "--policy" => scenario.policies.iter().map(|it| it.name.as_str()).collect(),
+                _ => scenario.functions.iter().map(|it| it.name.as_str()).collect(),
+            };
+            for name in wanted.iter().filter(|name| !known.contains(&name.as_str())) {
+                let rule = format!("{name}: there is none of this name; there are ");
+                faults.push(Fault::whole(flag, rule + &known.join(", ")));
+            }
+        }
+        for text in &self.assertions {
+            let names = Names {
+                policies: &scenario.policies,
+                functions: &scenario.functions,
+                end: scenario.end(),
+            };
+            match Assertion::parse(text, &names) {
+                Ok(assertion) => scenario.score.assertions.push(assertion),
+                Err(rule) => faults.push(Fault::whole("--assert", format!("{text:?}: {rule}"))),
+            }
+        }
+        let is_left = |wanted: &[String], name: &str| {
+            wanted.is_empty() || wanted.iter().any(|own| own == name)
+        };
+        scenario.policies.retain(|policy| is_left(&self.policies, &policy.name));
+        scenario.functions.retain(|function| is_left(&self.only, &function.name));
+        // What is asserted of something that is left out cannot be judged.
+        scenario.score.assertions.retain(|assertion| {
+            let policies = [&assertion.policy, &assertion.of];
+            policies.into_iter().flatten().all(|name| is_left(&self.policies, name))
+                && assertion.function.iter().all(|name| is_left(&self.only, name))
+        });
+        scenario
+            .world
+            .fault
+            .retain(|event| event.function.iter().all(|name| is_left(&self.only, name)));
+        if let Some(manifest) = &self.manifest {
+            for policy in &mut scenario.policies {
+                policy.manifest = Some(manifest.clone());
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+    }
+
+    pub(super) fn seeds(&self, scenario: &Scenario) -> Vec<u64> {
+        let SeedRange { first, last } =
+            self.seeds.unwrap_or(SeedRange { first: 1, last: scenario.seeds });
+        (first..=last).collect()
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            manifest: None,
+            set: Vec::new(),
+            policies: Vec::new(),
+            only: Vec::new(),
+            seeds: None,
+            assertions: Vec::new(),
+            events_max: Self::EVENTS_MAX,
+        }
+    }
+}
+
+impl FromStr for SeedRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rule = || "must be a whole number, or two such as 1..10".to_owned();
+        let seed = |text: &str| text.parse::<u64>().map_err(|_| rule());
+        let (first, last) = match text.split_once("..") {
+            Some((first, last)) => (seed(first)?, seed(last)?),
+            None => (seed(text)?, seed(text)?),
+        };
+        match last.checked_sub(first) {
+            None => Err("must not end before it begins".to_owned()),
+            Some(more) if more >= SEEDS_MAX => Err(format!("must be at most {SEEDS_MAX} seeds")),
+            Some(_) => Ok(Self { first, last }),
+        }
+    }
+}
+
+impl fmt::Display for SeedRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.first, self.last) {
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}..{last}"),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The policies that a scenario is run under.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::document::{Node, Place, Section};
+use super::function::Function;
+use super::value::Time;
+
+/// Most policies of a scenario: what a table still shows side by side.
+const POLICIES_MAX: usize = 16;
+
+/// A policy: an algorithm, and the annotations that it goes by.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Policy {
+    /// What people call it.
+    #[serde(skip)]
+    pub name: String,
+    /// The algorithm.
+    pub kind: Kind,
+    /// The manifest whose workloads' annotations hold, as it was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Where that is named.
+    #[serde(skip)]
+    pub place: Place,
+    /// Annotations in place of the manifest's.
+    #[serde(serialize_with = "set_as_table")]
+    pub set: Vec<Set>,
+}
+
+/// An algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The one that ships, which is Knative's.
+    Kpa,
+    /// As many pods as are needed, each kept for that long after it was last needed.
+    FixedIdle(Time),
+    /// The least pod-seconds of any schedule in which no request waits.
+    Floor,
+}
+
+/// An annotation in place of the manifest's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// The function whose it is; none = all.
+    pub function: Option<String>,
+    /// The annotation.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Reads `[policy.*]`. Without any there is one, by the defaults.
+pub(super) fn read_all(root: &Section<'_>, functions: &[Function]) -> Vec<Policy> {
+    let Some(node) = root.get("policy") else {
+        return vec![Policy {
+            name: "default".to_owned(),
+            kind: Kind::Kpa,
+            manifest: None,
+            place: Place::default(),
+            set: Vec::new(),
+        }];
+    };
+    let Some(section) = node.section() else {
+        return Vec::new();
+    };
+    let entries = section.entries();
+    if entries.is_empty() || entries.len() > POLICIES_MAX {
+        section.fault(format_args!("there must be 1 to {POLICIES_MAX} policies"));
+    }
+    entries.into_iter().filter_map(|(name, node)| read(name, &node, functions)).collect()
+}
+
+fn read(name: String, node: &Node<'_>, functions: &[Function]) -> Option<Policy> {
+    let section = node.section()?;
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.is_empty() || !name.bytes().all(is_word) {
+        node.fault("a policy's name must be of letters, digits, - and _");
+    }
+    if functions.iter().any(|function| function.name == name) {
+        node.fault("a function has this name, so that no assertion could tell them apart");
+    }
+    let kind = section.get("kind").and_then(|node| kind(&node));
+    let manifest = section.get("manifest");
+    let place = manifest.as_ref().map_or_else(|| section.place(), Node::place);
+    let manifest = manifest.and_then(|node| node.text()).map(str::to_owned);
+    let set = section.get("set").map(|node| sets(&node, functions));
+    section.finish();
+    Some(Policy {
+        name,
+        kind: kind.unwrap_or(Kind::Kpa),
+        manifest,
+        place,
+        set: set.unwrap_or_default(),
+    })
+}
+
+fn kind(node: &Node<'_>) -> Option<Kind> {
+    if node.is_text() {
+        return node.read(|text| match text {
+            "kpa" => Ok(Kind::Kpa),
+            "floor" => Ok(Kind::Floor),
+            _ => Err("must be \"kpa\", \"floor\" or { fixed-idle = \"10m\" }".to_owned()),
+        });
+    }
+    let section = node.section()?;
+    let idle = section.need("fixed-idle").and_then(|node| node.read(str::parse));
+    section.finish();
+    idle.map(Kind::FixedIdle)
+}
+
+fn sets(node: &Node<'_>, functions: &[Function]) -> Vec<Set> {
+    let mut sets = Vec::new();
+    let Some(section) = node.section() else {
+        return sets;
+    };
+    for (key, node) in section.entries() {
+        if !node.is_table() {
+            sets.extend(set(None, key, &node));
+            continue;
+        }
+        if !functions.iter().any(|function| function.name == key) {
+            node.fault("there is no function of this name");
+        }
+        let own = node.section().map(|section| section.entries()).unwrap_or_default();
+        sets.extend(own.into_iter().filter_map(|(own, node)| set(Some(&key), own, &node)));
+    }
+    sets
+}
+
+fn set(function: Option<&String>, key: String, node: &Node<'_>) -> Option<Set> {
+    let value = node.written()?;
+    Some(Set { function: function.cloned(), key, value, place: node.place() })
+}
+
+pub(super) fn as_table<S: Serializer>(all: &[Policy], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut table = serializer.serialize_map(Some(all.len()))?;
+    for policy in all {
+        table.serialize_entry(&policy.name, policy)?;
+    }
+    table.end()
+}
+
+fn set_as_table<S: Serializer>(all: &[Set], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut table = serializer.serialize_map(None)?;
+    for set in all.iter().filter(|set| set.function.is_none()) {
+        table.serialize_entry(&set.key, &set.value)?;
+    }
+    let mut functions: Vec<_> = all.iter().filter_map(|set| set.function.as_deref()).collect();
+    functions.sort_unstable();
+    functions.dedup();
+    for name in functions {
+        let own = all.iter().filter(|set| set.function.as_deref() == Some(name));
+        let own: std::collections::BTreeMap<_, _> = own.map(|set| (&set.key, &set.value)).collect();
+        table.serialize_entry(name, &own)?;
+    }
+    table.end()
+}

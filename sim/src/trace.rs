@@ -1,0 +1,25 @@
+//! Recorded loads: counts by the minute, and how long requests took.
+//!
+//! What a file holds is checked cell by cell, and whatever is wrong with it is named by file, line
+//! and column. Gzip is unpacked, a byte-order mark, CRLF and quotes are taken; of a file only
+//! functions × minutes are kept in memory.
+
+mod table;
+mod filter;
+mod azure;
+mod periods;
+
+pub use azure::{Row, counts, durations};
+pub use filter::Filter;
+pub use periods::periods;
+pub use table::Fault;
+
+/// Most requests of a function in a minute: a hundred times what the largest site recorded had.
+const COUNT_MAX: u32 = 100_000_000;
+
+/// Most cells that are kept of a file, so that a wrong file does not take all memory: ten times the
+/// functions of a day of a large cloud.
+const CELLS_MAX: usize = 1 << 28;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! A CSV file with a header, row by row.
+
+use std::fmt;
+use std::io::{BufRead, Read};
+
+use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, Terminator, Trim};
+
+use crate::input::unpacked;
+
+/// What is wrong with a trace, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}{}{}: {rule}", at(*.line), of(.column))]
+pub struct Fault {
+    /// The file.
+    pub file: String,
+    /// The line, from 1; 0 where it is about the whole file.
+    pub line: u64,
+    /// The column's name; empty where it is about the whole line.
+    pub column: String,
+    /// What is wrong.
+    pub rule: String,
+}
+
+fn at(line: u64) -> String {
+    if line == 0 { String::new() } else { format!(":{line}") }
+}
+
+fn of(column: &str) -> String {
+    if column.is_empty() { String::new() } else { format!(": column {column}") }
+}
+
+/// A file being read.
+pub(super) struct Table<'a> {
+    file: String,
+    reader: Reader<Box<dyn BufRead + 'a>>,
+    header: Vec<String>,
+    record: ByteRecord,
+}
+
+/// A row of a file.
+pub(super) struct Line<'t> {
+    file: &'t str,
+    header: &'t [String],
+    record: &'t ByteRecord,
+}
+
+impl<'a> Table<'a> {
+    /// Reads the header.
+    pub(super) fn new(file: &str, input: impl Read + 'a) -> Result<Self, Fault> {
+        let fault =
+            |rule: String| Fault { file: file.to_owned(), line: 0, column: String::new(), rule };
+        let input = unpacked(file, input).map_err(|error| fault(unreadable(&error)))?;
+        // Lines end with LF, and CR before it is trimmed as a blank: so lines are counted right.
+        let reader = ReaderBuilder::new()
+            .trim(Trim::All)
+            .terminator(Terminator::Any(b'\n'))
+            .flexible(true)
+            .from_reader(input);
+        let mut table =
+            Self { file: file.to_owned(), reader, header: Vec::new(), record: ByteRecord::new() };
+        let header = match table.reader.byte_headers() {
+            Ok(header) => header.clone(),
+            Err(error) => return Err(table.wrong(&error)),
+        };
+        if header.is_empty() {
+            return Err(fault("is empty".to_owned()));
+        }
+        // A byte-order mark is no part of the first name.
+        let name =
+            |name: &[u8]| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').to_owned();
+        table.header = header.iter().map(name).collect();
+        Ok(table)
+    }
+
+    pub(super) fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    /// The place of a column.
+    pub(super) fn column(&self, name: &str) -> Result<usize, Fault> {
+        self.header.iter().position(|own| own == name).ok_or_else(|| {
+            let shown: Vec<_> = self.header.iter().take(8).map(String::as_str).collect();
+            self.header_fault(name, format!("is missing; there are {} …", shown.join(", ")))
+        })
+    }
+
+    /// What is wrong with the header.
+    pub(super) fn header_fault(&self, column: &str, rule: impl Into<String>) -> Fault {
+        let (file, column) = (self.file.clone(), column.to_owned());
+        Fault { file, line: 1, column, rule: rule.into() }
+    }
+
+    /// The next row; an empty line is none.
+    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, Fault> {
+        loop {
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(true) if self.record.len() == 1 && self.record[0].is_empty() => {}
+                Ok(true) => break,
+                Ok(false) => return Ok(None),
+                Err(error) => return Err(self.wrong(&error)),
+            }
+        }
+        let line = Line { file: &self.file, header: &self.header, record: &self.record };
+        let (columns, wanted) = (self.record.len(), self.header.len());
+        if columns != wanted {
+            let rule = format!("has {columns} columns, the header has {wanted}");
+            return Err(line.fault(usize::MAX, rule));
+        }
+        Ok(Some(line))
+    }
+
+    fn wrong(&self, error: &csv::Error) -> Fault {
+        let rule = match error.kind() {
+            ErrorKind::Io(error) => unreadable(error),
+            _ => error.to_string(),
+        };
+        // What could not be had was to be the next line.
+        let line = error.position().map_or(self.reader.position().line(), csv::Position::line);
+        Fault { file: self.file.clone(), line, column: String::new(), rule }
+    }
+}
+
+impl<'t> Line<'t> {
+    /// The text of a cell.
+    pub(super) fn text(&self, column: usize) -> Result<&'t str, Fault> {
+        let cell = self.record.get(column).unwrap_or_default();
+        std::str::from_utf8(cell).map_err(|_| self.fault(column, "is not UTF-8"))
+    }
+
+    /// What a cell holds; `rule` says what it must.
+    pub(super) fn read<T>(
+        &self,
+        column: usize,
+        rule: impl fmt::Display,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Fault> {
+        let text = self.text(column)?;
+        read(text).ok_or_else(|| self.fault(column, format!("{text:?}: must be {rule}")))
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
+    pub(super) fn fault(&self, column: usize, rule: impl Into<String>) -> Fault {
+        let column = self.header.get(column).cloned().unwrap_or_default();
+        Fault { file: self.file.to_owned(), line: self.number(), column, rule: rule.into() }
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    format!("cannot be read: {error}")
+}
