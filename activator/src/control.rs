@@ -401,8 +401,10 @@ impl<N: Network> Control<N> {
         let wanted = if reading.held > 0 && !usable { Wanted::Yes } else { Wanted::No };
         let (phase, reached) = match wanted {
             Wanted::Yes => (WakePhase::Asked, function.wake_begins(now_us)),
-            Wanted::No if usable => (WakePhase::Usable, function.wake_ends(now_us)),
-            Wanted::No => (WakePhase::GivenUp, function.wake_given_up()),
+            Wanted::No => {
+                let phase = if usable { WakePhase::Usable } else { WakePhase::GivenUp };
+                (phase, function.wake_ends())
+            }
         };
         if reached {
             self.parts.writer.wake(&function.counters, phase);

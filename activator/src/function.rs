@@ -30,11 +30,8 @@ pub(crate) struct Function {
     pub(crate) bound: Arc<Bound>,
     /// What the table says of it now. Replaced by the control thread, read by workers.
     pub(crate) view: ArcSwap<View>,
-    /// How long its last wake took, from the first held request to the first release, in
-    /// microseconds; 0 = not known. Written by the control thread, read by workers for Retry-After;
-    /// relaxed: a stale figure does no harm.
-    pub(crate) wake_us: AtomicU64,
-    /// When the present wake began, in microseconds on the activator's clock; 0 = none. As above.
+    /// When the present wake began, in microseconds on the activator's clock; 0 = none. Written by
+    /// the control thread, read by workers for Retry-After; relaxed: a stale figure does no harm.
     pub(crate) wake_since_us: AtomicU64,
     /// Whether no held request of the last wake was answered by a pod yet. Set by the control
     /// thread, cleared by the worker that has the first such answer. Relaxed: the flag is all.
@@ -77,18 +74,9 @@ impl Function {
         begins
     }
 
-    /// A pod is usable: the wake that was under way, if one was, ends. True if it does.
-    pub(crate) fn wake_ends(&self, now_us: u64) -> bool {
-        let since_us = self.wake_since_us.swap(0, Ordering::Relaxed);
-        if since_us > 0 {
-            self.wake_us.store(now_us.saturating_sub(since_us).max(1), Ordering::Relaxed);
-        }
-        since_us > 0
-    }
-
-    /// Nothing is held any more and no pod is usable: the wake that was under way, if one was, was
-    /// in vain. True if one was.
-    pub(crate) fn wake_given_up(&self) -> bool {
+    /// A pod is usable or nothing is held any more: the wake that was under way, if one was, ends.
+    /// True if it does.
+    pub(crate) fn wake_ends(&self) -> bool {
         self.wake_since_us.swap(0, Ordering::Relaxed) > 0
     }
 
@@ -102,8 +90,9 @@ impl Function {
     pub(crate) fn prospect(&self, now_us: u64) -> Prospect {
         let since_us = self.wake_since_us.load(Ordering::Relaxed);
         if since_us > 0 {
-            let usual_us = self.wake_us.load(Ordering::Relaxed);
-            return Prospect::Cold { elapsed_us: now_us.saturating_sub(since_us), usual_us };
+            let elapsed_us = now_us.saturating_sub(since_us);
+            let cold = |usual_us| Prospect::Cold { elapsed_us, usual_us };
+            return self.view.load().start_up_us.map_or(Prospect::Unknown, cold);
         }
         let released_per_s = f64::from_bits(self.released_per_s.load(Ordering::Relaxed));
         Prospect::Warm { held: self.bound.taken().requests, released_per_s }
@@ -119,6 +108,8 @@ pub(crate) struct View {
     pub(crate) probe: Probe,
     /// The most requests a pod is sent at once; none = no limit.
     pub(crate) limit: Option<NonZeroU32>,
+    /// How long its pods usually take to start, in microseconds, if that is known.
+    pub(crate) start_up_us: Option<u64>,
     /// Longest time a request is held, in microseconds.
     pub(crate) queue_timeout_us: u64,
     /// From arrival to the last byte of the answer, in microseconds.

@@ -10,6 +10,7 @@ use dormouse_activator::activator::Activator;
 use dormouse_activator::config::{Config, Gateway, IfTaken};
 use dormouse_link::activator_side::Identity;
 use dormouse_link::frame::{Down, EndpointEntry, Entry, Failure, Pod, Retiring, Up, VERSION};
+use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -81,6 +82,7 @@ fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
         queue_timeout_ms: 10_000,
         request_timeout_ms: 10_000,
         pressure: None,
+        start_ups: StartUps::default(),
         failure: None,
     }
 }

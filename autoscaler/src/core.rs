@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Ending, Fault, Output};
-use dormouse_link::frame::{Down, Reading, Up};
+use dormouse_link::frame::{Down, Learnt, Reading, Up};
 use dormouse_policy::decision::Why;
 use dormouse_policy::function::{Function, FunctionName};
 use dormouse_policy::readings::{Counters, Reporters};
@@ -300,7 +300,8 @@ impl Core {
             }
             Output::Left { reporter } => info!(reporter, "activator disconnected"),
             Output::Lost { reporter } => warn!(reporter, "activator given up for lost"),
-            Output::Report { reporter, boot, at_us, readings } => {
+            Output::Report { reporter, boot, at_us, readings, learnt } => {
+                self.learn(learnt, now_us);
                 self.take_report(reporter, boot, at_us, readings, now_us)
             }
             Output::Woken(function) => self.wake(&function, now_us),
@@ -364,6 +365,16 @@ impl Core {
             recording.hear(report);
         }
         self.reported.insert(reporter, (at_us, named));
+    }
+
+    /// Takes over what others learnt before this process began, and tells every activator.
+    fn learn(&mut self, learnt: Vec<Learnt>, now_us: u64) {
+        for Learnt { function, start_ups } in learnt {
+            if let Some(state) = self.functions.get_mut(&function) {
+                state.start_ups.merge(&start_ups);
+                self.put_entry(&function, now_us);
+            }
+        }
     }
 
     /// What is left of a failure's time is told anew to an activator that connects.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dormouse_policy::function::FunctionName;
 
-use crate::frame::{Down, Entry, Listening, Reading, Retiring, Up, VERSION};
+use crate::frame::{Down, Entry, Learnt, Listening, Reading, Retiring, Up, VERSION};
 
 pub use pressure::PRESSURE_US_MIN;
 use pressure::Pressures;
@@ -79,6 +79,8 @@ pub struct ActivatorSide {
     pressures: Pressures,
     /// What each function's last report on this connection said, so that quiet ones are left out.
     reported: BTreeMap<FunctionName, Reading>,
+    /// Functions of which more was learnt than this connection was told.
+    learnt: BTreeSet<FunctionName>,
 }
 
 impl ActivatorSide {
@@ -95,6 +97,7 @@ impl ActivatorSide {
             listening: Vec::new(),
             pressures: Pressures::default(),
             reported: BTreeMap::new(),
+            learnt: BTreeSet::new(),
         }
     }
 
@@ -116,6 +119,8 @@ impl ActivatorSide {
         self.connected = true;
         self.reported.clear();
         self.pressures.start_over();
+        let learnt = self.table.iter().filter(|(_, entry)| !entry.start_ups.is_empty());
+        self.learnt = learnt.map(|(name, _)| name.clone()).collect();
         for retirement in self.retirements.values_mut() {
             retirement.recalled = false;
         }
@@ -220,7 +225,8 @@ impl ActivatorSide {
             for reading in &readings {
                 self.reported.insert(reading.function.clone(), reading.clone());
             }
-            actions.push(Action::Send(Up::Report { at_us: now_us, readings }));
+            let learnt = self.take_learnt();
+            actions.push(Action::Send(Up::Report { at_us: now_us, readings, learnt }));
             actions.extend(self.whole_wakes());
         }
         actions
@@ -254,6 +260,15 @@ impl ActivatorSide {
         }
     }
 
+    fn take_learnt(&mut self) -> Vec<Learnt> {
+        let names = std::mem::take(&mut self.learnt);
+        let learnt = names.into_iter().filter_map(|function| {
+            let start_ups = self.table.get(&function)?.start_ups.clone();
+            Some(Learnt { function, start_ups })
+        });
+        learnt.collect()
+    }
+
     fn whole_wakes(&mut self) -> Vec<Action> {
         if self.wakes.is_empty() && !self.wakes_told {
             return Vec::new();
@@ -273,10 +288,18 @@ impl ActivatorSide {
             gone.extend(self.table.keys().cloned());
         }
         let mut actions = Vec::new();
-        for entry in functions {
+        for mut entry in functions {
             let name = entry.function.clone();
             gone.remove(&name);
-            if self.table.get(&name) != Some(&entry) {
+            let known = self.table.get(&name);
+            if let Some(known) = known {
+                entry.start_ups.merge(&known.start_ups);
+            }
+            if known != Some(&entry) {
+                let is_known = known.is_some_and(|known| known.start_ups == entry.start_ups);
+                if !is_known && !entry.start_ups.is_empty() {
+                    self.learnt.insert(name.clone());
+                }
                 self.pressures.follow(&entry);
                 self.table.insert(name.clone(), entry);
                 actions.push(Action::Update(name));
@@ -288,6 +311,7 @@ impl ActivatorSide {
                 self.wakes.remove(&name);
                 self.pressures.forget(&name);
                 self.reported.remove(&name);
+                self.learnt.remove(&name);
                 actions.push(Action::Remove(name));
             }
         }

@@ -87,9 +87,9 @@ impl AutoscalerSide {
                 self.outputs.push(Output::Close(connection, Fault::SecondHello));
                 self.disconnected(connection, now_us);
             }
-            Up::Report { at_us, readings } => {
+            Up::Report { at_us, readings, learnt } => {
                 let boot = self.reporters.get(&reporter).map_or(0, |known| known.boot);
-                self.outputs.push(Output::Report { reporter, boot, at_us, readings });
+                self.outputs.push(Output::Report { reporter, boot, at_us, readings, learnt });
             }
             Up::Pressure { functions } => {
                 let known = functions.into_iter().filter(|it| self.table.contains(it));

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,10 @@ pub enum Up {
         at_us: u64,
         /// The readings.
         readings: Vec<Reading>,
+        /// What was learnt of functions: in the first report of a connection everything, then what
+        /// changed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learnt: Vec<Learnt>,
     },
     /// After a report that came for its sake: functions with more open requests than their
     /// entries' `pressure`.
@@ -96,6 +101,15 @@ pub struct Reading {
     /// Requests refused for want of room since boot, wrapping; they count as begun, too.
     #[serde(default)]
     pub refused: u64,
+}
+
+/// What was learnt of one function, kept by activators for autoscalers to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// The function.
+    pub function: FunctionName,
+    /// How long its pods took to start.
+    pub start_ups: StartUps,
 }
 
 /// Where one endpoint listens, or why it does not.
@@ -193,6 +207,9 @@ pub struct Entry {
     /// Open requests above which this activator reports at once, ≥ 1; none = it does not.
     #[serde(default)]
     pub pressure: Option<u64>,
+    /// How long its pods took to start. Who was told more by another keeps that.
+    #[serde(default, skip_serializing_if = "StartUps::is_empty")]
+    pub start_ups: StartUps,
     /// Set while the function cannot start: held and new requests are answered 503 with it.
     pub failure: Option<Failure>,
 }

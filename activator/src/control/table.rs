@@ -231,7 +231,6 @@ impl Table {
             counters,
             bound: Arc::new(Bound::new(self.held_max(entry))),
             view: ArcSwap::from_pointee(view),
-            wake_us: AtomicU64::new(0),
             wake_since_us: AtomicU64::new(0),
             undelivered: AtomicBool::new(false),
             released: AtomicU64::new(0),
@@ -274,6 +273,7 @@ fn view_of(entry: &Entry, pods: Vec<Arc<Pod>>, now_us: u64) -> View {
         pods,
         probe: entry.probe.clone(),
         limit: NonZeroU32::new(entry.container_concurrency),
+        start_up_us: entry.start_ups.quantile_us(),
         queue_timeout_us: entry.queue_timeout_ms.saturating_mul(1_000),
         request_timeout_us: entry.request_timeout_ms.saturating_mul(1_000),
         failure: entry.failure.clone().map(|failure| Failing {

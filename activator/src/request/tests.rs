@@ -15,6 +15,7 @@ use dormouse_link::activator_side::Identity;
 use dormouse_link::frame::{EndpointEntry, Entry, Pod};
 use dormouse_metrics::registry::Registry;
 use dormouse_policy::admission::{Amount, CommonBound};
+use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -136,6 +137,7 @@ fn entry(pods: Vec<Pod>) -> Entry {
         queue_timeout_ms: 10_000,
         request_timeout_ms: 30_000,
         pressure: None,
+        start_ups: StartUps::default(),
         failure: None,
     }
 }

@@ -13,8 +13,6 @@
 //! 40 open, 5 refused, 30/s arriving, 2.5 s start-up, a target of 7: in `queue` ⌈45 ÷ 7⌉ = 7 pods,
 //! in `start-up` ⌈120 ÷ 7⌉ = 18.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{Burst, Scaling};
@@ -30,17 +28,53 @@ const DECAY: f64 = 0.9;
 const QUANTILE: f64 = 0.9;
 
 /// How long a function's pods took to become ready, of late.
+///
+/// It is known in several places, which outlive each other; [`StartUps::merge`] brings them
+/// together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Told")]
 pub struct StartUps {
+    /// Start-ups ever recorded, those no longer remembered included.
+    seen: u64,
     /// In microseconds, the newest first.
-    times_us: VecDeque<u64>,
+    times_us: Vec<u64>,
+}
+
+/// The same as somebody else has it, who need not keep to our bound.
+#[derive(Deserialize)]
+struct Told {
+    seen: u64,
+    times_us: Vec<u64>,
+}
+
+impl From<Told> for StartUps {
+    fn from(Told { seen, mut times_us }: Told) -> Self {
+        times_us.truncate(START_UPS_MAX);
+        Self { seen, times_us }
+    }
 }
 
 impl StartUps {
     /// Adds that a function was without a ready pod for `time_us` after pods were ordered.
     pub fn record(&mut self, time_us: u64) {
-        self.times_us.push_front(time_us);
-        self.times_us.truncate(START_UPS_MAX);
+        self.seen = self.seen.saturating_add(1);
+        self.times_us.truncate(START_UPS_MAX - 1);
+        self.times_us.insert(0, time_us);
+    }
+
+    /// Becomes `other` if that has seen more. Of two that saw as many, each in its own place, it is
+    /// a matter of order which is kept; so all who hear of both keep the same, whichever comes
+    /// first and however often.
+    pub fn merge(&mut self, other: &Self) {
+        if (other.seen, &other.times_us) > (self.seen, &self.times_us) {
+            self.clone_from(other);
+        }
+    }
+
+    /// Whether no start-up was seen yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.times_us.is_empty()
     }
 
     /// The start-up time to reckon with, in microseconds; none before the first.
@@ -163,6 +197,13 @@ mod tests {
         assert_eq!(pressure_threshold(&tiny, 1), Some(1));
     }
 
+    #[test]
+    fn what_others_tell_is_not_remembered_beyond_the_bound() {
+        let told = format!(r#"{{"seen":9,"times_us":{:?}}}"#, [7; 1_000]);
+        let told: StartUps = serde_json::from_str(&told).unwrap();
+        assert_eq!((told.times_us.len(), told.quantile_us()), (START_UPS_MAX, Some(7)));
+    }
+
     proptest! {
         #[test]
         fn what_is_learnt_was_seen_and_survives_writing(
@@ -177,6 +218,28 @@ mod tests {
             prop_assert!(quicker >= 1);
             let written = serde_json::to_string(&start_ups).unwrap();
             prop_assert_eq!(serde_json::from_str::<StartUps>(&written).unwrap(), start_ups);
+        }
+
+        #[test]
+        fn whoever_saw_most_is_believed_in_whatever_order_they_are_heard(
+            times in proptest::collection::vec(proptest::collection::vec(0..3_u64, 0..20), 3),
+            order in Just([0, 1, 2, 0, 1]).prop_shuffle(),
+        ) {
+            let each: Vec<StartUps> = times.iter().map(|times| {
+                let mut start_ups = StartUps::default();
+                times.iter().for_each(|&time_us| start_ups.record(time_us));
+                start_ups
+            }).collect();
+            let merged = |order: &[usize]| {
+                let mut all = StartUps::default();
+                order.iter().for_each(|&at| all.merge(&each[at]));
+                all
+            };
+            let all = merged(&[0, 1, 2]);
+            prop_assert_eq!(merged(&order), all.clone());
+            let most = times.iter().map(Vec::len).max();
+            let seen = each.iter().zip(&times).find(|(one, _)| **one == all);
+            prop_assert_eq!(seen.map(|(_, times)| times.len()), most);
         }
     }
 }

@@ -232,6 +232,7 @@ impl FunctionState {
             queue_timeout_ms: settings.admission.queue_timeout_ms,
             request_timeout_ms: settings.timeouts.request_ms,
             pressure: burst::pressure_threshold(&settings.scaling, self.asked(now_us)),
+            start_ups: self.start_ups.clone(),
             failure,
         }
     }

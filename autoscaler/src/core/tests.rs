@@ -151,7 +151,7 @@ fn an_arrival_takes_a_retirement_back() {
         world.now_us += SECOND_US / 10;
         if world.now_us.is_multiple_of(SECOND_US) || epoch.is_none() {
             let at_us = world.now_us;
-            let report = Up::Report { at_us, readings: vec![] };
+            let report = Up::Report { at_us, readings: vec![], learnt: vec![] };
             world.happens(Event::Frame(connection, report));
         }
         let actions = world.happens(Event::Due);

@@ -71,7 +71,7 @@ impl Autoscaler {
                 Output::Patch { function, epoch } => {
                     self.side.patched(&function, epoch, Patched::Placed);
                 }
-                Output::Report { reporter, boot, at_us, readings } => {
+                Output::Report { reporter, boot, at_us, readings, .. } => {
                     let span = self.reporters.report(&reporter, boot, at_us, self.now_us);
                     for reading in readings {
                         let counters = Counters {

@@ -1,6 +1,7 @@
 //! Every turn of the activator's side.
 
 use super::*;
+use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::Probe;
 
 fn name(name: &str) -> FunctionName {
@@ -23,6 +24,7 @@ fn entry(function: &str, queue_depth: u32) -> Entry {
         queue_timeout_ms: 1_000,
         request_timeout_ms: 1_000,
         pressure: None,
+        start_ups: StartUps::default(),
         failure: None,
     }
 }
@@ -91,6 +93,45 @@ fn a_report_names_what_moved_and_after_a_connect_all_that_ever_did() {
     assert_eq!(side.tick(7, vec![reading(2, 0)]), [], "nobody to tell");
     assert!(!side.connect().is_empty());
     assert_eq!(reported(&side.tick(8, vec![reading(2, 0)])), 1, "all again");
+}
+
+/// What a report says was learnt, as start-up times in µs.
+fn learnt(actions: &[Action]) -> Vec<(FunctionName, u64)> {
+    let frames = actions.iter().filter_map(|action| match action {
+        Action::Send(Up::Report { learnt, .. }) => Some(learnt),
+        _ => None,
+    });
+    let each = frames.flatten();
+    each.map(|it| (it.function.clone(), it.start_ups.quantile_us().unwrap())).collect()
+}
+
+#[test]
+fn what_was_learnt_is_kept_for_an_autoscaler_that_knows_less() {
+    let start_ups = |times_us: &[u64]| {
+        let mut start_ups = StartUps::default();
+        times_us.iter().for_each(|&time_us| start_ups.record(time_us));
+        start_ups
+    };
+    let told = |times_us| {
+        let known = Entry { start_ups: start_ups(times_us), ..entry("a", 1) };
+        table(true, vec![known, entry("b", 1)])
+    };
+    let mut side = side();
+    drop(side.connect());
+    assert_eq!(learnt(&side.tick(1, vec![])), []);
+    drop(side.receive(told(&[7, 8]), 2));
+    assert_eq!(learnt(&side.tick(3, vec![])), [(name("a"), 8)], "to whoever hears reports");
+    assert_eq!(learnt(&side.tick(4, vec![])), [], "once");
+    side.disconnect();
+    drop(side.connect());
+    assert_eq!(side.receive(told(&[]), 5), [], "one that begins anew changes nothing");
+    assert_eq!(learnt(&side.tick(6, vec![])), [(name("a"), 8)]);
+    drop(side.receive(told(&[9]), 7));
+    assert_eq!(learnt(&side.tick(8, vec![])), [], "one start-up is less than two");
+    assert_eq!(side.receive(told(&[9, 9, 9]), 9), [Action::Update(name("a"))]);
+    assert_eq!(learnt(&side.tick(10, vec![])), [(name("a"), 9)]);
+    drop(side.receive(table(true, vec![]), 11));
+    assert_eq!(learnt(&side.tick(12, vec![])), []);
 }
 
 #[test]

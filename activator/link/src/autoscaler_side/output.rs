@@ -3,7 +3,7 @@
 use dormouse_policy::function::FunctionName;
 
 use super::retirement::Ending;
-use crate::frame::{Down, Reading, VERSION};
+use crate::frame::{Down, Learnt, Reading, VERSION};
 
 /// Longest name of a reporter, in bytes: a pod's name is a DNS subdomain.
 pub(super) const REPORTER_BYTES_MAX: usize = 253;
@@ -44,6 +44,8 @@ pub enum Output {
         at_us: u64,
         /// The readings.
         readings: Vec<Reading>,
+        /// What it knows of functions that other autoscalers learnt.
+        learnt: Vec<Learnt>,
     },
     /// A function that no activator wanted awake is wanted awake now.
     Woken(FunctionName),

@@ -1,5 +1,6 @@
 //! Each turn of the protocol as plain calls.
 
+use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
 
 use super::*;
@@ -23,6 +24,7 @@ fn entry(queue_depth: u32) -> Entry {
         queue_timeout_ms: 55_000,
         request_timeout_ms: 300_000,
         pressure: None,
+        start_ups: StartUps::default(),
         failure: None,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dormouse_link::frame::{Entry, Pod as Listed};
 use dormouse_metrics::registry::Registry;
 use dormouse_policy::admission::Amount;
+use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
 
 use super::*;
@@ -31,6 +32,7 @@ fn function(common: &Arc<CommonBound>) -> Arc<Function> {
         queue_timeout_ms: 1_000,
         request_timeout_ms: 1_000,
         pressure: None,
+        start_ups: StartUps::default(),
         failure: None,
     };
     let mut table = Table::new(Arc::default(), Arc::clone(common), 1);

@@ -195,6 +195,30 @@ async fn who_is_refused_while_others_wait_their_turn_is_told_how_long_that_takes
         .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_during_a_wake_is_told_what_is_left_of_the_learnt_start_up_time() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::new(&Entry { queue_depth: 1, ..entry(vec![]) });
+            let _held = send(&world, 0, "/").await;
+            // 0 would mean that there is no wake.
+            tokio::time::advance(Duration::from_millis(1)).await;
+            world.function().wake_begins(world.clock.now_us());
+            let unknown = retry_after(send(&world, 0, "/").await).await;
+            assert!((1..=2).contains(&unknown), "{unknown}");
+            let mut start_ups = StartUps::default();
+            start_ups.record(8_000_000);
+            world.change(&Entry { queue_depth: 1, start_ups, ..entry(vec![]) });
+            for (later_s, left_s) in [(0, 8_u64), (4, 4), (4, 1), (1, 1)] {
+                tokio::time::advance(Duration::from_secs(later_s)).await;
+                let told = retry_after(send(&world, 0, "/").await).await;
+                let with_jitter = left_s..=left_s + left_s.div_ceil(2);
+                assert!(with_jitter.contains(&told), "{told} for {left_s} s");
+            }
+        })
+        .await;
+}
+
 async fn retry_after(mut client: DuplexStream) -> u64 {
     let head = head_of_answer(&mut client).await;
     let (_, after) = head.split_once("retry-after: ").unwrap();

@@ -1,5 +1,6 @@
 //! When decisions are made, and the modes of `dormouse.dev/burst`.
 
+use dormouse_link::activator_side::{self, ActivatorSide, Identity};
 use dormouse_policy::decision::Decision;
 use dormouse_policy::settings::Burst;
 use dormouse_policy::tick::TICK_US;
@@ -111,6 +112,44 @@ fn what_a_start_takes_is_learnt_from_the_decision_on() {
     world.run(2);
     let last = decisions(&world).pop().unwrap();
     assert_eq!(last.inputs.start_up_us, learnt(&world));
+    assert_eq!(last.replay(), *last);
+}
+
+#[test]
+fn what_was_learnt_outlives_the_autoscaler_in_its_activators() {
+    let function = || bursting(Burst::StartUp, &[("target", "10")]);
+    let mut first = World::with(function(), 0);
+    first.hands = Hands::Busy;
+    first.wake("hello");
+    first.run(3);
+    first.hands = Hands::Quick;
+    first.answer(Ok(()));
+    let learnt_us = first.entry("hello").start_ups.quantile_us();
+    assert!(learnt_us.is_some_and(|time_us| time_us >= 3 * SECOND_US), "{learnt_us:?}");
+
+    let identity = Identity { token: "secret".into(), reporter: "a".into(), boot: 1 };
+    let mut activator = ActivatorSide::new(identity);
+    drop(activator.connect());
+    let frames = first.sent.iter().map(|(_, frame)| frame.clone());
+    frames.for_each(|frame| drop(activator.receive(frame, 0)));
+
+    let mut second = World::new();
+    second.connect("b");
+    second.add(function(), 0);
+    assert_eq!(second.entry("hello").start_ups.quantile_us(), None, "it knows nothing yet");
+    let connection = Connection(99);
+    for action in [activator.connect(), activator.tick(1, vec![])].concat() {
+        if let activator_side::Action::Send(frame) = action {
+            second.hear(connection, frame);
+        }
+    }
+    let others = second.sent.iter().rev().find(|(connection, _)| *connection == Connection(1));
+    assert!(matches!(others, Some((_, Down::Table { .. }))), "every activator is told: {others:?}");
+    assert_eq!(second.entry("hello").start_ups.quantile_us(), learnt_us);
+    second.load("hello", 40, 40);
+    second.wake("hello");
+    let last = decisions(&second).pop().unwrap();
+    assert_eq!((last.inputs.why, last.inputs.start_up_us), (Why::Wake, learnt_us));
     assert_eq!(last.replay(), *last);
 }
 

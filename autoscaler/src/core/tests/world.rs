@@ -205,7 +205,7 @@ impl World {
         });
         let at_us = self.now_us;
         for (connection, readings) in reports.collect::<Vec<_>>() {
-            self.hear(connection, Up::Report { at_us, readings });
+            self.hear(connection, Up::Report { at_us, readings, learnt: vec![] });
         }
     }
 
