@@ -11,11 +11,51 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use dormouse_policy::function::{Function, FunctionName};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Tells what is, as a stream of changes.
 pub trait Facts {
     /// Waits for the next change; none when the world has ended (shutdown complete). Cancel safe.
     fn next(&mut self) -> impl Future<Output = Option<Fact>>;
+}
+
+/// The facts that a cluster's own task tells; they end with the task.
+#[derive(Debug)]
+pub struct TaskFacts {
+    facts: mpsc::Receiver<Fact>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl TaskFacts {
+    /// What `task` sends by the other end of `facts`.
+    fn new(facts: mpsc::Receiver<Fact>, task: JoinHandle<()>) -> Self {
+        Self { facts, task: Some(task) }
+    }
+}
+
+impl Facts for TaskFacts {
+    /// # Panics
+    /// If the task panicked.
+    async fn next(&mut self) -> Option<Fact> {
+        if let Some(fact) = self.facts.recv().await {
+            return Some(fact);
+        }
+        if let Some(task) = &mut self.task {
+            let result = task.await;
+            self.task = None;
+            joined(result);
+        }
+        None
+    }
+}
+
+/// What a task returned that is never cancelled: its only other end is a panic, which goes on.
+fn joined<T>(result: Result<T, JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// One change of the world.

@@ -12,11 +12,11 @@ use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dormouse_autoscaler::cluster::local::{
-    LocalCluster, LocalFacts, LocalHands, NannyCommand, Options, nanny,
-};
+use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand, Options, nanny};
 use dormouse_autoscaler::cluster::manifest::{self, Programs, Source};
-use dormouse_autoscaler::cluster::{Fact, Facts, Hands, PodPhase, Pods, Scale, ScaleError};
+use dormouse_autoscaler::cluster::{
+    Fact, Facts, Hands, PodPhase, Pods, Scale, ScaleError, TaskFacts,
+};
 use dormouse_policy::function::FunctionName;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -100,7 +100,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 struct World {
-    facts: LocalFacts,
+    facts: TaskFacts,
     hands: LocalHands,
     output: Arc<Mutex<Vec<String>>>,
 }

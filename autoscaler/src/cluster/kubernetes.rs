@@ -2,7 +2,7 @@
 //!
 //! One task holds the state: it waits for one event, applies it to the [`world`], and does what
 //! comes out. Beside it run one task per [`watch`], one per call under way; it joins them all, and
-//! [`KubernetesFacts`] joins it. Nothing of Kubernetes leaves this module but the two handles.
+//! [`TaskFacts`] joins it. Nothing of Kubernetes leaves this module but the two handles.
 
 mod api;
 mod objects;
@@ -24,7 +24,7 @@ use dormouse_policy::function::FunctionName;
 use kube::Client;
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -35,7 +35,7 @@ use self::pace::Pace;
 use self::scale::{Placed, Target};
 use self::watch::{Change, Subject, Watch};
 use self::world::{Listing, Ordered, Output, Source, World};
-use super::{Fact, Facts, Hands, Scale, ScaleError};
+use super::{Fact, Hands, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::api::ConnectError;
 
@@ -128,9 +128,7 @@ impl KubernetesCluster {
     ///
     /// # Errors
     /// [`ConnectError`]: there is no way to it.
-    pub async fn start(
-        options: &Options,
-    ) -> Result<(KubernetesFacts, KubernetesHands), ConnectError> {
+    pub async fn start(options: &Options) -> Result<(TaskFacts, KubernetesHands), ConnectError> {
         let client = api::connect(options.kubeconfig.as_deref()).await?;
         let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
@@ -158,7 +156,7 @@ impl KubernetesCluster {
             cluster.watch_source(source);
         }
         let task = tokio::spawn(cluster.run());
-        let facts = KubernetesFacts { facts: facts_out, task: Some(task) };
+        let facts = TaskFacts::new(facts_out, task);
         Ok((facts, KubernetesHands { orders: orders_in }))
     }
 
@@ -351,37 +349,6 @@ fn sources(namespaces: &[String]) -> Vec<Source> {
         listings.map(|listing| Source { listing, namespace: namespace.clone() })
     };
     scopes.into_iter().flat_map(of_scope).collect()
-}
-
-/// What a task returned. None of these is ever cancelled, so the only other end is a panic, which
-/// goes on.
-fn joined<T>(result: Result<T, JoinError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-/// The facts of a Kubernetes cluster.
-pub struct KubernetesFacts {
-    facts: mpsc::Receiver<Fact>,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Facts for KubernetesFacts {
-    /// # Panics
-    /// If the cluster's own task panicked.
-    async fn next(&mut self) -> Option<Fact> {
-        if let Some(fact) = self.facts.recv().await {
-            return Some(fact);
-        }
-        if let Some(task) = &mut self.task {
-            let result = task.await;
-            self.task = None;
-            joined(result);
-        }
-        None
-    }
 }
 
 /// The hands of a Kubernetes cluster; cheap to clone. When the last is dropped, the facts end.

@@ -2,7 +2,7 @@
 //!
 //! One task holds the state: it waits for one event, applies it to the [`replicas`] of the function
 //! concerned, and does what comes out. Beside it run one task per replica, for its nanny's pipes,
-//! and one per readiness try; it joins them all, and [`LocalFacts`] joins it.
+//! and one per readiness try; it joins them all, and [`TaskFacts`] joins it.
 
 pub mod nanny;
 mod process;
@@ -18,7 +18,7 @@ use std::process as std_process;
 use dormouse_policy::function::FunctionName;
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
@@ -29,7 +29,7 @@ use self::nanny::Ending;
 use self::process::Stop;
 use self::replicas::{Action, Event, Replicas};
 use super::manifest::LocalFunction;
-use super::{Fact, Facts, Hands, Pods, Scale, ScaleError};
+use super::{Fact, Hands, Pods, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::process::{NannyCommand, Output};
 
@@ -100,7 +100,7 @@ impl LocalCluster {
     /// what the hands order from then on. Needs a tokio runtime. When the facts or all hands are
     /// dropped, or on [`LocalHands::shutdown`], every replica is stopped in its grace period.
     #[must_use]
-    pub fn start(functions: Vec<LocalFunction>, options: Options) -> (LocalFacts, LocalHands) {
+    pub fn start(functions: Vec<LocalFunction>, options: Options) -> (TaskFacts, LocalHands) {
         let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let shutdown = CancellationToken::new();
@@ -132,7 +132,7 @@ impl LocalCluster {
             cluster.start_first();
             cluster.run().await;
         });
-        let facts = LocalFacts { facts: facts_out, task: Some(task) };
+        let facts = TaskFacts::new(facts_out, task);
         let hands = LocalHands { orders: orders_in, shutdown, stopped };
         (facts, hands)
     }
@@ -317,36 +317,6 @@ fn timeless(mut pods: Pods) -> Pods {
         failure.retry_ms = 0;
     }
     pods
-}
-
-/// What a task returned. None is ever cancelled, so the only other end is a panic, which goes on.
-fn joined<T>(result: Result<T, JoinError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-/// The facts of a local cluster.
-pub struct LocalFacts {
-    facts: mpsc::Receiver<Fact>,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Facts for LocalFacts {
-    /// # Panics
-    /// If the cluster's own task panicked.
-    async fn next(&mut self) -> Option<Fact> {
-        if let Some(fact) = self.facts.recv().await {
-            return Some(fact);
-        }
-        if let Some(task) = &mut self.task {
-            let result = task.await;
-            self.task = None;
-            joined(result);
-        }
-        None
-    }
 }
 
 /// The hands of a local cluster; cheap to clone.
