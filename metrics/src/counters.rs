@@ -37,7 +37,7 @@ impl Counters {
     /// could not be read.
     #[must_use]
     pub fn times(&self, timed: Timed) -> Option<Distribution> {
-        self.shared.times.read(self.slot, self.shared.slabs.len(), timed)
+        self.shared.times.read(&self.shared.slabs, self.slot, timed)
     }
 
     fn sum(&self) -> Option<Counts> {

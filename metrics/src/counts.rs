@@ -114,7 +114,21 @@ pub(crate) const REFUSED: usize = 5;
 pub(crate) const WAKES: usize = REFUSED + Refusal::ALL.len();
 pub(crate) const UPSTREAM_ERRORS: usize = WAKES + WakePhase::ALL.len();
 pub(crate) const RESPONSES: usize = UPSTREAM_ERRORS + UpstreamError::ALL.len();
-pub(crate) const TALLY_WORDS: usize = RESPONSES + CodeClass::ALL.len();
+/// Successes are not among them: they are what ended in no other way, so that a request that went
+/// well writes no tally.
+pub(crate) const TALLY_WORDS: usize = RESPONSES + CodeClass::ALL.len() - 1;
+
+/// The position of the answers of a class; none for successes.
+#[inline]
+pub(crate) fn answered(class: CodeClass) -> Option<usize> {
+    match class {
+        CodeClass::Success => None,
+        CodeClass::Informational => Some(RESPONSES),
+        CodeClass::Redirection => Some(RESPONSES + 1),
+        CodeClass::ClientError => Some(RESPONSES + 2),
+        CodeClass::ServerError => Some(RESPONSES + 3),
+    }
+}
 
 /// The words of a tally.
 pub(crate) type TallyWords = [u64; TALLY_WORDS];
@@ -141,6 +155,13 @@ impl Counts {
             && ended(STREAMS_BEGUN, STREAMS_ENDED)
     }
 
+    /// Requests that ended well: each that ended was answered or abandoned.
+    fn successes(&self) -> u64 {
+        let otherwise = &self.tally[RESPONSES..];
+        let otherwise = otherwise.iter().fold(self.tally[ABANDONED], |a, b| a.wrapping_add(*b));
+        self.flow[ENDED].wrapping_sub(otherwise)
+    }
+
     /// What they say at `now_us`.
     pub(crate) fn at(&self, now_us: u64) -> Reading {
         let tally = &self.tally;
@@ -157,7 +178,8 @@ impl Counts {
             refused: Refusal::ALL.map(|cause| tally[REFUSED + cause as usize]),
             wakes: WakePhase::ALL.map(|phase| tally[WAKES + phase as usize]),
             upstream_errors: UpstreamError::ALL.map(|e| tally[UPSTREAM_ERRORS + e as usize]),
-            responses: CodeClass::ALL.map(|class| tally[RESPONSES + class as usize]),
+            responses: CodeClass::ALL
+                .map(|class| answered(class).map_or_else(|| self.successes(), |word| tally[word])),
         }
     }
 }

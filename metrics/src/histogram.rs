@@ -7,7 +7,7 @@
 //! bucket, as do those over 71 minutes, so a histogram has a fixed size: under 1 KiB.
 
 use crate::counts::merge;
-use crate::seqlock::Seqlock;
+use crate::seqlock::Words;
 
 /// Buckets per doubling, as a power of two.
 const SPLIT_BITS: u32 = 2;
@@ -21,8 +21,11 @@ const MOST_BITS: u32 = 32;
 /// How many buckets: the doublings' quarters, the one below and the one above.
 pub const BUCKETS: usize = 2 + (((MOST_BITS - LEAST_BITS) as usize) << SPLIT_BITS);
 
-/// The position of the sum of all durations.
-const SUM: usize = BUCKETS;
+/// The position of the sum of all durations: beside the buckets of the shortest, the most frequent.
+const SUM: usize = 0;
+
+/// The position of the first bucket.
+const FIRST: usize = 1;
 
 /// The bucket of a duration.
 #[inline]
@@ -52,30 +55,31 @@ fn lower_us(bucket: usize) -> u64 {
     }
 }
 
-/// How long things took on one worker.
+/// How long things took on one worker. Written and read within the sequence of the function's cell.
 #[derive(Debug, Default)]
-pub(crate) struct Histogram(Seqlock<{ BUCKETS + 1 }>);
+pub(crate) struct Histogram(Words<{ FIRST + BUCKETS }>);
 
 impl Histogram {
     /// One more. For the owning worker alone.
     #[inline]
     pub(crate) fn record(&self, us: u64) {
-        self.0.add([(bucket(us), 1), (SUM, us)]);
+        self.0.add(SUM, us);
+        self.0.add(FIRST + bucket(us), 1);
     }
 
-    /// A consistent copy, or none if the writer was in the way.
-    pub(crate) fn read(&self) -> Option<Distribution> {
-        self.0.read().map(Distribution)
+    /// What it holds.
+    pub(crate) fn copy(&self) -> Distribution {
+        Distribution(self.0.copy())
     }
 }
 
 /// How long things took: a copy, of one worker or summed over several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Distribution([u64; BUCKETS + 1]);
+pub struct Distribution([u64; FIRST + BUCKETS]);
 
 impl Default for Distribution {
     fn default() -> Self {
-        Self([0; BUCKETS + 1])
+        Self([0; FIRST + BUCKETS])
     }
 }
 
@@ -88,7 +92,11 @@ impl Distribution {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0[..BUCKETS].iter().sum()
+        self.buckets().iter().sum()
+    }
+
+    fn buckets(&self) -> &[u64] {
+        &self.0[FIRST..]
     }
 
     /// How long all took together, in microseconds.
@@ -103,7 +111,7 @@ impl Distribution {
         let (mut counted, mut sum) = (0, 0);
         bits.map(move |bits| {
             let end = bucket((1 << bits) + 1);
-            sum += self.0[counted..end].iter().sum::<u64>();
+            sum += self.buckets()[counted..end].iter().sum::<u64>();
             counted = end;
             sum
         })
@@ -118,7 +126,7 @@ impl Distribution {
         let count = self.count();
         let rank = (u128::from(count) * u128::from(permille.min(1_000))).div_ceil(1_000).max(1);
         let mut below = 0;
-        let found = self.0[..BUCKETS].iter().position(|inside| {
+        let found = self.buckets().iter().position(|inside| {
             below += u128::from(*inside);
             below >= rank
         })?;
@@ -150,7 +158,7 @@ mod tests {
     fn the_worked_example() {
         let histogram = Histogram::default();
         histogram.record(10_000);
-        let distribution = histogram.read().unwrap();
+        let distribution = histogram.copy();
         assert_eq!(distribution.quantile_us(500), Some(9_216));
         assert_eq!((distribution.count(), distribution.sum_us()), (1, 10_000));
         assert_eq!(Distribution::default().quantile_us(500), None);
@@ -172,8 +180,8 @@ mod tests {
             for (at, us) in times_us.iter().enumerate() {
                 parts[usize::from(at < split)].record(*us);
             }
-            let mut all = parts[0].read().unwrap();
-            all.merge(&parts[1].read().unwrap());
+            let mut all = parts[0].copy();
+            all.merge(&parts[1].copy());
             times_us.sort_unstable();
             prop_assert_eq!(all.count(), times_us.len() as u64);
             prop_assert_eq!(all.sum_us(), times_us.iter().sum::<u64>());

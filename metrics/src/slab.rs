@@ -1,10 +1,14 @@
 //! One worker's cells: dense, grown in chunks that never move, so that recording is two look-ups
 //! without a lock. Each worker has its own, so no two workers write one cache line.
+//!
+//! A cell lies in several places under one sequence: the flow, which every request writes twice and
+//! every report reads, so that ten thousand of them are a few hundred KiB; the tally, which only
+//! what went otherwise than well writes; and, while there are any, the histograms of `times`.
 
 use std::sync::OnceLock;
 
-use crate::counts::{Counts, RESPONSES, TALLY_WORDS, TallyWords};
-use crate::seqlock::Seqlock;
+use crate::counts::{Counts, TALLY_WORDS};
+use crate::seqlock::{Sequence, Words};
 
 /// Slots per chunk: 8 KiB of flows, so that a process with a few functions stays small.
 const CHUNK: usize = 256;
@@ -20,55 +24,43 @@ pub(crate) const BALANCE: usize = 2;
 /// The words of a [`Flow`].
 pub(crate) type FlowWords = [u64; 3];
 
-/// What every request writes twice: the concurrency of one function on one worker.
+/// The concurrency of one function on one worker, and the sequence of all that is counted there.
 #[derive(Debug, Default)]
 #[repr(align(32))]
-pub(crate) struct Flow(Seqlock<3>);
+pub(crate) struct Flow {
+    sequence: Sequence,
+    words: Words<3>,
+}
 
 impl Flow {
     #[inline]
     pub(crate) fn begin(&self, now_us: u64) {
-        self.0.add([(STARTED, 1), (BALANCE, now_us.wrapping_neg())]);
+        self.sequence.write(|| {
+            self.words.add(STARTED, 1);
+            self.words.add(BALANCE, now_us.wrapping_neg());
+        });
     }
 
+    /// One request ended, and readers see at once with it what `more` writes of the cell.
     #[inline]
-    pub(crate) fn end(&self, now_us: u64) {
-        assert!(self.0.own(STARTED) != self.0.own(ENDED), "a request that ends was begun");
-        self.0.add([(ENDED, 1), (BALANCE, now_us)]);
+    pub(crate) fn end(&self, now_us: u64, more: impl FnOnce()) {
+        let begun = self.words.own(STARTED) != self.words.own(ENDED);
+        assert!(begun, "a request that ends was begun");
+        self.sequence.write(|| {
+            self.words.add(ENDED, 1);
+            self.words.add(BALANCE, now_us);
+            more();
+        });
     }
 
     #[inline]
     pub(crate) fn read(&self) -> Option<FlowWords> {
-        self.0.read()
+        self.sequence.read(|| self.words.copy())
     }
 }
 
 /// How the requests of one function fared on one worker, by the positions in `counts`.
-#[derive(Debug, Default)]
-pub(crate) struct Tally(Seqlock<TALLY_WORDS>);
-
-impl Tally {
-    /// One more.
-    #[inline]
-    pub(crate) fn count(&self, word: usize) {
-        self.0.add([(word, 1)]);
-    }
-
-    /// One more answer, and one more `other` with it.
-    #[inline]
-    pub(crate) fn answer(&self, class: usize, other: Option<usize>) {
-        match other {
-            None => self.0.add([(RESPONSES + class, 1)]),
-            Some(other) => self.0.add([(RESPONSES + class, 1), (other, 1)]),
-        }
-    }
-
-    /// One less of what `begun` counts up and `ended` counts down.
-    pub(crate) fn end(&self, begun: usize, ended: usize) {
-        assert!(self.0.own(begun) != self.0.own(ended), "a count given back was taken");
-        self.0.add([(ended, 1)]);
-    }
-}
+pub(crate) type Tally = Words<TALLY_WORDS>;
 
 /// One worker's cells.
 #[derive(Debug)]
@@ -91,8 +83,11 @@ impl Slab {
 
     /// Makes a slot's cells as new. For whoever has the slot to itself.
     pub(crate) fn clear(&self, index: usize) {
-        self.flow(index).0.clear();
-        self.tally(index).0.clear();
+        let (flow, tally) = (self.flow(index), self.tally(index));
+        flow.sequence.write(|| {
+            flow.words.clear();
+            tally.clear();
+        });
     }
 
     /// The flows of all slots, in order, up to the first chunk that is not there yet.
@@ -105,17 +100,42 @@ impl Slab {
         self.flows.get(index)
     }
 
+    /// To be written within the sequence of its flow.
     #[inline]
     pub(crate) fn tally(&self, index: usize) -> &Tally {
         self.tallies.get(index)
     }
 
-    /// A slot's counts, or none if the writer was in the way. The flow is copied first: what it
-    /// shows as ended has left its mark in the tally.
+    /// One more of what `word` counts.
+    pub(crate) fn count(&self, index: usize, word: usize) {
+        self.flow(index).sequence.write(|| self.tally(index).add(word, 1));
+    }
+
+    /// One less of what `begun` counts up and `ended` counts down, and readers see at once with it
+    /// what `more` writes of the cell.
+    pub(crate) fn count_back(
+        &self,
+        index: usize,
+        (begun, ended): (usize, usize),
+        more: impl FnOnce(),
+    ) {
+        let tally = self.tally(index);
+        assert!(tally.own(begun) != tally.own(ended), "a count given back was taken");
+        self.flow(index).sequence.write(|| {
+            tally.add(ended, 1);
+            more();
+        });
+    }
+
+    /// A slot's counts, or none if the writer was in the way.
     pub(crate) fn read(&self, index: usize) -> Option<Counts> {
-        let flow = self.flow(index).read()?;
-        let tally: TallyWords = self.tally(index).0.read()?;
-        Some(Counts { flow, tally })
+        let (flow, tally) = (self.flow(index), self.tally(index));
+        flow.sequence.read(|| Counts { flow: flow.words.copy(), tally: tally.copy() })
+    }
+
+    /// What `copy` made of words that are written within the sequence of a slot's flow.
+    pub(crate) fn read_with<T>(&self, index: usize, copy: impl Fn() -> T) -> Option<T> {
+        self.flow(index).sequence.read(copy)
     }
 }
 

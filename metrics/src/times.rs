@@ -10,6 +10,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use crate::histogram::{Distribution, Histogram};
+use crate::slab::Slab;
 use crate::slots::Slot;
 
 /// How long a histogram is kept without use: longer than anyone waits between two scrapes, so that
@@ -31,13 +32,19 @@ pub enum Timed {
 pub(crate) struct Times(DashMap<(u64, usize, Timed), Arc<Histogram>>);
 
 impl Times {
-    /// A function's times summed over that many workers; none if there are none, or a writer was in
-    /// the way.
-    pub(crate) fn read(&self, slot: Slot, workers: usize, timed: Timed) -> Option<Distribution> {
+    /// A function's times summed over all workers; none if there are none, or a writer was in the
+    /// way.
+    pub(crate) fn read(
+        &self,
+        slabs: &[Arc<Slab>],
+        slot: Slot,
+        timed: Timed,
+    ) -> Option<Distribution> {
         let mut sum: Option<Distribution> = None;
-        for worker in 0..workers {
+        for (worker, slab) in slabs.iter().enumerate() {
             if let Some(histogram) = self.0.get(&(slot.id, worker, timed)) {
-                sum.get_or_insert_default().merge(&histogram.read()?);
+                let times = slab.read_with(slot.index, || histogram.copy())?;
+                sum.get_or_insert_default().merge(&times);
             }
         }
         sum
@@ -57,24 +64,23 @@ struct Timer {
 }
 
 impl Own {
-    /// Records that something took `us`, at `now_us`.
+    /// Has `record` write a slot's histogram, which is made first if there is none.
     #[inline]
-    pub(crate) fn record(
+    pub(crate) fn with(
         &self,
         (times, worker): (&Times, usize),
         (slot, timed): (Slot, Timed),
-        us: u64,
         now_us: u64,
+        record: impl FnOnce(&Histogram),
     ) {
         let mut slots = self.0.borrow_mut();
         let timer = slots.get_mut(slot.index).and_then(|timers| timers[timed as usize].as_mut());
-        match timer {
-            Some(timer) if timer.id == slot.id => {
-                timer.used_us = now_us;
-                timer.histogram.record(us);
-            }
-            _ => first(&mut slots, (times, worker), (slot, timed), us, now_us),
-        }
+        let timer = match timer {
+            Some(timer) if timer.id == slot.id => timer,
+            _ => fresh(&mut slots, slot, timed, times, worker),
+        };
+        timer.used_us = now_us;
+        record(&timer.histogram);
     }
 
     /// Gives up what was not used for [`IDLE_US`].
@@ -92,25 +98,26 @@ impl Own {
     }
 }
 
-/// Kept out of the hot path: it allocates and locks.
+/// Kept out of the hot path: it allocates and locks. Its arguments fit into registers, so that the
+/// hot path does not put them on the stack in vain.
 #[cold]
 #[inline(never)]
-fn first(
-    slots: &mut Vec<[Option<Timer>; 2]>,
-    (times, worker): (&Times, usize),
-    (slot, timed): (Slot, Timed),
-    us: u64,
-    now_us: u64,
-) {
+fn fresh<'a>(
+    slots: &'a mut Vec<[Option<Timer>; 2]>,
+    slot: Slot,
+    timed: Timed,
+    times: &Times,
+    worker: usize,
+) -> &'a mut Timer {
     if slots.len() <= slot.index {
         slots.resize_with(slot.index + 1, Default::default);
     }
-    let histogram = Arc::new(Histogram::default());
-    histogram.record(us);
-    times.0.insert((slot.id, worker, timed), Arc::clone(&histogram));
-    let timer = Timer { id: slot.id, used_us: now_us, histogram };
-    if let Some(old) = slots[slot.index][timed as usize].replace(timer) {
+    let place = &mut slots[slot.index][timed as usize];
+    if let Some(old) = place {
         // Its function is gone, and nobody reads it any more.
         times.0.remove(&(old.id, worker, timed));
     }
+    let histogram = Arc::new(Histogram::default());
+    times.0.insert((slot.id, worker, timed), Arc::clone(&histogram));
+    place.insert(Timer { id: slot.id, used_us: 0, histogram })
 }

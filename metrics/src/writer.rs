@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::counters::{Counters, Shared};
 use crate::counts::{
     ABANDONED, CodeClass, HELD_BEGUN, HELD_ENDED, REFUSED, Refusal, STREAMS_BEGUN, STREAMS_ENDED,
-    UPSTREAM_ERRORS, UpstreamError, WAKES, WakePhase,
+    UPSTREAM_ERRORS, UpstreamError, WAKES, WakePhase, answered,
 };
+use crate::histogram::Histogram;
 use crate::slab::Slab;
 use crate::slots::Slot;
 use crate::times::{self, Timed};
@@ -81,7 +82,7 @@ impl Writer {
     /// Counts that a wake of the function came to `phase`. As for `counters`, see
     /// [`Writer::begin`].
     pub fn wake(&self, counters: &Counters, phase: WakePhase) {
-        self.worker.slab.tally(counters.slot.index).count(WAKES + phase as usize);
+        self.worker.slab.count(counters.slot.index, WAKES + phase as usize);
     }
 
     /// A quiescent point: this worker holds no counters that it looked up before and will still
@@ -159,18 +160,18 @@ impl<C: Clock> InFlight<C> {
 
     /// Counts that something went wrong between here and a pod.
     pub fn upstream_error(&self, error: UpstreamError) {
-        self.worker.slab.tally(self.slot.index).count(UPSTREAM_ERRORS + error as usize);
+        self.worker.slab.count(self.slot.index, UPSTREAM_ERRORS + error as usize);
     }
 
     /// Counts that this was the first request that its function's wake got answered.
     pub fn wake_delivered(&self) {
-        self.worker.slab.tally(self.slot.index).count(WAKES + WakePhase::Delivered as usize);
+        self.worker.slab.count(self.slot.index, WAKES + WakePhase::Delivered as usize);
     }
 
     /// Its connection became a tunnel, which is counted as open until the guard is dropped.
     pub fn open_stream(&mut self) -> OpenStream {
         self.end = End::Tunnelled;
-        self.worker.slab.tally(self.slot.index).count(STREAMS_BEGUN);
+        self.worker.slab.count(self.slot.index, STREAMS_BEGUN);
         OpenStream { worker: Rc::clone(&self.worker), slot: self.slot }
     }
 }
@@ -178,7 +179,7 @@ impl<C: Clock> InFlight<C> {
 impl<C: Clock + Clone> InFlight<C> {
     /// Counts the request as held until the guard is dropped.
     pub fn hold(&self) -> Held<C> {
-        self.worker.slab.tally(self.slot.index).count(HELD_BEGUN);
+        self.worker.slab.count(self.slot.index, HELD_BEGUN);
         let clock = self.clock.clone();
         let since_us = clock.now_us();
         Held { worker: Rc::clone(&self.worker), slot: self.slot, since_us, clock }
@@ -189,29 +190,58 @@ impl<C: Clock> Drop for InFlight<C> {
     #[inline]
     fn drop(&mut self) {
         let now_us = self.clock.now_us();
-        let tally = self.worker.slab.tally(self.slot.index);
+        let flow = self.worker.slab.flow(self.slot.index);
         match self.end {
-            End::Abandoned => tally.count(ABANDONED),
-            End::Answered(class) => {
-                tally.answer(class as usize, None);
-                self.worker.took((self.slot, Timed::Response), self.begun_us, now_us);
+            End::Answered(CodeClass::Success) => {
+                let what = (self.slot, Timed::Response);
+                self.worker.took(what, self.begun_us, now_us, |times, us| {
+                    flow.end(now_us, || times.record(us));
+                });
             }
-            End::Tunnelled => tally.answer(CodeClass::Informational as usize, None),
-            End::Refused(refusal, class) => {
-                tally.answer(class as usize, Some(REFUSED + refusal as usize));
-            }
+            otherwise => self.worker.end_otherwise(self.slot, otherwise, self.begun_us, now_us),
         }
-        // Last: who finds everything ended here may give the slot to another function.
-        self.worker.slab.flow(self.slot.index).end(now_us);
     }
 }
 
 impl Worker {
+    /// Ends a request that is not simply a success. Kept apart from these, which are the most, so
+    /// that their code is short.
+    #[inline(never)]
+    fn end_otherwise(&self, slot: Slot, end: End, begun_us: u64, now_us: u64) {
+        let flow = self.slab.flow(slot.index);
+        let count = |word| self.slab.tally(slot.index).add(word, 1);
+        let count_answer = |class| answered(class).into_iter().for_each(count);
+        match end {
+            End::Abandoned => flow.end(now_us, || count(ABANDONED)),
+            End::Answered(class) => {
+                self.took((slot, Timed::Response), begun_us, now_us, |times, us| {
+                    flow.end(now_us, || {
+                        times.record(us);
+                        count_answer(class);
+                    });
+                });
+            }
+            End::Tunnelled => flow.end(now_us, || count_answer(CodeClass::Informational)),
+            End::Refused(refusal, class) => flow.end(now_us, || {
+                count(REFUSED + refusal as usize);
+                count_answer(class);
+            }),
+        }
+    }
+
+    /// Has `record` write how long something took.
     #[inline]
-    fn took(&self, what: (Slot, Timed), since_us: u64, now_us: u64) {
+    fn took(
+        &self,
+        (slot, timed): (Slot, Timed),
+        since_us: u64,
+        now_us: u64,
+        record: impl FnOnce(&Histogram, u64),
+    ) {
         // On a clock that stepped back it took no time.
         let us = now_us.saturating_sub(since_us);
-        self.times.record((&self.shared.times, self.number), what, us, now_us);
+        let place = (&self.shared.times, self.number);
+        self.times.with(place, (slot, timed), now_us, |histogram| record(histogram, us));
     }
 }
 
@@ -227,8 +257,11 @@ pub struct Held<C: Clock> {
 
 impl<C: Clock> Drop for Held<C> {
     fn drop(&mut self) {
-        self.worker.took((self.slot, Timed::Held), self.since_us, self.clock.now_us());
-        self.worker.slab.tally(self.slot.index).end(HELD_BEGUN, HELD_ENDED);
+        let what = (self.slot, Timed::Held);
+        self.worker.took(what, self.since_us, self.clock.now_us(), |times, us| {
+            let place = (HELD_BEGUN, HELD_ENDED);
+            self.worker.slab.count_back(self.slot.index, place, || times.record(us));
+        });
     }
 }
 
@@ -242,6 +275,6 @@ pub struct OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.worker.slab.tally(self.slot.index).end(STREAMS_BEGUN, STREAMS_ENDED);
+        self.worker.slab.count_back(self.slot.index, (STREAMS_BEGUN, STREAMS_ENDED), || ());
     }
 }

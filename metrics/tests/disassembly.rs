@@ -1,6 +1,7 @@
 //! Counting a request takes no locked instruction: read from what the compiler made of it. Whatever
-//! takes a lock is inlined there, down to the instruction; what is called is off the path: a
-//! function's first timing on a worker, a panic.
+//! takes a lock is inlined there, down to the instruction; what is called is the end of a request
+//! that was no success, read too, and what is off the path: a function's first timing on a worker,
+//! a panic.
 
 #![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
 #![cfg(target_arch = "x86_64")]
@@ -42,12 +43,15 @@ fn instructions(program: &Path, function: &str) -> Vec<String> {
 
 #[test]
 fn counting_a_request_takes_no_locked_instruction() {
-    let instructions = instructions(&example(), "begin_and_end");
-    assert!(instructions.len() > 50, "it is all here: {instructions:#?}");
-    for instruction in &instructions {
-        let name = instruction.split_whitespace().next().unwrap();
-        // An exchange with memory locks without saying so.
-        let exchange = name.starts_with("xchg") && instruction.contains('(');
-        assert!(name != "lock" && !exchange && name != "mfence", "{instruction}");
+    let example = example();
+    for function in ["begin_and_end", "end_otherwise"] {
+        let instructions = instructions(&example, function);
+        assert!(instructions.len() > 50, "{function} is all here: {instructions:#?}");
+        for instruction in &instructions {
+            let name = instruction.split_whitespace().next().unwrap();
+            // An exchange with memory locks without saying so.
+            let exchange = name.starts_with("xchg") && instruction.contains('(');
+            assert!(name != "lock" && !exchange && name != "mfence", "{function}: {instruction}");
+        }
     }
 }

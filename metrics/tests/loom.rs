@@ -24,14 +24,34 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::seqlock::Seqlock;
+use crate::seqlock::{Sequence, Words};
 use crate::slots::{Slot, Slots};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Started and ended, as a flow has them.
-type Cell = Seqlock<2>;
+#[derive(Default)]
+struct Cell {
+    sequence: Sequence,
+    words: Words<2>,
+}
 const STARTED: usize = 0;
 const ENDED: usize = 1;
+
+impl Cell {
+    fn add<const N: usize>(&self, amounts: [(usize, u64); N]) {
+        self.sequence.write(|| {
+            amounts.into_iter().for_each(|(word, amount)| self.words.add(word, amount));
+        });
+    }
+
+    fn clear(&self) {
+        self.sequence.write(|| self.words.clear());
+    }
+
+    fn read(&self) -> Option<[u64; 2]> {
+        self.sequence.read(|| self.words.copy())
+    }
+}
 
 /// No function: the table is empty.
 const NOBODY: u64 = 0;
@@ -47,25 +67,34 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+/// Words in two places, as a flow and its tally are.
 #[test]
 fn a_reader_sees_whole_writes_or_nothing() {
     check(3, || {
-        let cell = Arc::new(Cell::default());
+        let cell = Arc::new((Sequence::default(), Words::<1>::default(), Words::<1>::default()));
+        let read = |(sequence, here, there): &(Sequence, Words<1>, Words<1>)| {
+            sequence.read(|| [here.copy(), there.copy()].concat())
+        };
         let shared = Arc::clone(&cell);
         let reader = thread::spawn(move || {
             let mut last = 0;
             for _ in 0..2 {
-                if let Some([started, ended]) = shared.read() {
-                    assert_eq!(ended, 10 * started, "half a write");
-                    assert!(started >= last, "counts never fall");
-                    last = started;
+                if let Some(words) = read(&shared) {
+                    assert_eq!(words[1], 10 * words[0], "half a write");
+                    assert!(words[0] >= last, "counts never fall");
+                    last = words[0];
                 }
             }
         });
-        cell.add([(STARTED, 1), (ENDED, 10)]);
-        cell.add([(STARTED, 1), (ENDED, 10)]);
+        let (sequence, here, there) = &*cell;
+        for _ in 0..2 {
+            sequence.write(|| {
+                here.add(0, 1);
+                there.add(0, 10);
+            });
+        }
         reader.join().unwrap();
-        assert_eq!(cell.read(), Some([2, 20]));
+        assert_eq!(read(&cell), Some(vec![2, 20]));
     });
 }
 

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_metrics::counters::Counters;
 use dormouse_metrics::counts::{CodeClass, Reading, Refusal, UpstreamError, WakePhase};
@@ -332,6 +333,36 @@ proptest! {
         prop_assert_eq!(reading.started, answered + reading.abandoned);
         world.check_times()?;
     }
+}
+
+/// The flow and the tally of a cell lie apart; no reader sees one without the other.
+#[test]
+fn a_reader_beside_the_writer_sees_whole_requests() {
+    let registry = Registry::new(1);
+    let counters = registry.register("default/hello").unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let writer = registry.writer(0).unwrap();
+            for _ in 0..20_000 {
+                for code in [404, 200] {
+                    writer.begin(&counters, TestClock::default()).answered(code);
+                }
+            }
+            ended.store(true, Ordering::Release);
+        });
+        let mut last = 0;
+        while !ended.load(Ordering::Acquire) {
+            let Some(reading) = counters.read(0) else {
+                continue;
+            };
+            let [_, successes, _, failures, _] = reading.responses;
+            assert!(failures == successes || failures == successes + 1, "{reading:?}");
+            assert_eq!(reading.started, failures + successes + reading.in_flight);
+            assert!(reading.started >= last, "counts never fall");
+            last = reading.started;
+        }
+    });
 }
 
 /// `Distribution` is a copy: what is merged into it changes nothing it was copied from.
