@@ -70,8 +70,8 @@ impl Slots {
     }
 
     /// A slot for a new use, if there is one: one given back where `at_rest` says that everything
-    /// has ended, else one never used. Its cells are the caller's alone until it passes the slot
-    /// on.
+    /// has ended, else one never used. `at_rest` sees all that any worker wrote before its last
+    /// quiescent point. The slot's cells are the caller's alone until it passes the slot on.
     pub(crate) fn take(&self, at_rest: impl Fn(usize) -> bool) -> Option<Slot> {
         // Odd, and unique because every take and give-back adds 1.
         let id = 2 * self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
@@ -83,8 +83,8 @@ impl Slots {
             return None;
         }
         (0..self.used()).find_map(|index| {
-            // Acquire: pairs with the release in `give_back`.
-            let state = self.states[index].load(Ordering::Acquire);
+            // Relaxed: the fence in `all_passed`, which comes next, makes it pair with `give_back`.
+            let state = self.states[index].load(Ordering::Relaxed);
             let given_back = state != 0 && state.is_multiple_of(2);
             let free = given_back && self.all_passed(state / 2) && at_rest(index);
             // Relaxed: a reader of the old use that sees the cells change is told by the fences of
@@ -112,7 +112,8 @@ impl Slots {
         // Release: a worker whose quiescent point sees this epoch also sees that the function
         // cannot be looked up any more.
         let epoch = self.epoch.fetch_add(1, Ordering::Release) + 1;
-        // Release: pairs with the acquire in `take_again`.
+        // Release: a worker that wakes up after it was found parked by whoever takes the slot sees
+        // that the function cannot be looked up, though this thread saw to that.
         self.states[slot.index].store(2 * epoch, Ordering::Release);
         self.given_back.fetch_add(1, Ordering::Relaxed);
     }

@@ -291,3 +291,57 @@ fn a_slot_given_back_on_one_thread_is_whole_on_another() {
         }
     });
 }
+
+/// A quiescent point orders by itself whatever a worker wrote before, not by the fences of cells.
+#[test]
+fn who_takes_a_slot_sees_all_that_workers_wrote_before_their_quiescent_points() {
+    let wake_up = |slots: &Slots, worker: usize| {
+        slots.park(worker);
+        slots.unpark(worker);
+    };
+    for point in [Slots::pass, Slots::park, wake_up] {
+        check(3, move || {
+            let world = Arc::new((Slots::new(1, 1), AtomicU64::new(0)));
+            let old = world.0.take(|_| true).unwrap();
+            world.0.unpark(0);
+            let shared = Arc::clone(&world);
+            let registrar = thread::spawn(move || {
+                let (slots, written) = &*shared;
+                slots.give_back(old);
+                let seen = std::cell::Cell::new(0);
+                let look = |_| {
+                    seen.set(written.load(Ordering::Relaxed));
+                    true
+                };
+                slots.take(look).or_else(|| slots.take(look)).map(|_| seen.get())
+            });
+            let (slots, written) = &*world;
+            written.store(1, Ordering::Relaxed);
+            point(slots, 0);
+            if let Some(seen) = registrar.join().unwrap() {
+                assert_eq!(seen, 1, "taken before all was seen that was written");
+            }
+        });
+    }
+}
+
+/// One thread gives back, another takes, and a worker wakes up: the first of them is seen by the
+/// last if the second did not see it awake.
+#[test]
+fn a_worker_that_wakes_up_sees_who_gave_back_through_who_takes() {
+    check(3, || {
+        let world = World::new();
+        let old = world.take().unwrap();
+        world.publish(old);
+        let (removing, taking) = (Arc::clone(&world), Arc::clone(&world));
+        let remover = thread::spawn(move || removing.remove(old));
+        let registrar = thread::spawn(move || taking.take_again());
+        world.slots.unpark(0);
+        let begun = u64::from(world.request().is_some());
+        remover.join().unwrap();
+        if let Some(counts) = registrar.join().unwrap() {
+            assert_eq!(counts, [begun, begun], "taken before the old one's counts were seen");
+            assert_eq!(world.cell.read(), Some([0, 0]), "the old one's requests are in it");
+        }
+    });
+}
