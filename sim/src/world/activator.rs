@@ -1,0 +1,236 @@
+//! One activator: its counters, its queue and its view of the pods, with the live crates' own
+//! counting, admission and link.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dormouse_link::activator_side::{ActivatorSide, Identity};
+use dormouse_link::autoscaler_side::Connection;
+use dormouse_metrics::counters::Counters;
+use dormouse_metrics::registry::Registry;
+use dormouse_metrics::writer::{self, Writer};
+use dormouse_policy::admission::{Admission, Amount, Bound, CommonBound, Slots, Ticket};
+
+use super::RunError;
+use super::queue::Id;
+use super::setup::Setup;
+
+/// Held requests of one activator over all functions: its flags' defaults.
+const HELD_MAX: Amount = Amount { requests: 10_000, bytes: 64 << 20 };
+
+/// What a held request keeps in memory, in bytes: a head of usual size.
+pub(super) const HEAD_BYTES: u64 = 1_024;
+
+/// The world's time, in microseconds, as the counters read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock<'a>(pub(super) &'a Cell<u64>);
+
+impl writer::Clock for Clock<'_> {
+    #[inline]
+    fn now_us(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// An activator. One that is away is here with what it begins anew with.
+pub(super) struct Activator {
+    /// Which life of it this is.
+    pub(super) boot: u32,
+    pub(super) presence: Presence,
+    pub(super) name: String,
+    pub(super) writer: Writer,
+    pub(super) counters: Vec<Counters>,
+    pub(super) admission: Admission<u32>,
+    /// Held requests by ticket.
+    pub(super) waiting: HashMap<Ticket, Id>,
+    /// By function.
+    pub(super) views: Vec<View>,
+    pub(super) side: ActivatorSide,
+    /// None while it has no leader.
+    pub(super) connection: Option<Connection>,
+    /// Functions that the next report names.
+    pub(super) active: Vec<u32>,
+    /// When the next look at deadlines is due, in nanoseconds.
+    pub(super) expiry_ns: u64,
+}
+
+/// Whether an activator is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    There,
+    Away,
+}
+
+/// What an activator knows of a function.
+pub(super) struct View {
+    /// The most requests that it sends a pod at once; 0 = no limit.
+    pub(super) limit: u32,
+    pub(super) bound: Arc<Bound>,
+    /// Its pods, oldest first.
+    pub(super) pods: Vec<Known>,
+    /// Of these, those that take requests.
+    pub(super) usable: u32,
+    /// Whether it was said that the function needs waking.
+    pub(super) wanted: bool,
+    /// Whether the next report names it.
+    pub(super) active: bool,
+    /// Whether a retirement waits for open requests.
+    pub(super) emptying: bool,
+    /// Σ end − Σ begin of the requests that ended here, in microseconds: what the counters must
+    /// come to.
+    pub(super) listed_us: u64,
+}
+
+/// A pod as an activator knows it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) pod: Id,
+    pub(super) serial: u64,
+    /// Whether a try of it succeeded, or its manager called it ready.
+    pub(super) tried: bool,
+    /// Whether a try of it is under way.
+    pub(super) trying: bool,
+    pub(super) retiring: bool,
+    pub(super) slots: Slots,
+    /// Requests sent to it from here that are not answered.
+    pub(super) requests: u32,
+}
+
+/// What a request goes on with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Grant {
+    /// Some pod takes requests.
+    Any,
+    /// A slot at the pod of this place.
+    Slot(usize),
+}
+
+impl Known {
+    pub(super) fn new(pod: Id, serial: u64) -> Self {
+        let (tried, trying, retiring) = (false, false, false);
+        Self { pod, serial, tried, trying, retiring, slots: Slots::default(), requests: 0 }
+    }
+
+    pub(super) fn takes_requests(&self) -> bool {
+        self.tried && !self.retiring
+    }
+}
+
+impl View {
+    fn new(queue_depth: u32, limit: u32) -> Self {
+        Self {
+            limit,
+            bound: Arc::new(Bound::new(held_max(queue_depth))),
+            pods: Vec::new(),
+            usable: 0,
+            wanted: false,
+            active: false,
+            emptying: false,
+            listed_us: 0,
+        }
+    }
+
+    /// What a request can go on with: as the live activator, a slot at the pod with the fewest
+    /// taken under a limit, else any pod.
+    #[inline]
+    pub(super) fn grant(&self) -> Option<Grant> {
+        if self.usable == 0 {
+            return None;
+        }
+        if self.limit == 0 {
+            return Some(Grant::Any);
+        }
+        let usable = self.pods.iter().enumerate().filter(|(_, known)| known.takes_requests());
+        let (at, known) = usable.min_by_key(|(_, known)| known.slots.taken())?;
+        known.slots.try_take(self.limit).then_some(Grant::Slot(at))
+    }
+
+    /// The first pod at or after `start`, going round, that takes requests.
+    fn usable_from(&self, start: usize) -> Option<usize> {
+        let places = (start..self.pods.len()).chain(0..start);
+        places.into_iter().find(|&at| self.pods[at].takes_requests())
+    }
+
+    /// Two choices: of the pods found from `first` and `second` on, the one with fewer requests
+    /// from here.
+    pub(super) fn choose(&self, first: usize, second: usize) -> Option<usize> {
+        let (first, second) = (self.usable_from(first)?, self.usable_from(second)?);
+        Some(match self.pods[second].requests < self.pods[first].requests {
+            true => second,
+            false => first,
+        })
+    }
+
+    /// The place of a pod that is probably at `hint`.
+    #[inline]
+    pub(super) fn place(&self, pod: Id, hint: usize) -> Option<usize> {
+        match self.pods.get(hint) {
+            Some(known) if known.pod == pod => Some(hint),
+            _ => self.pods.iter().position(|known| known.pod == pod),
+        }
+    }
+
+    /// Counts anew which pods take requests.
+    pub(super) fn recount(&mut self) {
+        let usable = self.pods.iter().filter(|known| known.takes_requests()).count();
+        self.usable = u32::try_from(usable).unwrap_or(u32::MAX);
+    }
+}
+
+/// The most a function may hold: its queue depth, and half of the bytes for all, as in the live
+/// activator.
+pub(super) fn held_max(queue_depth: u32) -> Amount {
+    Amount { requests: queue_depth.into(), bytes: HELD_MAX.bytes / 2 }
+}
+
+impl Activator {
+    /// The activator of that number in its life `boot`; its counters begin at zero.
+    pub(super) fn new(setup: &Setup, number: u16, boot: u32) -> Result<Self, RunError> {
+        let count = setup.functions.len();
+        let registry = Registry::bounded(1, count);
+        let register = |function: &super::Function| registry.register(function.name.as_str());
+        let counters: Result<Vec<_>, _> = setup.functions.iter().map(register).collect();
+        let counters = counters.map_err(|_| RunError::Functions)?;
+        let common = Arc::new(CommonBound::new(HELD_MAX));
+        common.set_functions(count as u64);
+        let views = setup.functions.iter().map(|function| {
+            let admission = &function.settings.admission;
+            // Until the table says the same.
+            let share = admission.queue_depth.div_ceil(setup.world.activators.get()).max(1);
+            View::new(share, admission.container_concurrency)
+        });
+        let name = format!("activator-{number}");
+        let identity = Identity { token: String::new(), reporter: name.clone(), boot: boot.into() };
+        Ok(Self {
+            boot,
+            presence: Presence::There,
+            name,
+            writer: registry.writer(0).ok_or(RunError::Functions)?,
+            counters,
+            admission: Admission::new(common),
+            waiting: HashMap::new(),
+            views: views.collect(),
+            side: ActivatorSide::new(identity),
+            connection: None,
+            active: Vec::new(),
+            expiry_ns: u64::MAX,
+        })
+    }
+
+    /// The next report names the function.
+    #[inline]
+    pub(super) fn note(&mut self, function: usize) {
+        let view = &mut self.views[function];
+        if !view.active {
+            view.active = true;
+            self.active.push(function as u32);
+        }
+    }
+
+    /// Requests of a function held here.
+    #[inline]
+    pub(super) fn held(&self, function: usize) -> usize {
+        self.admission.held(function as u32)
+    }
+}

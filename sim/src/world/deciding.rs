@@ -1,0 +1,549 @@
+//! The autoscaler: readings in, decisions by the live policy, orders out; retirement before pods
+//! go, one order of a function at a time, as the live one does it.
+
+use std::sync::Arc;
+
+use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Output, Patched};
+use dormouse_link::frame::{Entry, Retiring as Pods, Up};
+use dormouse_policy::burst::{self, StartUps};
+use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Scaler, Why};
+use dormouse_policy::function::{FunctionName, Probe};
+use dormouse_policy::readings::{Meter, Reporters};
+use dormouse_policy::settings::{Burst, Paused};
+use dormouse_policy::tick;
+
+use super::engine::Sim;
+use super::pod::Phase;
+use super::queue::{Class, Event};
+use super::reporting::Frame;
+use super::setup::{Policy, Ticking};
+
+/// Who decides.
+pub(super) struct Leader {
+    number: u32,
+    link: AutoscalerSide,
+    reporters: Reporters,
+    deciders: Vec<Decider>,
+    /// By activator: how many reports of it were heard.
+    heard: Vec<u64>,
+    link_due_ns: u64,
+}
+
+/// What the autoscaler keeps of a function.
+struct Decider {
+    scaler: Scaler,
+    meter: Meter,
+    start_ups: StartUps,
+    /// When the pods were decided on that are to be its first ready ones.
+    expecting_us: Option<u64>,
+    decided_us: u64,
+    /// Replicas wanted by the last decision.
+    wish: u32,
+    /// Replicas of the order under way.
+    order: Option<u32>,
+    retiring: Option<Retiring>,
+    is_tick_set: bool,
+    /// By activator: the number of its last report that named the function, and the requests in
+    /// flight by it.
+    reported: Vec<(u64, u64)>,
+}
+
+/// A retirement under way, and the order it is for.
+#[derive(Clone)]
+struct Retiring {
+    epoch: u64,
+    replicas: u32,
+    victims: Vec<u64>,
+}
+
+/// A call to scale under way.
+#[derive(Debug)]
+pub(super) struct Call {
+    function: usize,
+    replicas: u32,
+    victims: Vec<u64>,
+    epoch: Option<u64>,
+    leader: u32,
+}
+
+impl Sim<'_> {
+    /// Somebody begins to lead, with what the API server knows and nothing else.
+    pub(super) fn lead(&mut self) {
+        let now_us = self.now_us();
+        self.leaders += 1;
+        let mut link = AutoscalerSide::new(String::new(), now_us);
+        let mut deciders = Vec::with_capacity(self.functions.len());
+        for function in &self.functions {
+            let scaling = Arc::new(function.spec.settings.scaling.clone());
+            let (ready, replicas) = (function.seen_ready, function.replicas);
+            deciders.push(Decider {
+                scaler: Scaler::new(scaling, Missing::Unknown, ready, replicas, now_us),
+                meter: Meter::new(now_us),
+                start_ups: StartUps::default(),
+                expecting_us: None,
+                decided_us: now_us,
+                wish: replicas,
+                order: None,
+                retiring: None,
+                is_tick_set: false,
+                reported: vec![(0, 0); self.activators.len()],
+            });
+            link.put(entry(function.spec, replicas));
+        }
+        self.leader = Some(Leader {
+            number: self.leaders,
+            link,
+            reporters: Reporters::new(),
+            deciders,
+            heard: vec![0; self.activators.len()],
+            link_due_ns: u64::MAX,
+        });
+        for at in 0..self.functions.len() {
+            if self.functions[at].spec.policy != Policy::Floor {
+                self.decide(at, Why::Start);
+                self.set_tick(at);
+            }
+        }
+        for way in self.there().collect::<Vec<_>>() {
+            self.connect(way);
+        }
+    }
+
+    /// Nobody leads any more.
+    pub(super) fn cease_to_lead(&mut self) {
+        self.leader = None;
+        for activator in &mut self.activators {
+            activator.side.disconnect();
+            activator.connection = None;
+        }
+    }
+
+    /// An activator's connection breaks.
+    pub(super) fn lead_loses(&mut self, connection: Connection) {
+        let now_us = self.now_us();
+        if let Some(leader) = &mut self.leader {
+            leader.link.disconnected(connection, now_us);
+            self.follow_link();
+        }
+    }
+
+    /// A frame of an activator arrives.
+    pub(super) fn lead_hears(&mut self, connection: Connection, frame: Up) {
+        let now_us = self.now_us();
+        let stands = self.activators.iter().any(|it| it.connection == Some(connection));
+        if let Some(leader) = &mut self.leader
+            && stands
+        {
+            leader.link.hear(connection, frame, now_us);
+            self.follow_link();
+        }
+    }
+
+    /// A report arrives.
+    pub(super) fn heard(&mut self, place: u32) {
+        let now_us = self.now_us();
+        let Some(message) = self.messages.take(place) else {
+            return;
+        };
+        let activator = &self.activators[message.activator];
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        if activator.connection != Some(message.connection) {
+            return;
+        }
+        let (name, boot) = (&activator.name, message.boot.into());
+        let span = leader.reporters.report(name, boot, message.at_us, now_us);
+        leader.heard[message.activator] += 1;
+        let number = leader.heard[message.activator];
+        for (at, counters) in &message.readings {
+            let decider = &mut leader.deciders[*at as usize];
+            if let Some(span) = span {
+                decider.meter.read(span, *counters);
+            }
+            decider.reported[message.activator] = (number, counters.in_flight);
+        }
+        for (at, _) in message.readings {
+            self.set_tick(at as usize);
+        }
+    }
+
+    /// A function's tick.
+    pub(super) fn tick(&mut self, at: usize, leader: u32) {
+        if self.leader.as_ref().is_none_or(|it| it.number != leader) {
+            return;
+        }
+        let is_awake = self.is_awake(at);
+        if let Some(decider) = self.decider(at) {
+            decider.is_tick_set = false;
+        }
+        if !is_awake {
+            // The live autoscaler has no such tick.
+            self.events -= 1;
+        }
+        if is_awake || self.setup.ticking == Ticking::Always {
+            let why = match self.asked(at) {
+                0 if self.wants_waking(at) => Why::Wake,
+                _ => Why::Tick,
+            };
+            self.decide(at, why);
+        }
+        self.set_tick(at);
+    }
+
+    /// Sets a function's tick if something can change by the mere passing of time.
+    fn set_tick(&mut self, at: usize) {
+        let ticks = self.setup.ticking == Ticking::Always || self.is_awake(at);
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        let decider = &mut leader.deciders[at];
+        if ticks && !std::mem::replace(&mut decider.is_tick_set, true) {
+            let tick_us = tick::next_tick_us(&self.functions[at].spec.name, self.clock.0.get());
+            let event = Event::Tick { function: at as u32, leader: leader.number };
+            self.queue.push(tick_us * 1_000, Class::Tick, at as u32, event);
+        } else if !ticks {
+            return;
+        }
+    }
+
+    fn is_awake(&self, at: usize) -> bool {
+        let Some(leader) = &self.leader else {
+            return false;
+        };
+        let decider = &leader.deciders[at];
+        let reported = decider.reported.iter().zip(&leader.heard);
+        self.asked(at) > 0
+            || decider.wish > 0
+            || decider.order.is_some()
+            || decider.retiring.is_some()
+            || !self.functions[at].pods.is_empty()
+            || reported
+                .into_iter()
+                .any(|((number, in_flight), heard)| number == heard && *in_flight > 0)
+            || self.wants_waking(at)
+    }
+
+    pub(super) fn wants_waking(&self, at: usize) -> bool {
+        let name = &self.functions[at].spec.name;
+        self.leader.as_ref().is_some_and(|leader| leader.link.wants_waking(name))
+    }
+
+    /// Replicas asked for: by an order under way, else by what the API server has.
+    pub(super) fn asked(&self, at: usize) -> u32 {
+        let order = self.leader.as_ref().and_then(|leader| leader.deciders[at].order);
+        order.unwrap_or(self.functions[at].replicas)
+    }
+
+    fn decider(&mut self, at: usize) -> Option<&mut Decider> {
+        self.leader.as_mut().map(|leader| &mut leader.deciders[at])
+    }
+
+    /// Decides on a function by the live policy and pursues what it wants.
+    fn decide(&mut self, at: usize, why: Why) {
+        let (now_us, replicas) = (self.now_us(), self.asked(at));
+        let is_awake = self.is_awake(at);
+        let ready = self.functions[at].seen_ready;
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        leader.reporters.advance(now_us);
+        let decider = &mut leader.deciders[at];
+        let load = decider.scaler.settle(&mut decider.meter, &leader.reporters);
+        let mut decision = decider.scaler.decide(&Observation {
+            start_up_us: decider.start_ups.quantile_us(),
+            ..Observation::new(now_us, why, ready, replicas, load)
+        });
+        if let Some(what) = falls_blindly(&decision) {
+            self.fault = Some(what);
+        }
+        self.keep_idle(at, &mut decision);
+        let desired = decision.desired;
+        if is_awake || desired != replicas {
+            self.keep(at, decision);
+        }
+        if let Some(decider) = self.decider(at) {
+            (decider.wish, decider.decided_us) = (desired, now_us);
+        }
+        self.pursue(at);
+        self.follow_pressure(at);
+        self.follow_link();
+    }
+
+    /// The way to zero of [`Policy::FixedIdle`], in place of the policy's.
+    fn keep_idle(&self, at: usize, decision: &mut Decision) {
+        let function = &self.functions[at];
+        let Policy::FixedIdle { keep_ns } = function.spec.policy else {
+            return;
+        };
+        let replicas = decision.inputs.replicas;
+        let idle_ns = self.now_ns - function.ledger.ended_ns;
+        let is_idle = function.ledger.inside() == 0 && idle_ns >= keep_ns;
+        if decision.inputs.why == Why::Tick && is_idle {
+            decision.desired = function.spec.settings.scaling.min_scale;
+        } else if replicas > 0 {
+            decision.desired = decision.desired.max(1);
+        }
+        if decision.desired != replicas {
+            decision.outcome = Outcome::ScaleTo(decision.desired);
+        }
+    }
+
+    /// Brings what is asked for nearer to what is wanted.
+    fn pursue(&mut self, at: usize) {
+        let asked = self.asked(at);
+        let function = &self.functions[at];
+        let name = &function.spec.name;
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        let decider = &leader.deciders[at];
+        if function.spec.settings.scaling.paused == Paused::Yes || decider.order.is_some() {
+            return;
+        }
+        let wish = decider.wish;
+        let retiring = decider.retiring.as_ref().map(|retiring| retiring.replicas);
+        if retiring.is_some_and(|replicas| replicas < wish) {
+            leader.link.recall(name);
+        }
+        if wish > asked {
+            self.place(at, wish, Vec::new(), None);
+        } else if wish < asked && retiring.is_none() {
+            self.lower(at, wish);
+        }
+    }
+
+    /// Starts to retire the pods that are too many; the order follows their retirement.
+    fn lower(&mut self, at: usize, replicas: u32) {
+        let now_us = self.now_us();
+        let victims = self.victims(at, replicas as usize);
+        let victims: Vec<u64> =
+            victims.into_iter().map(|id| self.pods[id.at as usize].serial).collect();
+        let pods = match replicas {
+            0 => Pods::All,
+            _ if victims.is_empty() => return self.place(at, replicas, victims, None),
+            _ => Pods::Named(victims.iter().map(u64::to_string).collect()),
+        };
+        let name = &self.functions[at].spec.name;
+        if let Some(leader) = &mut self.leader
+            && let Ok(epoch) = leader.link.retire(name, pods, now_us)
+        {
+            leader.deciders[at].retiring = Some(Retiring { epoch, replicas, victims });
+        }
+    }
+
+    /// Every activator acknowledged: the pods may be stopped.
+    fn patch(&mut self, at: usize, epoch: u64) {
+        let retiring = self.decider(at).and_then(|decider| decider.retiring.clone());
+        if let Some(retiring) = retiring.filter(|it| it.epoch == epoch) {
+            self.place(at, retiring.replicas, retiring.victims, Some(epoch));
+        }
+    }
+
+    fn place(&mut self, at: usize, replicas: u32, victims: Vec<u64>, epoch: Option<u64>) {
+        let (now_ns, asked) = (self.now_ns, self.asked(at));
+        let function = &mut self.functions[at];
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        let decider = &mut leader.deciders[at];
+        decider.expecting_us = match (replicas, function.seen_ready) {
+            (1.., 0) => decider.expecting_us.or(Some(decider.decided_us)),
+            _ => None,
+        };
+        decider.order = Some(replicas);
+        let stable_s = function.spec.settings.scaling.stable_window_s;
+        match replicas > asked {
+            true => {
+                let stable_ns = u64::from(stable_s) * super::SECOND_NS;
+                function.ledger.raise(asked, replicas, stable_ns, now_ns);
+            }
+            false => function.ledger.lower(asked, replicas, now_ns),
+        }
+        let api = self.setup.world.api;
+        let sent_ns = match api.rate {
+            // Wakes have a lane of their own.
+            Some(rate) if asked > 0 => self.cluster.admit(rate, now_ns),
+            _ => now_ns,
+        };
+        let call = Call { function: at, replicas, victims, epoch, leader: leader.number };
+        let place = self.calls.put(call);
+        let taken_ns = sent_ns.saturating_add(api.latency_ns);
+        self.queue.push(taken_ns, Class::Timer, at as u32, Event::Scaled(place));
+    }
+
+    /// The API server has taken an order: its pods are gone or on their way, and what was wanted
+    /// meanwhile comes next.
+    pub(super) fn scaled(&mut self, place: u32) {
+        let Some(call) = self.calls.take(place) else {
+            return;
+        };
+        let at = call.function;
+        self.set_replicas(at, call.replicas, &call.victims);
+        let name = &self.functions[at].spec.name;
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        if leader.number != call.leader {
+            // The leader that asked is gone; this one sees what has become of it.
+            return self.set_tick(at);
+        }
+        leader.deciders[at].order = None;
+        if let Some(epoch) = call.epoch {
+            leader.link.patched(name, epoch, Patched::Placed);
+        }
+        let wants_waking = leader.link.wants_waking(name);
+        if call.replicas == 0 && wants_waking {
+            self.decide(at, Why::Wake);
+        } else if leader.deciders[at].wish > call.replicas {
+            self.pursue(at);
+        }
+        self.set_tick(at);
+        self.follow_link();
+    }
+
+    /// The threshold of pressure follows what was asked for.
+    fn follow_pressure(&mut self, at: usize) {
+        let asked = self.asked(at);
+        let spec = self.functions[at].spec;
+        if spec.settings.scaling.burst != Burst::Kpa
+            && let Some(leader) = &mut self.leader
+        {
+            leader.link.put(entry(spec, asked));
+        }
+    }
+
+    /// Learns how long a function was without a ready pod after pods were decided on.
+    pub(super) fn learn_start_up(&mut self, at: usize) {
+        let now_us = self.now_us();
+        if let Some(decider) = self.decider(at)
+            && let Some(since_us) = decider.expecting_us.take()
+        {
+            decider.start_ups.record(now_us - since_us);
+        }
+    }
+
+    /// A function that no activator wanted awake is wanted awake.
+    fn wake(&mut self, name: &FunctionName) {
+        let Some(at) = self.number(name) else {
+            return;
+        };
+        let wish = self.decider(at).map_or(0, |decider| decider.wish);
+        if self.asked(at) == 0 || wish == 0 {
+            self.decide(at, Why::Wake);
+        }
+        self.set_tick(at);
+    }
+
+    /// More requests are open than the function's burst mode waits for a tick with.
+    fn press(&mut self, name: &FunctionName) {
+        if let Some(at) = self.number(name)
+            && self.functions[at].spec.settings.scaling.burst != Burst::Kpa
+        {
+            self.decide(at, Why::Pressure);
+            self.set_tick(at);
+        }
+    }
+
+    /// Time alone asks something of the link.
+    pub(super) fn link_due(&mut self, number: u32) {
+        let now_us = self.now_us();
+        if let Some(leader) = &mut self.leader
+            && leader.number == number
+        {
+            leader.link_due_ns = u64::MAX;
+            leader.link.time_passed(now_us);
+            self.follow_link();
+        }
+    }
+
+    /// Carries out what the link's state machine asks for, which may make it ask for more.
+    fn follow_link(&mut self) {
+        loop {
+            let Some(leader) = &mut self.leader else {
+                return;
+            };
+            let outputs = leader.link.drain();
+            if outputs.is_empty() {
+                break;
+            }
+            for output in outputs {
+                self.follow(output);
+            }
+        }
+        if let Some(leader) = &mut self.leader
+            && let Some(due_us) = leader.link.due_us()
+            && due_us.saturating_mul(1_000) < leader.link_due_ns
+        {
+            leader.link_due_ns = due_us.saturating_mul(1_000);
+            let due_ns = leader.link_due_ns.max(self.now_ns);
+            let event = Event::LinkDue { leader: leader.number };
+            self.queue.push(due_ns, Class::Timer, 0, event);
+        }
+    }
+
+    fn follow(&mut self, output: Output) {
+        match output {
+            Output::Send(connection, frame) => self.send(Frame::Down(connection, frame)),
+            Output::Woken(name) => self.wake(&name),
+            Output::Pressed(name) => self.press(&name),
+            Output::Patch { function, epoch } => {
+                if let Some(at) = self.number(&function) {
+                    self.patch(at, epoch);
+                }
+            }
+            Output::Ended { function, epoch, .. } => {
+                if let Some(at) = self.number(&function)
+                    && let Some(decider) = self.decider(at)
+                {
+                    decider.retiring.take_if(|it| it.epoch == epoch);
+                }
+            }
+            // Reports take a way of their own; the others are for people to see.
+            Output::Report { .. }
+            | Output::Close(..)
+            | Output::Joined { .. }
+            | Output::Left { .. }
+            | Output::Lost { .. }
+            | Output::Listening => {}
+        }
+    }
+
+    /// Whether anything is under way that may give a function a pod.
+    pub(super) fn is_pursued(&self, at: usize) -> bool {
+        let pending = |id: &super::queue::Id| {
+            !matches!(self.pods[id.at as usize].phase, Phase::Terminating | Phase::Stopped)
+        };
+        self.asked(at) > 0
+            || self.functions[at].pods.iter().any(pending)
+            || self.calls.iter().any(|call| call.function == at)
+    }
+}
+
+/// A function's row of the table. Pods are told of by another way.
+fn entry(function: &super::Function, asked: u32) -> Entry {
+    let settings = &function.settings;
+    Entry {
+        function: function.name.clone(),
+        endpoints: Vec::new(),
+        pods: Vec::new(),
+        probe: Probe::Reported,
+        queue_depth: settings.admission.queue_depth,
+        container_concurrency: settings.admission.container_concurrency,
+        queue_timeout_ms: settings.admission.queue_timeout_ms,
+        request_timeout_ms: settings.timeouts.request_ms,
+        pressure: burst::pressure_threshold(&settings.scaling, asked),
+        failure: None,
+    }
+}
+
+/// What is wrong with a decision that lowers replicas although part of the stable window is not
+/// known. An upper bound may always lower them.
+fn falls_blindly(decision: &Decision) -> Option<String> {
+    let inputs = &decision.inputs;
+    let known_s = inputs.averages.map_or(0, |averages| averages.stable.known_s);
+    let within = inputs.scaling.max_scale == 0 || inputs.replicas <= inputs.scaling.max_scale;
+    let blind = known_s < inputs.scaling.stable_window_s && inputs.why != Why::Start;
+    (blind && within && decision.desired < inputs.replicas)
+        .then(|| format!("scaled down with {known_s} s of the stable window known: {decision}"))
+}
