@@ -13,6 +13,12 @@
 //! `activator` and `reporting` (what activators know and say), `deciding` (the autoscaler),
 //! `cluster` and `pod` (where requests are served), `faults`, `floor`, `ledger` (the account).
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "places and numbers are of things in memory, fewer than 2^32: functions and activators \
+              are bounded, and so many requests or pods would be a terabyte; times are checked"
+)]
+
 mod setup;
 mod score;
 mod times;
@@ -24,10 +30,13 @@ mod deciding;
 mod cluster;
 mod pod;
 mod faults;
+mod check;
 mod floor;
 mod ledger;
 mod queue;
 mod parcels;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use queue::FUNCTIONS_MAX;
 pub use score::{Ended, Logged, Overshoot, Row, Score, Scorecard, Waited};
@@ -85,4 +94,42 @@ pub enum RunError {
 /// [`RunError`]
 pub fn run(setup: &Setup, seed: u64) -> Result<Scorecard, RunError> {
     engine::run(setup, seed, |_| Ok(()))
+}
+
+/// The same, checked after every event against all that is there counted anew: many times slower.
+///
+/// # Errors
+/// [`RunError`]
+pub fn run_checked(setup: &Setup, seed: u64) -> Result<Scorecard, RunError> {
+    engine::run(setup, seed, check::check)
+}
+
+/// Lives through several worlds on so many threads, at least one; the scores are in the order of
+/// the jobs, and the same on any number of threads.
+pub fn run_all(jobs: &[(&Setup, u64)], threads: usize) -> Vec<Result<Scorecard, RunError>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            // Relaxed: each number is drawn once, and nothing else is shared.
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((setup, seed)) = jobs.get(number) else {
+                return done;
+            };
+            done.push((number, run(setup, *seed)));
+        }
+    };
+    let mut done: Vec<(usize, Result<Scorecard, RunError>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for worker in workers {
+            match worker.join() {
+                Ok(others) => done.extend(others),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, card)| card).collect()
 }

@@ -13,7 +13,6 @@ use dormouse_policy::settings::{Burst, Paused};
 use dormouse_policy::tick;
 
 use super::engine::Sim;
-use super::pod::Phase;
 use super::queue::{Class, Event};
 use super::reporting::Frame;
 use super::setup::{Policy, Ticking};
@@ -202,8 +201,6 @@ impl Sim<'_> {
             let tick_us = tick::next_tick_us(&self.functions[at].spec.name, self.clock.0.get());
             let event = Event::Tick { function: at as u32, leader: leader.number };
             self.queue.push(tick_us * 1_000, Class::Tick, at as u32, event);
-        } else if !ticks {
-            return;
         }
     }
 
@@ -511,11 +508,10 @@ impl Sim<'_> {
 
     /// Whether anything is under way that may give a function a pod.
     pub(super) fn is_pursued(&self, at: usize) -> bool {
-        let pending = |id: &super::queue::Id| {
-            !matches!(self.pods[id.at as usize].phase, Phase::Terminating | Phase::Stopped)
-        };
-        self.asked(at) > 0
-            || self.functions[at].pods.iter().any(pending)
+        let is_tick_set =
+            self.leader.as_ref().is_some_and(|leader| leader.deciders[at].is_tick_set);
+        is_tick_set
+            || !self.functions[at].pods.is_empty()
             || self.calls.iter().any(|call| call.function == at)
     }
 }

@@ -1,0 +1,9 @@
+//! Worlds, and what must come of them.
+
+#![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
+
+mod kit;
+mod invariants;
+mod faults;
+mod swarm;
+mod queueing;
