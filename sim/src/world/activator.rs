@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dormouse_link::activator_side::{ActivatorSide, Identity};
 use dormouse_link::autoscaler_side::Connection;
+use dormouse_link::frame::Learnt;
 use dormouse_metrics::counters::Counters;
 use dormouse_metrics::registry::Registry;
 use dormouse_metrics::writer::{self, Writer};
@@ -51,6 +52,8 @@ pub(super) struct Activator {
     pub(super) connection: Option<Connection>,
     /// Functions that the next report names.
     pub(super) active: Vec<u32>,
+    /// What was learnt of functions and is in the next report.
+    pub(super) unsaid: Vec<Learnt>,
     /// When the next look at deadlines is due, in nanoseconds.
     pub(super) expiry_ns: u64,
 }
@@ -214,6 +217,7 @@ impl Activator {
             side: ActivatorSide::new(identity),
             connection: None,
             active: Vec::new(),
+            unsaid: Vec::new(),
             expiry_ns: u64::MAX,
         })
     }

@@ -6,7 +6,7 @@ mod orders;
 use std::sync::Arc;
 
 use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Output};
-use dormouse_link::frame::{Entry, Up};
+use dormouse_link::frame::{Entry, Learnt, Up};
 use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Scaler, Why};
 use dormouse_policy::function::{FunctionName, Probe};
@@ -74,7 +74,7 @@ impl Sim<'_> {
                 is_tick_set: false,
                 reported: vec![(0, 0); self.activators.len()],
             });
-            link.put(entry(function.spec, replicas));
+            link.put(entry(function.spec, replicas, &StartUps::default()));
         }
         self.leader = Some(Leader {
             number: self.leaders,
@@ -152,6 +152,7 @@ impl Sim<'_> {
         for (at, _) in message.readings {
             self.set_tick(at as usize);
         }
+        self.take_over(message.learnt);
     }
 
     /// A function's tick.
@@ -273,14 +274,32 @@ impl Sim<'_> {
         }
     }
 
-    /// The threshold of pressure follows what was asked for.
-    fn follow_pressure(&mut self, at: usize) {
+    /// Takes over what others learnt before this leader began, and tells every activator.
+    fn take_over(&mut self, learnt: Vec<Learnt>) {
+        for Learnt { function, start_ups } in learnt {
+            if let Some(at) = self.number(&function)
+                && let Some(decider) = self.decider(at)
+            {
+                decider.start_ups.merge(&start_ups);
+                self.put_entry(at);
+                self.follow_link();
+            }
+        }
+    }
+
+    /// Tells the activators what is new of a function.
+    fn put_entry(&mut self, at: usize) {
         let asked = self.asked(at);
         let spec = self.functions[at].spec;
-        if spec.settings.scaling.burst != Burst::Kpa
-            && let Some(leader) = &mut self.leader
-        {
-            leader.link.put(entry(spec, asked));
+        if let Some(leader) = &mut self.leader {
+            leader.link.put(entry(spec, asked, &leader.deciders[at].start_ups));
+        }
+    }
+
+    /// The threshold of pressure follows what was asked for.
+    fn follow_pressure(&mut self, at: usize) {
+        if self.functions[at].spec.settings.scaling.burst != Burst::Kpa {
+            self.put_entry(at);
         }
     }
 
@@ -291,6 +310,8 @@ impl Sim<'_> {
             && let Some(since_us) = decider.expecting_us.take()
         {
             decider.start_ups.record(now_us - since_us);
+            self.put_entry(at);
+            self.follow_link();
         }
     }
 
@@ -391,7 +412,7 @@ impl Sim<'_> {
 }
 
 /// A function's row of the table. Pods are told of by another way.
-fn entry(function: &super::Function, asked: u32) -> Entry {
+fn entry(function: &super::Function, asked: u32, start_ups: &StartUps) -> Entry {
     let settings = &function.settings;
     Entry {
         function: function.name.clone(),
@@ -403,6 +424,7 @@ fn entry(function: &super::Function, asked: u32) -> Entry {
         queue_timeout_ms: settings.admission.queue_timeout_ms,
         request_timeout_ms: settings.timeouts.request_ms,
         pressure: burst::pressure_threshold(&settings.scaling, asked),
+        start_ups: start_ups.clone(),
         failure: None,
     }
 }

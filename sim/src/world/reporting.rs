@@ -2,7 +2,7 @@
 
 use dormouse_link::activator_side::{Action, PRESSURE_US_MIN, Wanted};
 use dormouse_link::autoscaler_side::Connection;
-use dormouse_link::frame::{Down, Reading, Retiring, Up};
+use dormouse_link::frame::{Down, Learnt, Reading, Retiring, Up};
 use dormouse_metrics::counts::Refusal;
 use dormouse_policy::admission::Amount;
 use dormouse_policy::function::FunctionName;
@@ -23,6 +23,7 @@ pub(super) struct Message {
     pub(super) boot: u32,
     pub(super) at_us: u64,
     pub(super) readings: Vec<(u32, Counters)>,
+    pub(super) learnt: Vec<Learnt>,
 }
 
 /// A frame under way.
@@ -108,8 +109,11 @@ impl Sim<'_> {
     fn act(&mut self, way: usize, actions: Vec<Action>) {
         for action in actions {
             match action {
-                // Reports take a way of their own: no frame is built for them.
-                Action::Send(Up::Report { .. }) => {}
+                // Readings take a way of their own: a frame's words for each would cost more than
+                // all else.
+                Action::Send(Up::Report { learnt, .. }) => {
+                    self.activators[way].unsaid.extend(learnt);
+                }
                 Action::Send(frame) => self.say(way, frame),
                 Action::Update(name) => self.follow_entry(way, &name),
                 Action::Retire(name) => self.retire(way, &name),
@@ -264,15 +268,14 @@ impl Sim<'_> {
         let every_ns = self.setup.world.report.every_ns.max(1_000_000);
         let event = Event::Report { activator: way as u16, boot };
         self.queue.push(self.now_ns.saturating_add(every_ns), Class::Report, 0, event);
-        let now_us = self.now_us();
-        let actions = self.activators[way].side.keep(now_us);
-        self.act(way, actions);
         self.report(way);
     }
 
     /// Reports the functions that began, ended or had a request in flight since the last report.
     fn report(&mut self, way: usize) {
         let now_us = self.now_us();
+        let actions = self.activators[way].side.tick(now_us, Vec::new());
+        self.act(way, actions);
         let activator = &mut self.activators[way];
         let Some(connection) = activator.connection else {
             return;
@@ -302,8 +305,9 @@ impl Sim<'_> {
             }
             return;
         }
-        let boot = self.activators[way].boot;
-        let message = Message { activator: way, connection, boot, at_us: now_us, readings };
+        let activator = &mut self.activators[way];
+        let (boot, learnt) = (activator.boot, std::mem::take(&mut activator.unsaid));
+        let message = Message { activator: way, connection, boot, at_us: now_us, readings, learnt };
         let place = self.messages.put(message);
         match self.setup.world.report.delay_ns {
             0 => self.heard(place),
