@@ -1,7 +1,7 @@
 //! `dormouse activator`: the part in the requests' way.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,6 +46,10 @@ pub(crate) struct ActivatorArgs {
     /// The name of this activator, unlike any other's [default: the host's name]
     #[arg(long, value_name = "NAME", env = "DORMOUSE_NAME")]
     name: Option<String>,
+    /// The addresses of its pod, separated by commas: Services that name a target lead there
+    /// [default: none does]
+    #[arg(long, value_name = "ADDRS", env = "DORMOUSE_POD_IPS", value_delimiter = ',')]
+    pod_ips: Vec<String>,
     /// Threads that forward requests, 2 to 256 [default: one per core, at least 2]
     #[arg(long, value_name = "N", env = "DORMOUSE_WORKERS")]
     workers: Option<String>,
@@ -73,6 +77,7 @@ struct Config {
     #[serde(skip)]
     token: String,
     name: String,
+    pod_ips: Vec<IpAddr>,
     workers: usize,
     held_max: u64,
     held_bytes_max: u64,
@@ -90,6 +95,9 @@ impl Config {
         let host_name = || nix::unistd::gethostname().ok()?.into_string().ok();
         let typed = args.name.clone().or_else(host_name).unwrap_or_default();
         let name = check("--name", &typed, name, &mut faults);
+        let pod_ips =
+            args.pod_ips.iter().map(|typed| check("--pod-ips", typed, pod_ip, &mut faults));
+        let pod_ips: Vec<IpAddr> = pod_ips.collect::<Vec<_>>().into_iter().flatten().collect();
         let workers = match &args.workers {
             Some(typed) => check("--workers", typed, workers, &mut faults),
             None => Some(workers_default()),
@@ -129,6 +137,7 @@ impl Config {
                 token_file: args.token_file.clone(),
                 token,
                 name,
+                pod_ips,
                 workers,
                 held_max,
                 held_bytes_max,
@@ -147,6 +156,14 @@ fn name(typed: &str) -> Result<String, String> {
         true => Ok(typed.to_owned()),
         false => Err(format!("1 to {NAME_BYTES_MAX} visible ASCII characters")),
     }
+}
+
+/// An address that others can send to.
+fn pod_ip(typed: &str) -> Result<IpAddr, String> {
+    let address = typed.trim().parse::<IpAddr>().ok();
+    address
+        .filter(|address| !address.is_unspecified() && !address.is_multicast())
+        .ok_or_else(|| "addresses of this pod, separated by commas".to_owned())
 }
 
 /// Runs until a signal and the drain after it, or until it ends by itself.
@@ -177,6 +194,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let activator = Activator::start(ActivatorConfig {
         workers: config.workers,
         admin: Some(config.admin),
+        reached_at: config.pod_ips.clone(),
         gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
         held_max: Amount { requests: config.held_max, bytes: config.held_bytes_max },
         drain_delay: config.drain_delay,
@@ -223,6 +241,7 @@ mod tests {
             "--link-dial=nowhere",
             "--token-file=/nowhere/token",
             "--name=two words",
+            "--pod-ips=0.0.0.0",
             "--workers=1",
             "--held-max=0",
             "--held-bytes-max=1Ki",

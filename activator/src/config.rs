@@ -1,6 +1,6 @@
 //! What the activator is told at its start.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use dormouse_link::activator_side::Identity;
@@ -21,6 +21,9 @@ pub struct Config {
     pub link: String,
     /// Who this activator says it is.
     pub identity: Identity,
+    /// The addresses at which it is reached by whoever can reach a pod: Services of their own
+    /// ports may lead there. None = none does.
+    pub reached_at: Vec<IpAddr>,
     /// Longest request head, in bytes; beyond it a client gets 431. At least 8 192.
     pub header_bytes_max: usize,
     /// Longest wait for a whole request head, and for the next request of an idle connection.
@@ -64,6 +67,7 @@ impl Config {
             admin: None,
             link,
             identity,
+            reached_at: Vec::new(),
             // What common servers and clouds' balancers allow at most; larger heads are attacks.
             header_bytes_max: 64 * 1024,
             // Slower than any honest client; a slow one would hold a connection for ever. It also

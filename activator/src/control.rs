@@ -43,6 +43,10 @@ const PRESSURE_INTERVAL: Duration = Duration::from_micros(PRESSURE_US_MIN);
 /// How often pods about to retire are looked at while requests are still in flight there.
 const EMPTYING_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Longest wait for Services to lead elsewhere, before an activator that leaves closes its
+/// listeners all the same: that of a thousand Services at the pace of an autoscaler's writes.
+const UNNAMED_MAX: Duration = Duration::from_secs(20);
+
 /// What the control thread is made of.
 pub(crate) struct Parts {
     /// The configuration.
@@ -119,7 +123,8 @@ enum Event {
 impl<N: Network> Control<N> {
     /// A control thread that was told nothing yet.
     pub(crate) fn new(parts: Parts, network: N) -> Self {
-        let side = ActivatorSide::new(parts.config.identity.clone());
+        let config = &parts.config;
+        let side = ActivatorSide::new(config.identity.clone(), config.reached_at.clone());
         let mut report = interval(REPORT_INTERVAL);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pressure = interval(PRESSURE_INTERVAL);
@@ -209,12 +214,7 @@ impl<N: Network> Control<N> {
             }
             Event::Report => self.report().await,
             Event::CheckPressure => self.check_pressure().await,
-            Event::Leave => {
-                info!("draining");
-                self.parts.readiness.send_replace(Readiness::Draining);
-                self.leaving = Leaving::Until(Instant::now() + self.parts.config.drain_delay);
-                self.tell_workers(|| Command::Leave).await;
-            }
+            Event::Leave => self.leave().await,
             Event::Drain => {
                 self.leaving = Leaving::Drained;
                 self.tell_workers(|| Command::Drain).await;
@@ -251,6 +251,7 @@ impl<N: Network> Control<N> {
                     self.emptying.remove(&function);
                     self.evaluate(&function);
                 }
+                Action::Unnamed => self.unnamed(),
                 Action::Close(reason) => {
                     error!(reason, "the autoscaler refused this activator");
                     self.outgoing = None;
@@ -416,6 +417,26 @@ impl<N: Network> Control<N> {
         }
     }
 
+    /// Begins the drain: routers learn to look elsewhere, and so do Services that lead here.
+    async fn leave(&mut self) {
+        info!("draining");
+        self.parts.readiness.send_replace(Readiness::Draining);
+        let unnamed_in = if self.side.is_named() { UNNAMED_MAX } else { Duration::ZERO };
+        let until = Instant::now() + unnamed_in + self.parts.config.drain_delay;
+        self.leaving = Leaving::Until(until);
+        self.tell_workers(|| Command::Leave).await;
+        let actions = self.side.leave();
+        self.act(actions).await;
+    }
+
+    /// No Service leads here any more; the routers behind them still have to learn it.
+    fn unnamed(&mut self) {
+        if let Leaving::Until(until) = &mut self.leaving {
+            debug!("no Service leads here any more");
+            *until = (*until).min(Instant::now() + self.parts.config.drain_delay);
+        }
+    }
+
     async fn look(&self, name: &FunctionName) {
         if let Some(function) = self.parts.table.function(name).map(Arc::clone) {
             self.tell_workers(|| Command::Look(Arc::clone(&function))).await;
@@ -423,15 +444,18 @@ impl<N: Network> Control<N> {
     }
 
     async fn listen(&mut self) {
-        let changes = self.listeners.follow(self.side.table(), self.parts.workers.len());
+        let reached_at = &self.parts.config.reached_at;
+        let workers = self.parts.workers.len();
+        let changes = self.listeners.follow(self.side.table(), reached_at, workers);
+        // An endpoint whose address changed is among both.
+        for entrance in changes.closed {
+            self.tell_workers(|| Command::Unlisten(entrance.clone())).await;
+        }
         for (entrance, sockets) in changes.opened {
             for (worker, socket) in self.parts.workers.iter().zip(sockets) {
                 let command = Command::Listen(entrance.clone(), socket);
                 worker.send(command).await.unwrap_or_default();
             }
-        }
-        for entrance in changes.closed {
-            self.tell_workers(|| Command::Unlisten(entrance.clone())).await;
         }
         for action in self.side.listening(self.listeners.listening()) {
             if let Action::Send(frame) = action {

@@ -7,10 +7,11 @@
 mod pressure;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use dormouse_policy::function::FunctionName;
 
-use crate::frame::{Down, Entry, Learnt, Listening, Reading, Retiring, Up, VERSION};
+use crate::frame::{Down, Entry, Learnt, Listening, Reading, Retiring, Standing, Up, VERSION};
 
 pub use pressure::PRESSURE_US_MIN;
 use pressure::Pressures;
@@ -45,6 +46,8 @@ pub enum Action {
     Doubt(FunctionName),
     /// The retirement is done: its pods are gone and must not be used again.
     Retired(FunctionName),
+    /// No Service leads to this activator any more: it may cease to listen.
+    Unnamed,
     /// The peer refused this activator: close, and try again later.
     Close(String),
 }
@@ -76,6 +79,9 @@ pub struct ActivatorSide {
     /// The set was not empty when last sent, so its end has to be sent too.
     wakes_told: bool,
     listening: Vec<Listening>,
+    /// Where Services can lead to.
+    reached_at: Vec<IpAddr>,
+    standing: Standing,
     pressures: Pressures,
     /// What each function's last report on this connection said, so that quiet ones are left out.
     reported: BTreeMap<FunctionName, Reading>,
@@ -84,9 +90,10 @@ pub struct ActivatorSide {
 }
 
 impl ActivatorSide {
-    /// A side without a connection, a table or anything to say.
+    /// A side without a connection, a table or anything to say; of an activator that Services can
+    /// lead to at those addresses.
     #[must_use]
-    pub fn new(identity: Identity) -> Self {
+    pub fn new(identity: Identity, reached_at: Vec<IpAddr>) -> Self {
         Self {
             identity,
             connected: false,
@@ -95,6 +102,8 @@ impl ActivatorSide {
             wakes: BTreeSet::new(),
             wakes_told: false,
             listening: Vec::new(),
+            reached_at,
+            standing: Standing::Stays,
             pressures: Pressures::default(),
             reported: BTreeMap::new(),
             learnt: BTreeSet::new(),
@@ -131,7 +140,7 @@ impl ActivatorSide {
             boot: self.identity.boot,
         })];
         if !self.listening.is_empty() {
-            actions.push(Action::Send(Up::Listening { listeners: self.listening.clone() }));
+            actions.push(Action::Send(self.announcement()));
         }
         self.wakes_told = false;
         actions.extend(self.whole_wakes());
@@ -158,6 +167,7 @@ impl ActivatorSide {
             ),
             Down::Commit { function, epoch } => self.end(function, epoch, Action::Retired),
             Down::Abort { function, epoch } => self.end(function, epoch, Action::Resume),
+            Down::Unnamed => vec![Action::Unnamed],
         }
     }
 
@@ -211,7 +221,21 @@ impl ActivatorSide {
             return Vec::new();
         }
         self.listening = listeners;
-        self.send(Up::Listening { listeners: self.listening.clone() })
+        self.send(self.announcement())
+    }
+
+    /// The activator is about to go: from now on Services are to lead elsewhere.
+    #[must_use]
+    pub fn leave(&mut self) -> Vec<Action> {
+        self.standing = Standing::Leaves;
+        if self.is_named() { self.send(self.announcement()) } else { Vec::new() }
+    }
+
+    /// Whether Services may lead here, so that [`Action::Unnamed`] is worth waiting for.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        let mut listening = self.listening.iter();
+        !self.reached_at.is_empty() && listening.any(|listening| listening.address.is_some())
     }
 
     /// Once a second: report the readings that say something new, say the wake set again while it
@@ -372,6 +396,14 @@ impl ActivatorSide {
             .extract_if(.., |_, retirement| retirement.until_us <= now_us)
             .map(|(function, _)| Action::Doubt(function))
             .collect()
+    }
+
+    fn announcement(&self) -> Up {
+        Up::Listening {
+            listeners: self.listening.clone(),
+            reached_at: self.reached_at.clone(),
+            standing: self.standing,
+        }
     }
 
     fn send(&self, frame: Up) -> Vec<Action> {

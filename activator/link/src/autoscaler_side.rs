@@ -9,10 +9,11 @@
 //! connected keeps functions from going to zero, because what it has in flight is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use dormouse_policy::function::FunctionName;
 
-use crate::frame::{Down, Entry, Listening, Retiring, Up, VERSION};
+use crate::frame::{Down, Entry, Listening, Retiring, Standing, Up, VERSION};
 
 mod output;
 mod retirement;
@@ -51,7 +52,22 @@ struct Reporter {
     /// When it left; none while connected.
     left_us: Option<u64>,
     wakes: BTreeSet<FunctionName>,
-    listening: Vec<Listening>,
+    announced: Announced,
+    /// It said so on this connection.
+    is_announced: bool,
+    /// It was told on this connection that no Service leads to it.
+    is_unnamed: bool,
+}
+
+/// What an activator says of the ways to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// Where endpoints listen there.
+    pub listeners: Vec<Listening>,
+    /// The addresses at which it is reached; none = no Service is to lead there.
+    pub reached_at: Vec<IpAddr>,
+    /// Whether Services may go on leading there.
+    pub standing: Standing,
 }
 
 impl AutoscalerSide {
@@ -124,9 +140,10 @@ impl AutoscalerSide {
                     self.recall(&function);
                 }
             }
-            Up::Listening { listeners } => {
+            Up::Listening { listeners, reached_at, standing } => {
                 if let Some(known) = self.reporters.get_mut(&reporter) {
-                    known.listening = listeners;
+                    known.announced = Announced { listeners, reached_at, standing };
+                    known.is_announced = true;
                     self.outputs.push(Output::Listening);
                 }
             }
@@ -172,7 +189,26 @@ impl AutoscalerSide {
 
     /// What the activators said of their listeners, reporter by reporter.
     pub fn listening(&self) -> impl Iterator<Item = &Listening> {
-        self.reporters.values().flat_map(|reporter| &reporter.listening)
+        self.reporters.values().flat_map(|reporter| &reporter.announced.listeners)
+    }
+
+    /// The connected activators that said on their connection how they are reached, with that.
+    pub fn announced(&self) -> impl Iterator<Item = (&str, &Announced)> {
+        let connected = self.reporters.iter().filter(|(_, it)| it.left_us.is_none());
+        let announced = connected.filter(|(_, it)| it.is_announced);
+        announced.map(|(name, reporter)| (name.as_str(), &reporter.announced))
+    }
+
+    /// No Service leads to this activator: if it leaves, it is told so once.
+    pub fn unnamed(&mut self, name: &str) {
+        let connection = self.connected.iter().find(|(_, reporter)| *reporter == name);
+        if let Some((connection, _)) = connection
+            && let Some(reporter) = self.reporters.get_mut(name)
+            && reporter.announced.standing == Standing::Leaves
+            && !std::mem::replace(&mut reporter.is_unnamed, true)
+        {
+            self.outputs.push(Output::Send(*connection, Down::Unnamed));
+        }
     }
 
     /// Starts to retire pods of a function and returns the retirement's epoch.
@@ -287,6 +323,7 @@ impl AutoscalerSide {
         let known = self.reporters.entry(reporter.clone()).or_default();
         known.boot = boot;
         known.left_us = None;
+        (known.is_announced, known.is_unnamed) = (false, false);
         self.share_again(before);
         self.send_changes();
         self.connected.insert(connection, reporter.clone());

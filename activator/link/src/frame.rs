@@ -3,7 +3,7 @@
 //! JSON, because a reader of version N skips fields that only N + 1 knows, and because a person can
 //! read a capture. Frames are few: a table at connect, its changes after, one report a second.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
@@ -82,6 +82,13 @@ pub enum Up {
     Listening {
         /// One per endpoint with a listener.
         listeners: Vec<Listening>,
+        /// The addresses at which this activator is reached by whoever can reach a pod; none = no
+        /// Service is to lead here.
+        #[serde(default)]
+        reached_at: Vec<IpAddr>,
+        /// Whether Services may go on leading here.
+        #[serde(default)]
+        standing: Standing,
     },
 }
 
@@ -121,6 +128,17 @@ pub struct Listening {
     pub address: Option<SocketAddr>,
     /// Why binding failed.
     pub error: Option<String>,
+}
+
+/// Whether Services may lead to an activator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// They may.
+    #[default]
+    Stays,
+    /// It is about to go, and still serves: they are to lead elsewhere, if there is somewhere.
+    Leaves,
 }
 
 /// What an autoscaler says.
@@ -172,6 +190,8 @@ pub enum Down {
         /// The retirement meant.
         epoch: u64,
     },
+    /// To an activator that leaves: no Service leads to it any more.
+    Unnamed,
 }
 
 /// The pods a retirement is about.
@@ -230,7 +250,8 @@ pub struct EndpointEntry {
 /// Where an endpoint should listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
-    /// The address wanted; port 0 = any free one.
+    /// The address wanted; port 0 = any free one. An unspecified one stands for every address at
+    /// which the activator is reached.
     pub address: SocketAddr,
     /// If the port is taken or not ours to bind, take any free one instead of failing.
     pub else_free: bool,

@@ -42,6 +42,10 @@ impl<N: Network> Control<N> {
         }
         let actions = self.side.tick(now_us, readings);
         self.act(actions).await;
+        // Whoever had the port may have left it.
+        if self.listeners.have_failed() {
+            self.listen().await;
+        }
     }
 
     /// Reports out of turn if open requests crossed a threshold. What crosses it between two looks

@@ -112,6 +112,8 @@ pub struct Endpoint {
     pub pod_port: usize,
     /// Host names, lower case and without port, that lead here at the gateway.
     pub hosts: Vec<String>,
+    /// The port of every activator that leads here and nowhere else; none = there is no such port.
+    pub own_port: Option<u16>,
 }
 
 /// How the activator finds out by itself that a pod can take requests.

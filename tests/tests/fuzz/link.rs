@@ -21,7 +21,7 @@ fn name() -> FunctionName {
 fn down() {
     fuzz("down", &["prepare", "commit", "abort", "table", "welcome", "default/a"], |input| {
         let identity = Identity { token: "t".into(), reporter: "r".into(), boot: 1 };
-        let mut side = ActivatorSide::new(identity);
+        let mut side = ActivatorSide::new(identity, Vec::new());
         let mut now_us = 0;
         for line in input.split(|&byte| byte == b'\n') {
             drop(side.connect());

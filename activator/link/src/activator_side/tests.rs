@@ -10,7 +10,7 @@ fn name(name: &str) -> FunctionName {
 
 fn side() -> ActivatorSide {
     let identity = Identity { token: "t".into(), reporter: "local".into(), boot: 7 };
-    ActivatorSide::new(identity)
+    ActivatorSide::new(identity, vec![IpAddr::from([10, 0, 0, 7])])
 }
 
 fn entry(function: &str, queue_depth: u32) -> Entry {
@@ -226,4 +226,30 @@ fn pressure_is_said_once_per_threshold_and_not_more_often_than_ten_times_a_secon
         ),
     );
     assert_eq!(side.watched().count(), 0);
+}
+
+#[test]
+fn how_it_is_reached_is_said_with_the_listeners_and_anew_on_each_connection() {
+    let mut side = side();
+    assert!(!side.is_named());
+    let listener = |address: Option<&str>| Listening {
+        endpoint: "default/a:80".into(),
+        address: address.map(|address| address.parse().unwrap()),
+        error: None,
+    };
+    drop(side.connect());
+    assert!(side.leave().is_empty(), "nothing can lead to one that does not listen");
+    drop(side.listening(vec![listener(None)]));
+    assert!(!side.is_named());
+    let said = side.listening(vec![listener(Some("[::]:12345"))]);
+    assert!(side.is_named());
+    let [Action::Send(Up::Listening { reached_at, standing, .. })] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(
+        (&reached_at[..], *standing),
+        (&[IpAddr::from([10, 0, 0, 7])][..], Standing::Leaves)
+    );
+    assert_eq!(side.connect()[1..], said, "and again");
+    assert_eq!(side.receive(Down::Unnamed, 0), [Action::Unnamed]);
 }

@@ -300,3 +300,25 @@ fn a_function_that_goes_ends_its_retirement() {
     side.patched(&name(), epoch, Patched::Placed);
     assert_eq!(side.drain(), vec![]);
 }
+
+#[test]
+fn only_one_that_leaves_is_told_that_it_is_unnamed_and_once_on_a_connection() {
+    let announce = |side: &mut AutoscalerSide, standing| {
+        let reached_at = vec![IpAddr::from([10, 0, 0, 7])];
+        side.hear(Connection(0), Up::Listening { listeners: Vec::new(), reached_at, standing }, 0);
+    };
+    let mut side = side(&["a"]);
+    assert_eq!(side.announced().count(), 0);
+    announce(&mut side, Standing::Stays);
+    assert_eq!(side.announced().count(), 1);
+    side.unnamed("a");
+    announce(&mut side, Standing::Leaves);
+    side.unnamed("nobody");
+    assert!(!sent_to(&side.drain(), 0).contains(&Down::Unnamed));
+    side.unnamed("a");
+    side.unnamed("a");
+    let sent = sent_to(&side.drain(), 0);
+    assert_eq!(sent.iter().filter(|frame| **frame == Down::Unnamed).count(), 1);
+    side.disconnected(Connection(0), 0);
+    assert_eq!(side.announced().count(), 0, "it is away");
+}
