@@ -7,9 +7,12 @@ pub mod manifest;
 pub mod local;
 pub mod kubernetes;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use dormouse_link::frame::Standing;
 use dormouse_policy::function::{Function, FunctionName};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -67,6 +70,14 @@ pub enum Fact {
     Gone(FunctionName),
     /// The pods of a function, whole, whenever one changed.
     Pods(FunctionName, Pods),
+    /// The activators' addresses to which Services lead, whole, whenever one came or went, and
+    /// whenever it was decided anew.
+    Named {
+        /// The [`Activators::number`] by which that was decided.
+        number: u64,
+        /// The addresses.
+        addresses: BTreeSet<IpAddr>,
+    },
     /// Everything there was at the start has been told, once. Before that, what is missing may
     /// exist.
     Complete,
@@ -126,6 +137,33 @@ pub trait Hands {
     /// # Errors
     /// [`ScaleError`]: the order was not placed, or may not have been.
     fn scale(&self, scale: Scale) -> impl Future<Output = Result<(), ScaleError>>;
+
+    /// From now on traffic can be led through these activators, and no others.
+    fn lead_through(&self, activators: Arc<Activators>);
+}
+
+/// The activators through which traffic can be led.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activators {
+    /// Grows with each change.
+    pub number: u64,
+    /// Each of them.
+    pub each: Vec<Activator>,
+    /// Requests held, by function; what holds none is left out.
+    pub held: BTreeMap<FunctionName, u64>,
+}
+
+/// An activator through which traffic can be led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activator {
+    /// Its name.
+    pub name: String,
+    /// The addresses at which it is reached.
+    pub addresses: Vec<IpAddr>,
+    /// Whether traffic may go on being led there.
+    pub standing: Standing,
+    /// On which port it listens for an endpoint, by the endpoint's name.
+    pub listening: BTreeMap<String, u16>,
 }
 
 /// An order to scale one function.

@@ -9,15 +9,16 @@ mod history;
 mod load;
 mod order;
 mod recording;
+mod ways;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Ending, Fault, Output};
-use dormouse_link::frame::{Down, Learnt, Reading, Up};
+use dormouse_link::frame::{Down, Learnt, Listen, Reading, Up};
 use dormouse_policy::decision::Why;
 use dormouse_policy::function::{Function, FunctionName};
 use dormouse_policy::readings::{Counters, Reporters};
@@ -26,7 +27,7 @@ use dormouse_policy::settings::Burst;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
-use crate::cluster::{Fact, Pods, Scale, ScaleError};
+use crate::cluster::{Activators, Fact, Pods, Scale, ScaleError};
 use crate::server::Victims;
 use crate::status::Explanation;
 use claims::Claims;
@@ -34,6 +35,7 @@ use function::{FunctionState, Seen, listen_at};
 use history::History;
 pub(crate) use recording::Record;
 use recording::Recording;
+use ways::Ways;
 
 /// What happened.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub(crate) enum Action {
     Close(Connection, Fault),
     /// Place an order and tell its outcome by [`Event::Scaled`].
     Scale { order: u64, scale: Scale },
+    /// Lead traffic through these activators.
+    LeadThrough(Arc<Activators>),
     /// Write a line of the record.
     Record(Line),
 }
@@ -92,6 +96,7 @@ pub(crate) struct Core {
     functions: BTreeMap<FunctionName, FunctionState>,
     claims: Claims,
     history: History,
+    ways: Ways,
     /// None unless decisions are written down.
     recording: Option<Recording>,
     timers: BTreeSet<(u64, FunctionName)>,
@@ -111,6 +116,7 @@ impl Core {
             functions: BTreeMap::new(),
             claims: Claims::default(),
             history: History::new(),
+            ways: Ways::default(),
             timers: BTreeSet::new(),
             orders: 0,
             actions: Vec::new(),
@@ -133,6 +139,8 @@ impl Core {
                 answer.send(self.explain(&function, now_us)).ok();
             }
         }
+        self.follow_link(now_us);
+        self.show_ways();
         self.follow_link(now_us);
         let lines = self.recording.iter_mut().flat_map(Recording::drain);
         self.actions.extend(lines.map(Action::Record));
@@ -181,6 +189,7 @@ impl Core {
                 }
             }
             Fact::Pods(name, pods) => self.see(&name, pods, now_us),
+            Fact::Named { number, addresses } => self.ways.named(number, addresses),
             // The loop lets activators in from now on.
             Fact::Complete => {}
         }
@@ -266,6 +275,10 @@ impl Core {
         }
         let function = &state.description;
         let listen = |index: usize| {
+            if let Some(port) = function.endpoints[index].own_port {
+                let address = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+                return Some(Listen { address, else_free: false });
+            }
             let has_port = self.claims.has_port(function, index);
             let port = has_port.then(|| function.endpoints[index].service_port);
             (self.surroundings.endpoint_listen).map(|ip| listen_at(ip, port))
@@ -295,10 +308,14 @@ impl Core {
                 self.actions.push(Action::Close(connection, fault));
             }
             Output::Joined { reporter } => {
+                self.ways.is_stale = true;
                 info!(reporter, "activator connected");
                 self.refresh_failures(now_us);
             }
-            Output::Left { reporter } => info!(reporter, "activator disconnected"),
+            Output::Left { reporter } => {
+                self.ways.is_stale = true;
+                info!(reporter, "activator disconnected");
+            }
             Output::Lost { reporter } => warn!(reporter, "activator given up for lost"),
             Output::Report { reporter, boot, at_us, readings, learnt } => {
                 self.learn(learnt, now_us);
@@ -306,7 +323,10 @@ impl Core {
             }
             Output::Woken(function) => self.wake(&function, now_us),
             Output::Pressed(function) => self.press(&function, now_us),
-            Output::Listening => self.is_status_stale = true,
+            Output::Listening => {
+                self.is_status_stale = true;
+                self.ways.is_stale = true;
+            }
             Output::Patch { function, epoch } => self.patch(&function, epoch),
             Output::Ended { function, epoch, ending } => {
                 self.retirement_ended(&function, epoch, ending, now_us)
@@ -328,7 +348,9 @@ impl Core {
             Some((since_us, named)) => (Some(since_us), named),
             None => (None, BTreeSet::new()),
         };
-        self.is_status_stale |= !named_before.is_empty() || !readings.is_empty();
+        let has_load = !named_before.is_empty() || !readings.is_empty();
+        self.is_status_stale |= has_load;
+        self.ways.is_stale |= has_load;
         let mut named = BTreeSet::new();
         let mut recorded = Vec::new();
         for reading in readings {

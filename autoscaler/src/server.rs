@@ -260,6 +260,9 @@ impl Bound {
             for (order, scale) in server.apply(happening)? {
                 calls.push(call(&hands, order, scale));
             }
+            if let Some(activators) = server.take_activators() {
+                hands.lead_through(activators);
+            }
         }
         let farewell = async {
             while calls.next().await.is_some() {}

@@ -118,6 +118,9 @@ pub struct DecisionSummary {
 pub struct Explanation {
     /// The function, now.
     pub status: FunctionStatus,
+    /// When its requests go through the activators, and why. One sentence for people.
+    #[serde(default)]
+    pub path: String,
     /// The decisions kept, oldest first.
     pub decisions: Vec<Kept>,
 }

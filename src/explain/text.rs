@@ -11,6 +11,7 @@ use crate::account::{Row, table};
 /// The explanation for people, decisions oldest first; `now_ms` is Unix time, in milliseconds.
 pub(super) fn render(explanation: &Explanation, now_ms: u64) -> String {
     let mut text = table(&[Row::new(&explanation.status)]).join("\n") + "\n";
+    text += &format!("\npath: {}\n", explanation.path);
     for alike in explanation.decisions.chunk_by(is_same_keep) {
         let [first, .., last] = alike else {
             for only in alike {

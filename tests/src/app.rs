@@ -75,6 +75,18 @@ impl App {
         })
     }
 
+    /// A Service without selector in front of one of them, by its target's name.
+    #[must_use]
+    pub fn targeting(&self, name: &str, target: &str) -> Value {
+        json!({
+            "metadata": {"name": name, "annotations": {"dormouse.dev/target": target}},
+            "spec": {
+                "ipFamilies": ["IPv4"],
+                "ports": [{"name": "web", "port": 80, "targetPort": self.address.port()}],
+            },
+        })
+    }
+
     /// The Service in front of it.
     #[must_use]
     pub fn service(&self, name: &str) -> Value {

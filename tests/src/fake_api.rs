@@ -1,6 +1,7 @@
 //! A Kubernetes API server in the test's own process: list, watch with bookmarks and 410, patches
-//! of `/scale` with their preconditions, Events; no schemas, no rights, no controllers but one that
-//! gives workloads their pods. Faults and latency are set by the test, every request is on record.
+//! of `/scale` with their preconditions, Events, objects patched and deleted; no schemas, no
+//! rights, no controllers but one that gives workloads their pods and one that deletes what goes
+//! with its owner. Faults and latency are set by the test, every request is on record.
 
 mod answer;
 mod state;

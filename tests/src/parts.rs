@@ -1,8 +1,9 @@
 //! `dormouse autoscaler` and `dormouse activator` as processes of their own, beside a fake API
 //! server.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
@@ -77,6 +78,12 @@ impl Part {
         signal::kill(Pid::from_raw(pid), signal).expect("dormouse runs");
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
@@ -124,18 +131,7 @@ impl Parts {
         arguments.extend(["--kubeconfig".to_owned(), kubeconfig]);
         arguments.extend(further.iter().map(|text| (*text).to_owned()));
         let (autoscaler, link, admin) = autoscaler(&scratch, &arguments, "127.0.0.1:0");
-        let activator = Part::start(
-            &scratch,
-            "activator",
-            &[
-                "--gateway=127.0.0.1:0".to_owned(),
-                "--admin=127.0.0.1:0".to_owned(),
-                format!("--link-dial={link}"),
-                "--token-file=token".to_owned(),
-                "--name=activator-1".to_owned(),
-                "--drain-delay=0".to_owned(),
-            ],
-        );
+        let activator = activator(&scratch, link, "activator-1", address_of_its_own());
         let gateway = address(&activator.wait_log("listening"), "gateway");
         Self { scratch, arguments, autoscaler, activator, gateway, admin, link }
     }
@@ -160,7 +156,15 @@ impl Parts {
     #[track_caller]
     pub fn succeed(&self) -> Part {
         self.autoscaler.signal(Signal::SIGKILL);
+        wait::until("its port to be free", || TcpStream::connect(self.link).err());
         autoscaler(&self.scratch, &self.arguments, &self.link.to_string()).0
+    }
+
+    /// Starts one more activator, at an address of its own at which Services can lead to it.
+    #[must_use]
+    #[track_caller]
+    pub fn add_activator(&self, name: &str, at: Ipv4Addr) -> Part {
+        activator(&self.scratch, self.link, name, at)
     }
 
     /// Sends one GET to a function's gateway host on a connection of its own.
@@ -211,6 +215,30 @@ fn autoscaler(
     let runs = part.wait_log("autoscaler runs");
     let (link, admin) = (address(&runs, "link"), address(&runs, "admin"));
     (part, link, admin)
+}
+
+fn activator(scratch: &Scratch, link: SocketAddr, name: &str, at: Ipv4Addr) -> Part {
+    Part::start(
+        scratch,
+        "activator",
+        &[
+            "--gateway=127.0.0.1:0".to_owned(),
+            "--admin=127.0.0.1:0".to_owned(),
+            format!("--link-dial={link}"),
+            "--token-file=token".to_owned(),
+            format!("--name={name}"),
+            format!("--pod-ips={at}"),
+            "--drain-delay=0".to_owned(),
+        ],
+    )
+}
+
+/// A loopback address that no other test of this machine uses, as pods have: ports there are free.
+#[must_use]
+pub fn address_of_its_own() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 #[track_caller]

@@ -14,6 +14,7 @@ mod world;
 mod scale;
 mod event;
 mod pace;
+mod slices;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use dormouse_policy::function::FunctionName;
 use kube::Client;
 use tokio::sync::mpsc::{self, OwnedPermit};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch as latest};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
@@ -33,9 +34,10 @@ use self::complaints::Complaint;
 use self::objects::{Pod, Services, Workloads};
 use self::pace::Pace;
 use self::scale::{Placed, Target};
+use self::slices::{EndpointSlices, Write};
 use self::watch::{Change, Subject, Watch};
 use self::world::{Listing, Ordered, Output, Source, World};
-use super::{Fact, Hands, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Fact, Hands, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::api::ConnectError;
 
@@ -57,6 +59,10 @@ const WAKES_MAX: usize = 32;
 /// wait, and must not take the API server from others.
 const ORDERS_BURST: u32 = 100;
 const ORDER_EACH: Duration = Duration::from_millis(20);
+
+/// Slices: a thousand Services follow a change of activators within 20 s, and no API server minds.
+const SLICES_BURST: u32 = 50;
+const SLICE_EACH: Duration = Duration::from_millis(20);
 
 /// Events: the same. A broken chart may hold hundreds of faults.
 const EVENTS_BURST: u32 = 25;
@@ -88,7 +94,15 @@ pub struct KubernetesCluster {
     orders_pace: Pace,
     posts: JoinSet<(Complaint, Result<(), Refusal>)>,
     events_pace: Pace,
+    activators: latest::Receiver<Arc<Activators>>,
+    writes: JoinSet<Wrote>,
+    slices_pace: Pace,
+    /// When the next slice may be written.
+    slices_next: Instant,
 }
+
+/// A write of a slice that has ended.
+type Wrote = (Write, Result<Option<EndpointSlices>, Refusal>);
 
 struct Order {
     scale: Scale,
@@ -99,6 +113,7 @@ struct Order {
 enum Told {
     Workload(Source, Change<Workloads>),
     Service(Source, Change<Services>),
+    Slice(Source, Change<EndpointSlices>),
     Pod(FunctionName, u64, Change<Pod>),
 }
 
@@ -116,6 +131,8 @@ enum Happening {
     Room(OwnedPermit<Fact>),
     Called(Result<Called, JoinError>),
     Posted(Result<(Complaint, Result<(), Refusal>), JoinError>),
+    Activators,
+    Wrote(Box<Result<Wrote, JoinError>>),
     WatchEnded(Result<(), JoinError>),
     Due,
     /// Nobody reads facts, or gives orders, any more.
@@ -133,6 +150,7 @@ impl KubernetesCluster {
         let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let (changes_in, changes) = mpsc::channel(CHANGES_MAX);
+        let (activators_in, activators) = latest::channel(Arc::default());
         let now = Instant::now();
         let sources = sources(&options.namespaces);
         let mut cluster = Self {
@@ -151,13 +169,17 @@ impl KubernetesCluster {
             orders_pace: Pace::new(ORDER_EACH, ORDERS_BURST, now),
             posts: JoinSet::new(),
             events_pace: Pace::new(EVENT_EACH, EVENTS_BURST, now),
+            activators,
+            writes: JoinSet::new(),
+            slices_pace: Pace::new(SLICE_EACH, SLICES_BURST, now),
+            slices_next: now,
         };
         for source in sources {
             cluster.watch_source(source);
         }
         let task = tokio::spawn(cluster.run());
         let facts = TaskFacts::new(facts_out, task);
-        Ok((facts, KubernetesHands { orders: orders_in }))
+        Ok((facts, KubernetesHands { orders: orders_in, activators: activators_in.into() }))
     }
 
     async fn run(mut self) {
@@ -172,7 +194,10 @@ impl KubernetesCluster {
 
     /// Waits for one event and changes nothing.
     async fn select(&mut self) -> Happening {
-        let due = self.world.complaints.due();
+        let slices = self.world.is_synced() && self.world.slices.has_work();
+        let slices = slices.then_some(self.slices_next);
+        let due = [self.world.complaints.due(), self.world.slices.due(), slices];
+        let due = due.into_iter().flatten().min();
         let due = async {
             match due {
                 Some(due) => sleep_until(due).await,
@@ -188,7 +213,9 @@ impl KubernetesCluster {
             }
             () = self.facts.closed() => Happening::Left,
             Some(told) = self.changes.recv() => Happening::Told(Box::new(told)),
+            Ok(()) = self.activators.changed() => Happening::Activators,
             Some(posted) = self.posts.join_next() => Happening::Posted(posted),
+            Some(wrote) = self.writes.join_next() => Happening::Wrote(Box::new(wrote)),
             Some(ended) = self.watches.join_next() => Happening::WatchEnded(ended),
             () = due => Happening::Due,
         }
@@ -201,6 +228,7 @@ impl KubernetesCluster {
             Happening::Told(told) => match *told {
                 Told::Workload(source, change) => self.world.workload(&source, change, now),
                 Told::Service(source, change) => self.world.service(&source, change, now),
+                Told::Slice(source, change) => self.world.slice(&source, change, now),
                 Told::Pod(name, watch, change) => self.world.pods(&name, watch, change),
             },
             Happening::Room(room) => {
@@ -216,10 +244,19 @@ impl KubernetesCluster {
                     self.world.complaints.failed(&complaint, now);
                 }
             }
+            Happening::Activators => {
+                let activators = Arc::clone(&self.activators.borrow_and_update());
+                self.world.slices.lead_through(activators, now);
+            }
+            Happening::Wrote(wrote) => self.wrote(joined(*wrote), now),
             Happening::WatchEnded(Ok(())) => {}
             Happening::WatchEnded(Err(error)) if error.is_cancelled() => {}
             Happening::WatchEnded(Err(error)) => std::panic::resume_unwind(error.into_panic()),
-            Happening::Due => self.complain(now),
+            Happening::Due => {
+                self.complain(now);
+                self.world.slices.pass_time(now);
+                self.write_slices(now);
+            }
             Happening::Left => {}
         }
         for output in self.world.drain() {
@@ -279,6 +316,31 @@ impl KubernetesCluster {
         drop(answer.send(result));
     }
 
+    /// Writes the slices that need it, as many as may be now.
+    fn write_slices(&mut self, now: Instant) {
+        while self.world.is_synced() && self.slices_next <= now {
+            let Some(write) = self.world.slices.next() else {
+                return;
+            };
+            self.slices_next = self.slices_pace.take(now);
+            let client = self.client.clone();
+            self.writes.spawn(async move {
+                let result = write.call(&client).await;
+                (write, result)
+            });
+        }
+    }
+
+    fn wrote(&mut self, (write, result): Wrote, now: Instant) {
+        match result {
+            Ok(slice) => self.world.slice_written(&write, slice, now),
+            Err(refusal) => {
+                warn!(slice = %write, why = %refusal, "EndpointSlice not written");
+                self.world.slices.refused(&write, now);
+            }
+        }
+    }
+
     fn complain(&mut self, now: Instant) {
         while let Some(complaint) = self.world.complaints.take_due(now) {
             let Complaint { regarding, note, .. } = &complaint;
@@ -300,17 +362,29 @@ impl KubernetesCluster {
             Listing::Deployments => ("apps", "deployments"),
             Listing::StatefulSets => ("apps", "statefulsets"),
             Listing::Services => ("", "services"),
+            Listing::Slices => ("discovery.k8s.io", "endpointslices"),
         };
-        let subject = Subject { group, resource, namespace, selector: String::new() };
+        let selector = match listing {
+            Listing::Slices => slices::selector(),
+            _ => String::new(),
+        };
+        let subject = Subject { group, resource, namespace, selector };
         info!(what = %subject, "watching");
         let (client, changes, rng) =
             (self.client.clone(), self.changes_in.clone(), self.rng.fork());
-        if listing == Listing::Services {
-            let tell = move |change| Told::Service(source.clone(), change);
-            self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
-        } else {
-            let tell = move |change| Told::Workload(source.clone(), change);
-            self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+        match listing {
+            Listing::Services => {
+                let tell = move |change| Told::Service(source.clone(), change);
+                self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+            }
+            Listing::Slices => {
+                let tell = move |change| Told::Slice(source.clone(), change);
+                self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+            }
+            Listing::Deployments | Listing::StatefulSets => {
+                let tell = move |change| Told::Workload(source.clone(), change);
+                self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+            }
         }
     }
 
@@ -344,7 +418,8 @@ fn sources(namespaces: &[String]) -> Vec<Source> {
         [] => vec![None],
         named => named.iter().cloned().map(Some).collect(),
     };
-    let listings = [Listing::Deployments, Listing::StatefulSets, Listing::Services];
+    let listings =
+        [Listing::Deployments, Listing::StatefulSets, Listing::Services, Listing::Slices];
     let of_scope = |namespace: Option<String>| {
         listings.map(|listing| Source { listing, namespace: namespace.clone() })
     };
@@ -355,6 +430,7 @@ fn sources(namespaces: &[String]) -> Vec<Source> {
 #[derive(Clone)]
 pub struct KubernetesHands {
     orders: mpsc::Sender<Order>,
+    activators: Arc<latest::Sender<Arc<Activators>>>,
 }
 
 impl Hands for KubernetesHands {
@@ -364,5 +440,9 @@ impl Hands for KubernetesHands {
         let order = Order { scale, answer };
         self.orders.send(order).await.map_err(|_| ended())?;
         answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    fn lead_through(&self, activators: Arc<Activators>) {
+        self.activators.send_replace(activators);
     }
 }

@@ -14,6 +14,7 @@ mod replicas;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process as std_process;
+use std::sync::Arc;
 
 use dormouse_policy::function::FunctionName;
 use tokio::sync::mpsc::{self, OwnedPermit};
@@ -29,7 +30,7 @@ use self::nanny::Ending;
 use self::process::Stop;
 use self::replicas::{Action, Event, Replicas};
 use super::manifest::LocalFunction;
-use super::{Fact, Hands, Pods, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Fact, Hands, Pods, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::process::{NannyCommand, Output};
 
@@ -348,4 +349,7 @@ impl Hands for LocalHands {
         self.orders.send(order).await.map_err(|_| shut_down())?;
         answered.await.unwrap_or_else(|_| Err(shut_down()))
     }
+
+    /// Here a Service is a listener, and nothing has to be led to it.
+    fn lead_through(&self, _: Arc<Activators>) {}
 }

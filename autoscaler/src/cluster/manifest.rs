@@ -177,6 +177,7 @@ pub fn read(sources: &[Source], programs: &Programs) -> Manifests {
     for service in services.iter().filter(|service| service.selected.is_none()) {
         manifests.notices.push(service.unused());
     }
+    manifests.faults.extend(services.into_iter().flat_map(|service| service.misfits));
     manifests
 }
 

@@ -2,6 +2,7 @@
 //! and from a cluster, so that what was tried here is what runs there.
 
 mod service;
+mod target;
 mod probe;
 
 use std::time::Duration;
@@ -12,9 +13,9 @@ use k8s_openapi::api::core::v1 as core;
 use serde::Deserialize;
 
 use self::probe::Probing;
-use self::service::{Target, port_number};
+use self::service::{TargetPort, port_number};
 
-pub(super) use self::service::{Reading, Service};
+pub(super) use self::service::{Family, Reading, Service};
 
 /// When a replica is tried for readiness. Kubernetes' words and defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Workload {
     }
 
     /// The function it is by its [`Workload::settings`], with those of `services` in front of it
-    /// that select its pods; each with the workload, if any, that it leads to instead. Gateway host
+    /// that lead to it; each with the workload, if any, that it leads to instead. Gateway host
     /// names are `<service>.<namespace>` and `domain`. The error is every rule it breaks.
     pub(super) fn describe<'a>(
         &self,
@@ -130,7 +131,8 @@ impl Workload {
             .map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
-    /// What leads to the pods: the ports of every Service that selects them.
+    /// What leads to the pods: the ports of every Service that selects them, and of every one
+    /// that names the workload as its target and fits it.
     fn network<'a>(
         &self,
         services: impl Iterator<Item = (&'a Service, Option<&'a str>)>,
@@ -139,9 +141,12 @@ impl Workload {
         let mut faults: Vec<String> = self.misfit().into_iter().collect();
         let mut pod_ports = Vec::new();
         let mut endpoints = Vec::new();
-        let mut selecting = 0;
-        for (service, other) in services.filter(|(service, _)| service.selects(self)) {
-            selecting += 1;
+        let mut leading = 0;
+        let leads = |service: &Service| {
+            service.leads_to(self) && (service.target().is_none() || service.fits(self).is_ok())
+        };
+        for (service, other) in services.filter(|(service, _)| leads(service)) {
+            leading += 1;
             let service_name = service.name();
             if let Some(first) = other {
                 faults.push(format!(
@@ -163,6 +168,7 @@ impl Workload {
                         service_port: port.number,
                         pod_port,
                         hosts: (index == 0).then(|| service.host(domain)).into_iter().collect(),
+                        own_port: None,
                     }),
                     Err(rule) => faults.push(format!("Service port {name}: targetPort {rule}")),
                 }
@@ -170,10 +176,10 @@ impl Workload {
         }
         // A container port alone is no way in: on a cluster too it is a Service that says which
         // port requests go to, and a manifest must mean the same in both places.
-        if selecting == 0 {
-            faults.push("no Service selects its pods, so no request could reach it".to_owned());
+        if leading == 0 {
+            faults.push("no Service leads to its pods, so no request could reach it".to_owned());
         } else if endpoints.is_empty() && faults.is_empty() {
-            faults.push("the Service that selects its pods has no TCP port".to_owned());
+            faults.push("the Service that leads to its pods has no TCP port".to_owned());
         }
         let probing = probe::read(&self.containers, |target| self.pod_port(target, &mut pod_ports))
             .map_err(|rule| faults.push(rule));
@@ -215,15 +221,17 @@ impl Workload {
 
     /// The index of the target among `pod_ports`, to which it is added if it is new; the error is
     /// the rule it breaks.
-    fn pod_port(&self, target: &Target, pod_ports: &mut Vec<PodPort>) -> Result<usize, String> {
+    fn pod_port(&self, target: &TargetPort, pod_ports: &mut Vec<PodPort>) -> Result<usize, String> {
         let mut declared = self.declared_ports();
         let port = match target {
-            Target::Name(name) => declared.find(|port| port.name == *name).ok_or_else(|| {
-                let names = self.containers.iter().map(|container| container.name.as_str());
-                let names = names.collect::<Vec<_>>().join(", ");
-                format!("{name:?}: container {names} has no port of this name")
-            })?,
-            Target::Number(number) => declared
+            TargetPort::Name(name) => {
+                declared.find(|port| port.name == *name).ok_or_else(|| {
+                    let names = self.containers.iter().map(|container| container.name.as_str());
+                    let names = names.collect::<Vec<_>>().join(", ");
+                    format!("{name:?}: container {names} has no port of this name")
+                })?
+            }
+            TargetPort::Number(number) => declared
                 .find(|port| port.number == *number)
                 .unwrap_or(PodPort { name: String::new(), number: *number }),
         };

@@ -14,6 +14,11 @@ use crate::status::{
     PodStatus, State,
 };
 
+/// In-flight requests that do not pass an activator would be unknown, and unknown is never zero.
+const ALWAYS_IN_PATH: &str = "always through the activators, for nothing else says how many \
+                              requests are in flight: to read that of the pods themselves \
+                              (dormouse.dev/metrics) is not yet supported";
+
 impl Core {
     /// Every function's status, sorted by name.
     pub(crate) fn statuses(&self, now_us: u64) -> Vec<FunctionStatus> {
@@ -33,6 +38,7 @@ impl Core {
         });
         Some(Explanation {
             status: self.status(state, &self.listening(), now_us),
+            path: ALWAYS_IN_PATH.to_owned(),
             decisions: decisions.collect(),
         })
     }

@@ -3,6 +3,7 @@
 mod bursts;
 mod pausing;
 mod recording;
+mod ways;
 mod world;
 
 use dormouse_link::frame::Retiring;

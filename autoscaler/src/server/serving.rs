@@ -20,7 +20,7 @@ use tracing::warn;
 use super::peer::PeerError;
 use super::recorder::Recorder;
 use super::{Bound, Clock, RunError, admin, peer};
-use crate::cluster::{Fact, Scale};
+use crate::cluster::{Activators, Fact, Scale};
 use crate::core::{Action, Core, Event, Record, Surroundings};
 use crate::status::FunctionStatus;
 
@@ -74,6 +74,8 @@ pub(super) struct Server {
     ready: watch::Sender<admin::Readiness>,
     clock: Clock,
     recorder: Option<Recorder>,
+    /// To be told to the hands.
+    activators: Option<Arc<Activators>>,
 }
 
 /// Our end of a connection. Dropping it makes its task write what is queued and close.
@@ -128,7 +130,13 @@ impl Server {
             ready,
             clock,
             recorder: bound.recorder,
+            activators: None,
         }
+    }
+
+    /// The activators through which traffic can be led from now on, if that is news.
+    pub(super) fn take_activators(&mut self) -> Option<Arc<Activators>> {
+        self.activators.take()
     }
 
     /// Waits for one thing and changes nothing. Cancel safe.
@@ -213,6 +221,7 @@ impl Server {
                         }
                     }
                     Action::Scale { order, scale } => orders.push((order, scale)),
+                    Action::LeadThrough(activators) => self.activators = Some(activators),
                     Action::Record(line) => {
                         if let Some(recorder) = &mut self.recorder {
                             recorder.write(line);

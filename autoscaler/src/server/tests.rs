@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::cluster::{Fact, PodFact, PodPhase, Pods};
+use crate::cluster::{Activators, Fact, PodFact, PodPhase, Pods};
 use crate::status::{Explanation, State};
 
 struct Told(mpsc::Receiver<Fact>);
@@ -28,6 +28,8 @@ impl Hands for Recorded {
         let placed = self.0.send(scale).await;
         placed.map_err(|_| ScaleError::Gone(function))
     }
+
+    fn lead_through(&self, _: Arc<Activators>) {}
 }
 
 fn name() -> FunctionName {
@@ -243,6 +245,8 @@ async fn a_call_without_an_answer_has_an_unknown_outcome() {
         async fn scale(&self, _: Scale) -> Result<(), ScaleError> {
             std::future::pending().await
         }
+
+        fn lead_through(&self, _: Arc<Activators>) {}
     }
     let scale = Scale { function: name(), replicas: 1, victims: vec![] };
     let (_, order, result) = call(&Mute, 7, scale).await;

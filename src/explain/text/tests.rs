@@ -31,6 +31,7 @@ fn explained(loads: &[f64]) -> Explanation {
         }
     });
     Explanation {
+        path: "always".to_owned(),
         decisions: decisions.collect(),
         status: FunctionStatus {
             name: FunctionName::new("default", "hello"),

@@ -83,7 +83,9 @@ fn carry_out(shared: &Shared, request: &Request) -> Response<Body> {
     match (request.method.as_str(), &place.name) {
         ("GET", None) if request.is_watch() => watch(shared, place, &request.query),
         ("GET", None) => list(shared, &place, &request.query),
-        ("PATCH", Some(_)) if place.is_scale => patch(shared, &place, request),
+        ("PATCH", Some(_)) if place.is_scale => scale(shared, &place, request),
+        ("PATCH", Some(_)) => patch(shared, &place, &request.body),
+        ("DELETE", Some(_)) => delete(shared, &place, &request.body),
         ("POST", None) => create(shared, &place, &request.body),
         _ => refuse(405, "the fake does not do this", 0),
     }
@@ -111,6 +113,12 @@ fn place(path: &str) -> Option<Place> {
 }
 
 impl Place {
+    /// Namespace and name; empty if it is none.
+    fn key(&self) -> (&str, &str) {
+        let (namespace, name) = (self.namespace.as_deref(), self.name.as_deref());
+        (namespace.unwrap_or_default(), name.unwrap_or_default())
+    }
+
     fn holds(&self, selector: &str, object: &Value) -> bool {
         let metadata = &object["metadata"];
         let is_here = (self.namespace.as_ref())
@@ -195,19 +203,68 @@ impl Watching {
     }
 }
 
-fn patch(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
-    let (namespace, name) = (place.namespace.as_deref(), place.name.as_deref());
-    let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+/// Does something with an object that is there and has the uid and the version wanted, if any.
+fn with_object(
+    shared: &Shared,
+    place: &Place,
+    wanted: &Value,
+    act: impl FnOnce(&mut State, Value) -> Response<Body>,
+) -> Response<Body> {
+    let (namespace, name) = place.key();
     shared.change(|state| {
-        let Some(mut object) = state.get(&place.resource, namespace, name) else {
+        let Some(object) = state.get(&place.resource, namespace, name) else {
             return refuse(404, "not found", 0);
         };
         for field in ["uid", "resourceVersion"] {
-            let wanted = &request.body["metadata"][field];
+            let wanted = &wanted[field];
             if !wanted.is_null() && *wanted != object["metadata"][field] {
                 return refuse(409, &format!("{field} is not {wanted}"), 0);
             }
         }
+        act(state, object)
+    })
+}
+
+/// A merge patch of a whole object.
+fn patch(shared: &Shared, place: &Place, body: &Value) -> Response<Body> {
+    with_object(shared, place, &body["metadata"], |state, mut object| {
+        let before = object.clone();
+        merge(&mut object, body);
+        if object == before {
+            return respond(200, &object);
+        }
+        respond(200, &state.put(&place.resource, object))
+    })
+}
+
+/// RFC 7396.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (key, value) in fields {
+        match value {
+            Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
+            value => merge(&mut target[key], value),
+        }
+    }
+}
+
+fn delete(shared: &Shared, place: &Place, options: &Value) -> Response<Body> {
+    with_object(shared, place, &options["preconditions"], |state, object| {
+        let (namespace, name) = place.key();
+        state.delete(&place.resource, namespace, name);
+        respond(200, &object)
+    })
+}
+
+fn scale(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
+    let (namespace, name) = place.key();
+    with_object(shared, place, &request.body["metadata"], |state, mut object| {
         let replicas = &request.body["spec"]["replicas"];
         if object["spec"]["replicas"] != *replicas {
             object["spec"]["replicas"] = replicas.clone();

@@ -170,7 +170,22 @@ impl State {
         if let Some(mut object) = self.objects.remove(&key(resource, namespace, name)) {
             self.version += 1;
             object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+            let uid = object["metadata"]["uid"].clone();
             self.record(resource, "DELETED", object);
+            self.collect_garbage(&uid);
+        }
+    }
+
+    /// What is owned by an object goes with it.
+    fn collect_garbage(&mut self, owner: &Value) {
+        let is_owned = |object: &Value| {
+            let owners = object["metadata"]["ownerReferences"].as_array();
+            owners.is_some_and(|owners| owners.iter().any(|it| it["uid"] == *owner))
+        };
+        let owned = self.objects.iter().filter(|(_, object)| is_owned(object));
+        let owned: Vec<_> = owned.map(|(key, _)| key.clone()).collect();
+        for (resource, namespace, name) in owned {
+            self.delete(&resource, &namespace, &name);
         }
     }
 

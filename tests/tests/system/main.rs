@@ -20,4 +20,5 @@ mod examples;
 mod command_line;
 mod metrics;
 mod kubernetes;
+mod slices;
 mod verify;

@@ -151,7 +151,8 @@ pub(super) const AGGREGATION: Key = Key::honoured(
 /// Of Knative's classes Dormouse is the one; another would mean that somebody else scales.
 pub(super) const CLASS: Grammar = Word(&["kpa.autoscaling.knative.dev"]);
 
-pub(super) const ENABLED: Key = Key::honoured("dormouse.dev/enabled", Switch, Fixed("false"));
+/// On a workload, as annotation or label: it is to be a function.
+pub const ENABLED: Key = Key::honoured("dormouse.dev/enabled", Switch, Fixed("false"));
 
 pub(super) const PAUSED: Key = Key::honoured("dormouse.dev/paused", Switch, Fixed("false"));
 
@@ -174,6 +175,9 @@ pub(super) const REQUEST_TIMEOUT: Key =
 
 pub(super) const LOCAL_COMMAND: Key =
     Key::honoured("dormouse.dev/local-command", Text, Fixed("the container's command"));
+
+/// On a Service without selector: the function it leads to, in its own namespace.
+pub const SERVICE_TARGET: Key = Key::honoured("dormouse.dev/target", Text, Fixed("none"));
 
 const KEYS: [Key; 34] = [
     Key::honoured("autoscaling.knative.dev/class", CLASS, Cluster("pod-autoscaler-class")),
@@ -201,7 +205,7 @@ const KEYS: [Key; 34] = [
     REQUEST_TIMEOUT,
     LOCAL_COMMAND,
     Key::not_yet("dormouse.dev/service", Text, Fixed("the only Service that selects the pods")),
-    Key::not_yet("dormouse.dev/target", Text, Fixed("none")),
+    SERVICE_TARGET,
     Key::not_yet(
         "dormouse.dev/protocol",
         Word(&["http1", "h2c"]),

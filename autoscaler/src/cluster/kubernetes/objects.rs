@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dormouse_policy::function::{FunctionName, WorkloadKind};
 use dormouse_policy::settings::{Annotations, keys};
 use k8s_openapi::api::core::v1::ServiceSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference, Time};
 use serde::{Deserialize, Deserializer};
 
 use super::failure::{self, Condition, ContainerStatus};
@@ -31,6 +31,7 @@ pub(super) struct Metadata {
     #[serde(deserialize_with = "ours")]
     pub(super) annotations: Annotations,
     pub(super) labels: BTreeMap<String, String>,
+    pub(super) owner_references: Vec<OwnerReference>,
 }
 
 /// A Deployment or StatefulSet.

@@ -16,7 +16,7 @@ use super::objects::Metadata;
 const CALL_MAX: Duration = Duration::from_secs(1);
 
 /// The one field manager of all our writes.
-const FIELD_MANAGER: &str = "dormouse";
+pub(super) const FIELD_MANAGER: &str = "dormouse";
 
 /// A workload as an order was decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]

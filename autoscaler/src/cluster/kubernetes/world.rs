@@ -2,20 +2,23 @@
 //! facts, watches to open or close, and complaints out.
 
 mod slot;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use dormouse_policy::function::{FunctionName, WorkloadKind};
 use dormouse_policy::settings::{ClusterDefaults, OptIn};
 use tokio::time::Instant;
 
 use super::complaints::{Complaints, Regarding};
-use super::objects::{Pod, Seen, Services, Watched, Workloads};
+use super::objects::{Pod, Seen, Watched, Workloads};
 use super::pods::PodsSeen;
 use super::scale::{Placed, Target};
+use super::slices::Slices;
 use super::watch::Change;
 use crate::cluster::Fact;
-use crate::cluster::workload::{Reading, Service};
+use services::ServiceSeen;
 use slot::Slot;
 
 /// Gateway host names end with the namespace.
@@ -27,6 +30,8 @@ pub(super) enum Listing {
     Deployments,
     StatefulSets,
     Services,
+    /// Those of ours.
+    Slices,
 }
 
 /// A listing, of one namespace or of the whole cluster.
@@ -61,7 +66,10 @@ pub(super) struct World {
     sources: BTreeMap<Source, Round>,
     slots: BTreeMap<FunctionName, Slot>,
     /// By namespace and name.
-    services: BTreeMap<(String, String), (Service, u64)>,
+    services: BTreeMap<(String, String), ServiceSeen>,
+    pub(super) slices: Slices,
+    /// What was last told of whom slices name.
+    named_told: (u64, BTreeSet<IpAddr>),
     /// Functions with something to tell, each once.
     outbox: VecDeque<FunctionName>,
     queued: BTreeSet<FunctionName>,
@@ -87,6 +95,8 @@ impl World {
             sources: sources.into_iter().map(|source| (source, Round::default())).collect(),
             slots: BTreeMap::new(),
             services: BTreeMap::new(),
+            slices: Slices::default(),
+            named_told: (0, BTreeSet::new()),
             outbox: VecDeque::new(),
             queued: BTreeSet::new(),
             complaints: Complaints::default(),
@@ -101,7 +111,7 @@ impl World {
     pub(super) fn workload(&mut self, source: &Source, change: Change<Workloads>, now: Instant) {
         let kind = match source.listing {
             Listing::StatefulSets => WorkloadKind::StatefulSet,
-            Listing::Deployments | Listing::Services => WorkloadKind::Deployment,
+            Listing::Deployments | Listing::Services | Listing::Slices => WorkloadKind::Deployment,
         };
         match change {
             Change::Begin => self.begin(source),
@@ -123,63 +133,7 @@ impl World {
                 for name in old {
                     self.lose(&name, kind, now);
                 }
-                self.synced(source);
-            }
-        }
-    }
-
-    /// Takes in what a source of Services tells.
-    pub(super) fn service(&mut self, source: &Source, change: Change<Services>, now: Instant) {
-        match change {
-            Change::Begin => self.begin(source),
-            Change::Is(object) => {
-                let round = self.round(source);
-                let Services { metadata, spec } = object;
-                let key = (metadata.namespace, metadata.name);
-                let regarding = Regarding {
-                    namespace: key.0.clone(),
-                    name: key.1.clone(),
-                    kind: "Service",
-                    api_version: "v1",
-                };
-                let read = Service::read(&key.0, &key.1, &metadata.annotations, spec);
-                let service = match read {
-                    Ok(Reading::Leads(service, broken, _)) => {
-                        self.blame(&regarding, &metadata.uid, &broken, now);
-                        Some(service)
-                    }
-                    Ok(Reading::Unfit(..)) => {
-                        self.blame(&regarding, &metadata.uid, &[], now);
-                        None
-                    }
-                    Err(rules) => {
-                        self.blame(&regarding, &metadata.uid, &rules, now);
-                        None
-                    }
-                };
-                self.put_service(key, service.map(|service| (service, round)), now);
-            }
-            Change::Gone(Services { metadata, .. }) => {
-                let (namespace, name) = (metadata.namespace, metadata.name);
-                self.complaints.settle(&Regarding {
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                    kind: "Service",
-                    api_version: "v1",
-                });
-                self.put_service((namespace, name), None, now);
-            }
-            Change::Synced => {
-                let round = self.round(source);
-                let is_old = |((namespace, _), (_, of)): &(&(String, String), &(Service, u64))| {
-                    *of != round && source.covers(namespace)
-                };
-                let old: Vec<_> = self.services.iter().filter(is_old).collect();
-                let old: Vec<_> = old.into_iter().map(|(key, _)| key.clone()).collect();
-                for key in old {
-                    self.put_service(key, None, now);
-                }
-                self.synced(source);
+                self.synced(source, now);
             }
         }
     }
@@ -237,7 +191,7 @@ impl World {
 
     /// Whether [`World::tell`] has something to tell.
     pub(super) fn has_news(&self) -> bool {
-        self.is_synced() && (!self.outbox.is_empty() || self.is_complete())
+        self.is_synced() && (!self.outbox.is_empty() || self.is_complete() || self.is_named_news())
     }
 
     /// The next fact. None before every source has told all: until then what is missing may exist.
@@ -250,13 +204,18 @@ impl World {
             let Some(slot) = self.slots.get_mut(&name) else {
                 continue;
             };
-            let fact = slot.tell(&name);
+            let mut fact = slot.tell(&name);
             let is_empty = slot.workloads.is_empty() && !slot.has_news();
             if slot.has_news() {
                 self.queue(&name);
             }
             if is_empty {
                 self.slots.remove(&name);
+            }
+            if let Some(Fact::Function(function)) = &mut fact {
+                for endpoint in &mut function.endpoints {
+                    endpoint.own_port = self.slices.port_of(&endpoint.name);
+                }
             }
             if fact.is_some() {
                 return fact;
@@ -265,6 +224,11 @@ impl World {
         if self.is_complete() {
             self.is_complete_told = true;
             return Some(Fact::Complete);
+        }
+        if self.is_named_news() {
+            let (number, addresses) = self.slices.named();
+            self.named_told = (number, addresses.clone());
+            return Some(Fact::Named { number, addresses });
         }
         None
     }
@@ -287,13 +251,21 @@ impl World {
         self.sources.get(source).map_or(0, |round| round.number)
     }
 
-    fn synced(&mut self, source: &Source) {
+    fn synced(&mut self, source: &Source, now: Instant) {
         if let Some(round) = self.sources.get_mut(source) {
             round.is_synced = true;
         }
+        if self.is_synced() {
+            self.judge_all_targeting(now);
+        }
     }
 
-    fn is_synced(&self) -> bool {
+    /// Whether somebody has to be told whom slices name.
+    fn is_named_news(&self) -> bool {
+        self.is_complete_told && self.named_told != self.slices.named()
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
         self.sources.values().all(|round| round.is_synced)
     }
 
@@ -346,36 +318,6 @@ impl World {
         }
     }
 
-    fn put_service(
-        &mut self,
-        key: (String, String),
-        service: Option<(Service, u64)>,
-        now: Instant,
-    ) {
-        let before = self.services.get(&key).map(|(service, _)| service.clone());
-        let after = service.as_ref().map(|(service, _)| service.clone());
-        let namespace = key.0.clone();
-        match service {
-            Some(service) => self.services.insert(key, service),
-            None => self.services.remove(&key),
-        };
-        if before == after {
-            return;
-        }
-        let changed: Vec<_> = before.into_iter().chain(after).collect();
-        let first = FunctionName::new(&namespace, "");
-        let of_namespace = self.slots.range(first..);
-        let of_namespace = of_namespace.take_while(|(name, _)| name.namespace() == namespace);
-        let concerned = of_namespace.filter(|(_, slot)| {
-            let mut workloads = slot.workloads.iter().map(|(seen, _)| &seen.workload);
-            workloads.any(|workload| changed.iter().any(|service| service.selects(workload)))
-        });
-        let concerned: Vec<_> = concerned.map(|(name, _)| name.clone()).collect();
-        for name in concerned {
-            self.judge(&name, now);
-        }
-    }
-
     /// Works out what is to be served under a name, and what is wrong with what is not.
     fn judge(&mut self, name: &FunctionName, now: Instant) {
         let Some(slot) = self.slots.get_mut(name) else {
@@ -394,7 +336,7 @@ impl World {
                 }
                 Err(fault) => Err(vec![fault]),
                 Ok(_) => {
-                    let services = of_namespace(&self.services, name.namespace());
+                    let services = services::of_namespace(&self.services, name.namespace());
                     let settings = workload.settings(&self.defaults);
                     workload.describe(settings, services, DOMAIN)
                 }
@@ -415,6 +357,7 @@ impl World {
             slot.is_function_news = true;
         }
         self.attend(name);
+        self.judge_targeting(name, now);
     }
 
     /// Opens or closes the watch on a function's pods, and queues what it has to tell.
@@ -453,16 +396,6 @@ impl Source {
     fn covers(&self, namespace: &str) -> bool {
         self.namespace.as_ref().is_none_or(|ours| ours == namespace)
     }
-}
-
-fn of_namespace<'a>(
-    services: &'a BTreeMap<(String, String), (Service, u64)>,
-    namespace: &'a str,
-) -> impl Iterator<Item = (&'a Service, Option<&'a str>)> {
-    let of_namespace = services.range((namespace.to_owned(), String::new())..);
-    let of_namespace = of_namespace.take_while(move |((its, _), _)| its == namespace);
-    // Whom a Service leads to is decided between all functions, by age.
-    of_namespace.map(|(_, (service, _))| (service, None))
 }
 
 fn regarding(name: &FunctionName, kind: WorkloadKind) -> Regarding {

@@ -4,13 +4,15 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::yaml::Object;
 use super::{Finding, Manifests, fields};
-use crate::cluster::workload::{Reading, Service};
+use crate::cluster::workload::{Reading, Service, Workload};
 
 /// A Service and where it stands.
 pub(super) struct InManifest {
     pub(super) service: Service,
     /// The first workload found behind it.
     pub(super) selected: Option<String>,
+    /// What keeps it from leading to the workload it names.
+    pub(super) misfits: Vec<Finding>,
     unused: Finding,
 }
 
@@ -50,8 +52,18 @@ impl InManifest {
         }
         let notices = notices.into_iter().map(|text| object.finding(text));
         manifests.notices.extend(notices);
-        let unused = object.finding("selects no function");
-        service.map(|service| Self { service, selected: None, unused })
+        let unused = object.finding("leads to no function");
+        service.map(|service| Self { service, selected: None, misfits: Vec::new(), unused })
+    }
+
+    /// Looks whether it fits the workload it leads to, if it names it.
+    pub(super) fn try_on(&mut self, workload: &Workload) {
+        if self.service.target().is_some()
+            && let Err(rules) = self.service.fits(workload)
+        {
+            let finding = |text| Finding { text, ..self.unused.clone() };
+            self.misfits.extend(rules.into_iter().map(finding));
+        }
     }
 
     /// The notice that nothing stands behind it.

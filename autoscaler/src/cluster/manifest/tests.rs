@@ -298,9 +298,9 @@ fn a_function_no_service_selects_could_not_be_reached() {
     let text = manifest("", RUNS).replace("selector: {app: a}", "selector: {app: b}");
     check(
         &text,
-        "fault folder/a.yaml:8: Deployment default/a: no Service selects its pods, so no request \
+        "fault folder/a.yaml:8: Deployment default/a: no Service leads to its pods, so no request \
          could reach it\n\
-         notice folder/a.yaml:1: Service default/a: selects no function\n",
+         notice folder/a.yaml:1: Service default/a: leads to no function\n",
     );
 }
 
@@ -331,10 +331,10 @@ fn our_annotations_on_a_service_are_named_and_unknown_ones_are_faults() {
         manifest("", RUNS).replacen("metadata: {name: a}", &metadata, 1)
     };
     check(
-        &annotated("dormouse.dev/target"),
+        &annotated("dormouse.dev/enabled"),
         "function default/a\n\
          notice folder/a.yaml:1: Service default/a: annotations without effect on a Service: \
-         dormouse.dev/target\n",
+         dormouse.dev/enabled\n",
     );
     let faults = read_text(&annotated("dormouse.dev/tarket")).faults;
     assert_eq!(
@@ -367,7 +367,7 @@ fn other_kinds_and_workloads_not_enabled_are_noticed() {
          mode\n\
          notice folder/a.yaml:8: Deployment default/a: has no dormouse.dev/enabled: \"true\"; not \
          run\n\
-         notice folder/a.yaml:1: Service default/a: selects no function\n",
+         notice folder/a.yaml:1: Service default/a: leads to no function\n",
     );
 }
 
@@ -428,4 +428,27 @@ fn folders_are_read_by_name_and_what_cannot_be_read_is_a_fault() {
     assert_eq!(manifests.functions[0].launch.working_dir, folder);
     let faults: Vec<_> = manifests.faults.iter().map(|fault| &fault.path).collect();
     assert_eq!(faults, [&folder.join("4.yaml"), &paths[1], &paths[2], &paths[3]]);
+}
+
+#[test]
+fn a_service_without_selector_leads_to_the_function_it_names() {
+    let front = |fields: &str| {
+        let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: front, annotations: \
+                       {dormouse.dev/target: a}}\nspec: ";
+        format!("{}{service}{{{fields}}}\n", manifest("", RUNS))
+    };
+    let manifests = read_text(&front("ports: [{port: 80, appProtocol: grpc}]"));
+    assert!(manifests.faults[0].text.contains("appProtocol \"grpc\""), "{:?}", manifests.faults);
+    assert_eq!(manifests.functions[0].function.endpoints.len(), 1);
+    let manifests = read_text(&front("ports: [{port: 80, targetPort: 9}]"));
+    assert!(manifests.faults[0].text.contains("targetPort 9"), "{:?}", manifests.faults);
+    assert_eq!(manifests.functions[0].function.endpoints.len(), 1);
+    let declared = front("ports: [{port: 81, targetPort: 8080}]").replacen(
+        "command:",
+        "ports: [{containerPort: 8080}], command:",
+        1,
+    );
+    let manifests = read_text(&declared);
+    assert!(manifests.faults.is_empty(), "{:?}", manifests.faults);
+    assert_eq!(manifests.functions[0].function.endpoints[1].name, "default/front:81");
 }

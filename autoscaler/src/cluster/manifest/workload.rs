@@ -55,8 +55,9 @@ pub(super) fn read(
     let local_command = settings.as_ref().ok().and_then(|it| it.settings.local_command.clone());
     let leads = services.iter().map(|it| (&it.service, it.selected.as_deref()));
     let described = workload.describe(settings, leads, DOMAIN);
-    for service in services.iter_mut().filter(|it| it.service.selects(workload)) {
+    for service in services.iter_mut().filter(|it| it.service.leads_to(workload)) {
         service.selected.get_or_insert_with(|| object.label());
+        service.try_on(workload);
     }
     let launch = runnable.launch(object.path, local_command, programs);
     match (described, launch) {

@@ -6,7 +6,7 @@ use dormouse_policy::function::Probe;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::service::{Target, read_target};
+use super::service::{TargetPort, read_target};
 use super::{Container, Readiness};
 
 /// Kubernetes' defaults for a probe that is given.
@@ -31,7 +31,7 @@ pub(super) struct Probing {
 /// of the function's pod ports. The error is the rule that is broken.
 pub(super) fn read(
     containers: &[Container],
-    mut pod_port: impl FnMut(&Target) -> Result<usize, String>,
+    mut pod_port: impl FnMut(&TargetPort) -> Result<usize, String>,
 ) -> Result<Probing, String> {
     let [container] = containers else {
         return Ok(connecting(Probe::Reported, None));

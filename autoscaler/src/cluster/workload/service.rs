@@ -2,21 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::Annotations;
-use dormouse_policy::settings::keys::{self, ANNOTATIONS};
+use dormouse_policy::settings::keys::{self, ANNOTATIONS, SERVICE_TARGET};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Workload;
+use super::{Workload, target};
 
 /// A Service that can lead to a function.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cluster) struct Service {
     namespace: String,
     name: String,
-    selector: BTreeMap<String, String>,
+    way: Way,
     /// Its TCP ports, in order; none if it is at fault.
     pub(super) ports: Option<Vec<Port>>,
+    families: Vec<Family>,
+}
+
+/// How a Service says whom it leads to.
+#[derive(Clone, Debug, PartialEq)]
+enum Way {
+    /// By the labels of pods.
+    Selector(BTreeMap<String, String>),
+    /// By the name of a workload, for it has no selector.
+    Target(FunctionName),
 }
 
 /// What a Service turns out to be.
@@ -30,16 +41,28 @@ pub(in crate::cluster) enum Reading {
 
 /// One port of a Service.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Port {
-    pub(super) number: u16,
-    pub(super) target: Target,
+pub(in crate::cluster) struct Port {
+    /// Its name; empty if it has none, as the only one may.
+    pub(in crate::cluster) name: String,
+    /// Its number.
+    pub(in crate::cluster) number: u16,
+    /// What is spoken there, as the Service says.
+    pub(in crate::cluster) app_protocol: Option<String>,
+    pub(super) target: TargetPort,
 }
 
 /// The pod port a Service port leads to.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Target {
+pub(in crate::cluster) enum TargetPort {
     Number(u16),
     Name(String),
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::cluster) enum Family {
+    V4,
+    V6,
 }
 
 impl Service {
@@ -48,19 +71,22 @@ impl Service {
         namespace: &str,
         name: &str,
         annotations: &Annotations,
-        spec: core::ServiceSpec,
+        mut spec: core::ServiceSpec,
     ) -> Result<Reading, Vec<String>> {
         let mut notices: Vec<String> = no_effect(annotations)?.into_iter().collect();
-        let unfit = match (&spec.type_, &spec.cluster_ip, &spec.selector) {
-            (Some(kind), _, _) if kind == "ExternalName" => Some("is an ExternalName"),
-            (_, Some(address), _) if address == "None" => Some("is headless"),
-            (_, _, Some(selector)) if !selector.is_empty() => None,
-            _ => Some("has no selector"),
+        let target = annotations.get(SERVICE_TARGET.name);
+        let mut broken = target.map(|_| target::refusals(&spec)).unwrap_or_default();
+        let selector = spec.selector.take().filter(|selector| !selector.is_empty());
+        let way = match (target, selector) {
+            (Some(target), _) => Way::Target(FunctionName::new(namespace, target)),
+            (None, selector) => {
+                if let Some(unfit) = unfit(&spec, selector.as_ref()) {
+                    return Ok(Reading::Unfit(unfit, notices));
+                }
+                Way::Selector(selector.unwrap_or_default())
+            }
         };
-        if let Some(unfit) = unfit {
-            return Ok(Reading::Unfit(unfit, notices));
-        }
-        let (mut ports, mut broken) = (Vec::new(), Vec::new());
+        let mut ports = Vec::new();
         for port in spec.ports.unwrap_or_default() {
             match read_port(&port) {
                 Ok(Some(port)) => ports.push(port),
@@ -71,17 +97,45 @@ impl Service {
         let service = Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            selector: spec.selector.unwrap_or_default(),
+            way,
             ports: broken.is_empty().then_some(ports),
+            families: families(spec.ip_families.unwrap_or_default()),
         };
         Ok(Reading::Leads(service, broken, notices))
     }
 
-    /// Whether it selects the workload's pods.
-    pub(in crate::cluster) fn selects(&self, workload: &Workload) -> bool {
-        let labels = &workload.template_labels;
-        let matches = |(key, value): (&String, &String)| labels.get(key) == Some(value);
-        self.namespace == workload.name.namespace() && self.selector.iter().all(matches)
+    /// Whether the workload's pods are behind it.
+    pub(in crate::cluster) fn leads_to(&self, workload: &Workload) -> bool {
+        match &self.way {
+            Way::Target(target) => *target == workload.name,
+            Way::Selector(selector) => {
+                let labels = &workload.template_labels;
+                let matches = |(key, value): (&String, &String)| labels.get(key) == Some(value);
+                self.namespace == workload.name.namespace() && selector.iter().all(matches)
+            }
+        }
+    }
+
+    /// The workload it names, if it is one without selector.
+    pub(in crate::cluster) fn target(&self) -> Option<&FunctionName> {
+        match &self.way {
+            Way::Target(target) => Some(target),
+            Way::Selector(_) => None,
+        }
+    }
+
+    /// Its ports, if it fits the workload it names; the error is every rule it breaks, and empty
+    /// if it broke some that were named before.
+    pub(in crate::cluster) fn fits(&self, workload: &Workload) -> Result<&[Port], Vec<String>> {
+        let ports = self.ports.as_deref().ok_or_else(Vec::new)?;
+        let rules: Vec<String> =
+            ports.iter().filter_map(|port| target::misfit(port, workload)).collect();
+        if rules.is_empty() { Ok(ports) } else { Err(rules) }
+    }
+
+    /// The families of its own addresses.
+    pub(in crate::cluster) fn families(&self) -> &[Family] {
+        &self.families
     }
 
     /// `namespace/service`.
@@ -90,7 +144,7 @@ impl Service {
     }
 
     /// `namespace/service:port`.
-    pub(super) fn endpoint_name(&self, port: u16) -> String {
+    pub(in crate::cluster) fn endpoint_name(&self, port: u16) -> String {
         format!("{}/{}:{port}", self.namespace, self.name)
     }
 
@@ -100,11 +154,36 @@ impl Service {
     }
 }
 
-/// Names our annotations: on a Service none has an effect yet. The error is one text per key that
-/// does not exist.
+/// Why no request can arrive through a Service that names no target.
+fn unfit(
+    spec: &core::ServiceSpec,
+    selector: Option<&BTreeMap<String, String>>,
+) -> Option<&'static str> {
+    if target::is_external_name(spec) {
+        Some("is an ExternalName")
+    } else if target::is_headless(spec) {
+        Some("is headless")
+    } else {
+        selector.is_none().then_some("has no selector")
+    }
+}
+
+/// A Service that says nothing has one of the first family, as an API server would give it.
+fn families(named: Vec<String>) -> Vec<Family> {
+    let mut families: Vec<Family> =
+        named.iter().map(|name| if name == "IPv6" { Family::V6 } else { Family::V4 }).collect();
+    if families.is_empty() {
+        families.push(Family::V4);
+    }
+    families
+}
+
+/// Names our annotations but for the target: on a Service no other has an effect yet. The error is
+/// one text per key that does not exist.
 fn no_effect(annotations: &Annotations) -> Result<Option<String>, Vec<String>> {
     let is_ours = |key: &&String| key.starts_with(keys::KNATIVE) || key.starts_with(keys::DORMOUSE);
-    let ours: Vec<_> = (annotations.keys().filter(is_ours)).map(String::as_str).collect();
+    let mut ours: Vec<_> = (annotations.keys().filter(is_ours)).map(String::as_str).collect();
+    ours.retain(|key| *key != SERVICE_TARGET.name);
     let unknown = ours.iter().filter(|key| ANNOTATIONS.lookup(key).is_none());
     let fault = |key: &&str| format!("annotation {key}: {}", ANNOTATIONS.no_such(key));
     let faults: Vec<_> = unknown.map(fault).collect();
@@ -124,17 +203,22 @@ fn read_port(port: &core::ServicePort) -> Result<Option<Port>, String> {
         .ok_or_else(|| format!("spec.ports[].port {} must be 1–65535", port.port))?;
     let target = match &port.target_port {
         Some(target) => read_target(target).map_err(|rule| format!("targetPort {rule}"))?,
-        None => Target::Number(number),
+        None => TargetPort::Number(number),
     };
-    Ok(Some(Port { number, target }))
+    Ok(Some(Port {
+        name: port.name.clone().unwrap_or_default(),
+        number,
+        app_protocol: port.app_protocol.clone(),
+        target,
+    }))
 }
 
 /// A port by number or name; the error is the rule it breaks, to follow the field's name.
-pub(super) fn read_target(target: &IntOrString) -> Result<Target, String> {
+pub(super) fn read_target(target: &IntOrString) -> Result<TargetPort, String> {
     match target {
-        IntOrString::Int(number) => (port_number(*number).map(Target::Number))
+        IntOrString::Int(number) => (port_number(*number).map(TargetPort::Number))
             .ok_or_else(|| format!("{number} must be a port name or a number 1–65535")),
-        IntOrString::String(name) => Ok(Target::Name(name.clone())),
+        IntOrString::String(name) => Ok(TargetPort::Name(name.clone())),
     }
 }
 

@@ -128,7 +128,7 @@ fn what_was_learnt_outlives_the_autoscaler_in_its_activators() {
     assert!(learnt_us.is_some_and(|time_us| time_us >= 3 * SECOND_US), "{learnt_us:?}");
 
     let identity = Identity { token: "secret".into(), reporter: "a".into(), boot: 1 };
-    let mut activator = ActivatorSide::new(identity);
+    let mut activator = ActivatorSide::new(identity, Vec::new());
     drop(activator.connect());
     let frames = first.sent.iter().map(|(_, frame)| frame.clone());
     frames.for_each(|frame| drop(activator.receive(frame, 0)));

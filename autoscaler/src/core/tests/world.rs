@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) hands: Hands,
     /// Orders placed or tried, each with its number.
     pub(super) orders: Vec<(u64, Scale)>,
+    /// Through whom traffic was last to be led.
+    pub(super) led: Arc<Activators>,
     pub(super) sent: Vec<(Connection, Down)>,
     pub(super) activators: BTreeMap<Connection, Activator>,
     pub(super) cluster: BTreeMap<FunctionName, Pods>,
@@ -73,6 +75,7 @@ pub(super) fn function(name: &str, annotations: &[(&str, &str)]) -> Function {
             service_port: 8080,
             pod_port: 0,
             hosts: vec![format!("{name}.default.localhost")],
+            own_port: None,
         }],
         probe: Probe::Connect,
     }
@@ -102,6 +105,7 @@ impl World {
             now_us: SECOND_US / 3,
             hands: Hands::Quick,
             orders: Vec::new(),
+            led: Arc::default(),
             sent: Vec::new(),
             activators: BTreeMap::new(),
             cluster: BTreeMap::new(),
@@ -239,6 +243,7 @@ impl World {
                     self.receive(connection, &frame);
                 }
                 Action::Record(_) => unreachable!("taken out"),
+                Action::LeadThrough(activators) => self.led = activators,
                 Action::Close(connection, fault) => panic!("{connection:?} closed: {fault}"),
                 Action::Scale { order, scale } => {
                     self.orders.push((order, scale));

@@ -58,10 +58,12 @@ fn pod(name: &str, fields: Value) -> Change<Pod> {
 
 impl Told {
     fn new() -> Self {
-        let listings = [Listing::Deployments, Listing::StatefulSets, Listing::Services];
+        let listings =
+            [Listing::Deployments, Listing::StatefulSets, Listing::Services, Listing::Slices];
         let world = World::new(listings.map(source));
         let mut told = Self { world, now: Instant::now() };
         told.sync(Listing::StatefulSets, vec![]);
+        told.sync(Listing::Slices, vec![]);
         told
     }
 
@@ -82,6 +84,7 @@ impl Told {
         let source = source(listing);
         match listing {
             Listing::Services => self.world.service(&source, Change::Synced, self.now),
+            Listing::Slices => self.world.slice(&source, Change::Synced, self.now),
             _ => self.world.workload(&source, Change::Synced, self.now),
         }
     }
@@ -95,9 +98,13 @@ impl Told {
         let source = source(listing);
         match (listing, object) {
             (Listing::Services, None) => self.world.service(&source, Change::Begin, self.now),
+            (Listing::Slices, None) => self.world.slice(&source, Change::Begin, self.now),
             (_, None) => self.world.workload(&source, Change::Begin, self.now),
             (Listing::Services, Some(object)) => {
                 self.world.service(&source, Change::Is(of(object)), self.now);
+            }
+            (Listing::Slices, Some(object)) => {
+                self.world.slice(&source, Change::Is(of(object)), self.now);
             }
             (_, Some(object)) => {
                 self.world.workload(&source, Change::Is(of(object)), self.now);
@@ -115,6 +122,7 @@ impl Told {
             Fact::Function(function) => format!("function {}", function.name),
             Fact::Gone(name) => format!("gone {name}"),
             Fact::Pods(name, pods) => format!("{name} {}/{}", pods.pods.len(), pods.replicas),
+            Fact::Named { addresses, .. } => format!("named {addresses:?}"),
             Fact::Complete => "complete".to_owned(),
         };
         self.facts().into_iter().map(short).collect()
@@ -316,4 +324,118 @@ fn a_number_of_replicas_alone_describes_nothing_anew() {
     let before = told.world.drain().len();
     told.is(Listing::Deployments, workload(6, 0));
     assert_eq!((told.short(), told.world.drain().len()), (vec![], before));
+}
+
+/// A Service on port 80 that names a target, changed by these fields of its spec.
+fn targeting(target: &str, fields: Value) -> Value {
+    let mut spec = json!({"ports": [{"name": "web", "port": 80}]});
+    for (key, value) in fields.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    json!({
+        "metadata": {"namespace": "shop", "name": "front", "uid": "f", "resourceVersion": "1",
+            "annotations": {"dormouse.dev/target": target}},
+        "spec": spec,
+    })
+}
+
+/// The own port of each endpoint of the function last told.
+fn own_ports(told: &mut Told) -> Vec<(String, Option<u16>)> {
+    let functions = told.facts().into_iter().filter_map(|fact| match fact {
+        Fact::Function(function) => Some(function),
+        _ => None,
+    });
+    let endpoints = functions.last().unwrap().endpoints.into_iter();
+    endpoints.map(|endpoint| (endpoint.name, endpoint.own_port)).collect()
+}
+
+#[test]
+fn a_service_that_names_its_target_leads_there_by_a_port_of_its_own() {
+    let mut told = Told::with(0);
+    told.facts();
+    told.is(Listing::Services, targeting("cart", json!({})));
+    let endpoints = own_ports(&mut told);
+    assert_eq!(endpoints[0], ("shop/cart:80".to_owned(), None), "one with a selector has none");
+    assert_eq!(endpoints[1].0, "shop/front:80");
+    let port = endpoints[1].1.unwrap();
+    assert!((10_000..30_000).contains(&port));
+    let second = json!({"ports": [{"name": "web", "port": 80},
+        {"name": "more", "port": 81, "targetPort": 80}]});
+    told.is(Listing::Services, targeting("cart", second));
+    let endpoints = own_ports(&mut told);
+    assert_eq!(endpoints[1].1, Some(port), "what it has it keeps");
+    assert_ne!(endpoints[2].1.unwrap(), port);
+    assert_eq!(told.complaint(), None);
+}
+
+#[test]
+fn a_port_that_a_slice_names_is_the_services_again_after_a_restart() {
+    let slice = |port: u16| {
+        json!({
+            "metadata": {"namespace": "shop", "name": "front-dormouse-ipv4", "uid": "e",
+                "resourceVersion": "1"},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.0.0.7"], "conditions": {"ready": true}}],
+            "ports": [{"name": "web", "port": port, "protocol": "TCP"}],
+        })
+    };
+    let mut told = Told::new();
+    // The Service and its target are there before the slices are told.
+    told.change(Listing::Slices, None);
+    told.is(Listing::Services, targeting("cart", json!({})));
+    told.is(Listing::Deployments, workload(5, 0));
+    told.sync(Listing::Slices, vec![slice(12_345)]);
+    told.sync(Listing::Services, vec![targeting("cart", json!({}))]);
+    told.sync(Listing::Deployments, vec![workload(5, 0)]);
+    assert_eq!(own_ports(&mut told), [("shop/front:80".to_owned(), Some(12_345))]);
+    // Another autoscaler decided otherwise.
+    told.is(Listing::Slices, slice(12_346));
+    assert_eq!(own_ports(&mut told), [("shop/front:80".to_owned(), Some(12_346))]);
+}
+
+#[test]
+fn a_service_that_does_not_fit_its_target_is_set_aside_alone_and_heals() {
+    for (target, fields, rule) in [
+        ("nobody", json!({}), "there is no shop/nobody that says dormouse.dev/enabled"),
+        ("cart", json!({"selector": {"app": "cart"}}), "without spec.selector"),
+        ("cart", json!({"clusterIP": "None"}), "clusterIP must not be None"),
+        (
+            "cart",
+            json!({"ports": [{"port": 8080}]}),
+            "port 8080: targetPort 8080 is no container port of Deployment shop/cart",
+        ),
+        (
+            "cart",
+            json!({"ports": [{"port": 80, "targetPort": "web"}]}),
+            "targetPort \"web\" is no container port",
+        ),
+        (
+            "cart",
+            json!({"ports": [{"port": 80, "appProtocol": "grpc"}]}),
+            "appProtocol \"grpc\" is not served yet",
+        ),
+    ] {
+        let mut told = Told::with(0);
+        told.facts();
+        told.is(Listing::Services, targeting(target, fields));
+        let complaint = told.complaint().unwrap();
+        assert!(complaint.contains(rule), "{complaint}");
+        assert_eq!(told.short(), [""; 0], "the function is as it was");
+        told.is(Listing::Services, targeting("cart", json!({})));
+        assert_eq!(told.complaint(), None);
+        assert!(own_ports(&mut told)[1].1.is_some());
+    }
+}
+
+#[test]
+fn a_target_may_come_after_its_service_and_go_before_it() {
+    let mut told = Told::new();
+    told.sync(Listing::Services, vec![targeting("cart", json!({}))]);
+    told.sync(Listing::Deployments, vec![]);
+    assert!(told.complaint().unwrap().contains("there is no shop/cart"));
+    told.is(Listing::Deployments, workload(5, 0));
+    assert_eq!(told.complaint(), None);
+    assert!(own_ports(&mut told)[0].1.is_some());
+    told.sync(Listing::Deployments, vec![]);
+    assert!(told.complaint().unwrap().contains("there is no shop/cart"));
 }

@@ -1,0 +1,256 @@
+//! Services: those that select pods, and those that name a target and are given slices.
+
+use std::collections::BTreeMap;
+
+use dormouse_policy::function::FunctionName;
+use dormouse_policy::settings::keys::{ENABLED, SERVICE_TARGET};
+use tokio::time::Instant;
+
+use super::{Source, World};
+use crate::cluster::kubernetes::complaints::Regarding;
+use crate::cluster::kubernetes::objects::Services;
+use crate::cluster::kubernetes::slices::{
+    Asked, AskedPort, EndpointSlices, Key, NoPort, PORTS, Write,
+};
+use crate::cluster::kubernetes::watch::Change;
+use crate::cluster::workload::{Reading, Service};
+
+/// A Service as the cluster has it.
+pub(super) struct ServiceSeen {
+    service: Service,
+    uid: String,
+    /// The rules that it breaks by itself.
+    broken: Vec<String>,
+    round: u64,
+}
+
+impl World {
+    /// Takes in what a source of Services tells.
+    pub(in crate::cluster::kubernetes) fn service(
+        &mut self,
+        source: &Source,
+        change: Change<Services>,
+        now: Instant,
+    ) {
+        match change {
+            Change::Begin => self.begin(source),
+            Change::Is(object) => {
+                let round = self.round(source);
+                let Services { metadata, spec } = object;
+                let key = (metadata.namespace, metadata.name);
+                let (service, broken) =
+                    match Service::read(&key.0, &key.1, &metadata.annotations, spec) {
+                        Ok(Reading::Leads(service, broken, _)) => (Some(service), broken),
+                        Ok(Reading::Unfit(..)) => (None, Vec::new()),
+                        Err(rules) => (None, rules),
+                    };
+                // Those that name a target are judged together with it.
+                if service.as_ref().is_none_or(|service| service.target().is_none()) {
+                    self.blame(&regarding(&key), &metadata.uid, &broken, now);
+                }
+                let uid = metadata.uid;
+                let seen = service.map(|service| ServiceSeen { service, uid, broken, round });
+                self.put_service(key, seen, now);
+            }
+            Change::Gone(Services { metadata, .. }) => {
+                let key = (metadata.namespace, metadata.name);
+                self.complaints.settle(&regarding(&key));
+                self.put_service(key, None, now);
+            }
+            Change::Synced => {
+                let round = self.round(source);
+                let is_old = |((namespace, _), seen): &(&Key, &ServiceSeen)| {
+                    seen.round != round && source.covers(namespace)
+                };
+                let old = self.services.iter().filter(is_old);
+                let old: Vec<Key> = old.map(|(key, _)| key.clone()).collect();
+                for key in old {
+                    self.complaints.settle(&regarding(&key));
+                    self.put_service(key, None, now);
+                }
+                self.synced(source, now);
+            }
+        }
+    }
+
+    /// Takes in what a source of slices tells.
+    pub(in crate::cluster::kubernetes) fn slice(
+        &mut self,
+        source: &Source,
+        change: Change<EndpointSlices>,
+        now: Instant,
+    ) {
+        match change {
+            Change::Begin => self.begin(source),
+            Change::Is(object) => {
+                let concerned = self.slices.see(object, self.round(source), now);
+                self.tell_ports(concerned);
+            }
+            Change::Gone(object) => self.slices.lose(object, now),
+            Change::Synced => {
+                let round = self.round(source);
+                self.slices.lose_old(round, |namespace| source.covers(namespace), now);
+                self.synced(source, now);
+            }
+        }
+    }
+
+    /// A slice was written, and is as answered; or is gone.
+    pub(in crate::cluster::kubernetes) fn slice_written(
+        &mut self,
+        write: &Write,
+        answer: Option<EndpointSlices>,
+        now: Instant,
+    ) {
+        let mut sources = self.sources.iter();
+        let is_its = |(source, _): &(&Source, _)| {
+            source.listing == super::Listing::Slices && source.covers(write.namespace())
+        };
+        let round = sources.find(is_its).map_or(0, |(_, round)| round.number);
+        let concerned = self.slices.written(write, answer, round, now);
+        self.tell_ports(concerned);
+    }
+
+    /// Judges every Service that names this workload as its target.
+    pub(super) fn judge_targeting(&mut self, name: &FunctionName, now: Instant) {
+        let services = in_namespace(&self.services, name.namespace());
+        let targeting = services.filter(|(_, seen)| seen.service.target() == Some(name));
+        let targeting: Vec<Key> = targeting.map(|(key, _)| key.clone()).collect();
+        for key in targeting {
+            self.judge_service(&key, now);
+        }
+    }
+
+    /// The same for all workloads. Only once everything is known: a target may be still to come,
+    /// and so may the slices, which say what ports were given before.
+    pub(super) fn judge_all_targeting(&mut self, now: Instant) {
+        let targeting = self.services.iter().filter(|(_, seen)| seen.service.target().is_some());
+        let targeting: Vec<Key> = targeting.map(|(key, _)| key.clone()).collect();
+        for key in targeting {
+            self.judge_service(&key, now);
+        }
+    }
+
+    fn put_service(&mut self, key: Key, seen: Option<ServiceSeen>, now: Instant) {
+        let service = |seen: &ServiceSeen| (seen.service.clone(), seen.uid.clone());
+        let before = self.services.get(&key).map(service);
+        let after = seen.as_ref().map(service);
+        match seen {
+            Some(seen) => self.services.insert(key.clone(), seen),
+            None => self.services.remove(&key),
+        };
+        if before == after {
+            return;
+        }
+        let changed: Vec<_> = before.into_iter().chain(after).map(|(service, _)| service).collect();
+        let first = FunctionName::new(&key.0, "");
+        let of_namespace = self.slots.range(first..);
+        let of_namespace = of_namespace.take_while(|(name, _)| name.namespace() == key.0);
+        let concerned = of_namespace.filter(|(_, slot)| {
+            let mut workloads = slot.workloads.iter().map(|(seen, _)| &seen.workload);
+            workloads.any(|workload| changed.iter().any(|service| service.leads_to(workload)))
+        });
+        let concerned: Vec<_> = concerned.map(|(name, _)| name.clone()).collect();
+        for name in concerned {
+            self.judge(&name, now);
+        }
+        self.judge_service(&key, now);
+    }
+
+    /// Gives a Service that names its target what it asks for, or says what is wrong with it.
+    fn judge_service(&mut self, key: &Key, now: Instant) {
+        if !self.is_synced() {
+            return;
+        }
+        let Some(seen) = self.services.get(key) else {
+            return self.slices.withdraw(key);
+        };
+        let Some(target) = seen.service.target().cloned() else {
+            return self.slices.withdraw(key);
+        };
+        let uid = seen.uid.clone();
+        match self.asked(seen, &target) {
+            Err(rules) => {
+                self.slices.withdraw(key);
+                self.blame(&regarding(key), &uid, &rules, now);
+            }
+            Ok(asked) => match self.slices.ask(key, asked) {
+                Err(NoPort) => {
+                    let (first, last) = (PORTS.start(), PORTS.end());
+                    let rule = format!("no port from {first} to {last} is left for it");
+                    self.blame(&regarding(key), &uid, &[rule], now);
+                    self.tell_ports(Some(target));
+                }
+                Ok(is_changed) => {
+                    self.blame(&regarding(key), &uid, &[], now);
+                    self.tell_ports(is_changed.then_some(target));
+                }
+            },
+        }
+    }
+
+    /// What a Service that names its target asks for; the error is every rule it breaks.
+    fn asked(&self, seen: &ServiceSeen, target: &FunctionName) -> Result<Asked, Vec<String>> {
+        let ServiceSeen { service, uid, broken, .. } = seen;
+        let rule = |rule: String| Err(vec![format!("{}: {rule}", SERVICE_TARGET.name)]);
+        if !broken.is_empty() {
+            return Err(broken.clone());
+        }
+        let slot = self.slots.get(target);
+        let Some((workload, _)) = slot.and_then(|slot| slot.workloads.first()) else {
+            let enabled = ENABLED.name;
+            return rule(format!("there is no {target} that says {enabled}: \"true\""));
+        };
+        let ports = service.fits(&workload.workload)?;
+        if slot.is_none_or(|slot| slot.function.is_none()) {
+            return rule(format!("{target} is set aside itself; an Event there says why"));
+        }
+        let ports = ports.iter().map(|port| AskedPort {
+            name: port.name.clone(),
+            endpoint: service.endpoint_name(port.number),
+            app_protocol: port.app_protocol.clone(),
+        });
+        Ok(Asked {
+            uid: uid.clone(),
+            function: target.clone(),
+            families: service.families().to_vec(),
+            ports: ports.collect(),
+        })
+    }
+
+    /// The function's endpoints have other ports than were told.
+    fn tell_ports(&mut self, name: Option<FunctionName>) {
+        if let Some(name) = name
+            && let Some(slot) = self.slots.get_mut(&name)
+        {
+            slot.is_function_news |= slot.function.is_some();
+            self.attend(&name);
+        }
+    }
+}
+
+/// The Services of a namespace that may lead to its workloads.
+pub(super) fn of_namespace<'a>(
+    services: &'a BTreeMap<Key, ServiceSeen>,
+    namespace: &'a str,
+) -> impl Iterator<Item = (&'a Service, Option<&'a str>)> {
+    // Whom a Service leads to is decided between all functions, by age.
+    in_namespace(services, namespace).map(|(_, seen)| (&seen.service, None))
+}
+
+fn in_namespace<'a>(
+    services: &'a BTreeMap<Key, ServiceSeen>,
+    namespace: &'a str,
+) -> impl Iterator<Item = (&'a Key, &'a ServiceSeen)> {
+    let of_namespace = services.range((namespace.to_owned(), String::new())..);
+    of_namespace.take_while(move |((its, _), _)| its == namespace)
+}
+
+fn regarding((namespace, name): &Key) -> Regarding {
+    Regarding {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        kind: "Service",
+        api_version: "v1",
+    }
+}

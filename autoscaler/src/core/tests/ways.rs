@@ -1,0 +1,73 @@
+//! Through whom traffic can be led, and who is told that none is any more.
+
+use std::net::IpAddr;
+
+use dormouse_link::frame::{Listening, Standing};
+
+use super::*;
+
+fn at(number: u8) -> IpAddr {
+    [10, 0, 0, number].into()
+}
+
+fn announce(world: &mut World, connection: Connection, number: u8, standing: Standing) {
+    let listener = Listening {
+        endpoint: "default/hello:8080".to_owned(),
+        address: Some("[::]:12345".parse().unwrap()),
+        error: None,
+    };
+    let reached_at = vec![at(number)];
+    world.hear(connection, Up::Listening { listeners: vec![listener], reached_at, standing });
+}
+
+fn named(world: &mut World, number: u64, addresses: &[u8]) {
+    let addresses = addresses.iter().map(|number| at(*number)).collect();
+    world.apply(Event::Fact(Fact::Named { number, addresses }));
+}
+
+fn unnamed(world: &World) -> Vec<Connection> {
+    let sent = world.sent.iter().filter(|(_, frame)| *frame == Down::Unnamed);
+    sent.map(|(connection, _)| *connection).collect()
+}
+
+#[test]
+fn those_that_announced_themselves_on_their_connection_can_be_led_through() {
+    let mut world = World::with(function("hello", &[]), 0);
+    assert!(world.led.each.is_empty());
+    let connection = world.connect("b");
+    announce(&mut world, connection, 2, Standing::Stays);
+    let [only] = &world.led.each[..] else { panic!("{:?}", world.led) };
+    assert_eq!((only.name.as_str(), &only.addresses[..]), ("b", &[at(2)][..]));
+    assert_eq!(only.listening["default/hello:8080"], 12_345);
+    let number = world.led.number;
+    announce(&mut world, connection, 2, Standing::Stays);
+    assert_eq!(world.led.number, number, "no news");
+    world.load("hello", 3, 2);
+    world.report();
+    assert_eq!(world.led.held[&name("hello")], 4, "of both");
+    world.cut(connection);
+    assert!(world.led.each.is_empty());
+    let connection = world.connect("b");
+    assert!(world.led.each.is_empty(), "where it listens now it has not said");
+    announce(&mut world, connection, 2, Standing::Stays);
+    assert_eq!(world.led.each.len(), 1);
+}
+
+#[test]
+fn one_that_leaves_is_told_once_when_nothing_leads_to_it_by_the_newest_word() {
+    let mut world = World::new();
+    let (staying, leaving) = (world.connect("a"), world.connect("b"));
+    announce(&mut world, staying, 1, Standing::Stays);
+    announce(&mut world, leaving, 2, Standing::Stays);
+    let before = world.led.number;
+    named(&mut world, before, &[1]);
+    announce(&mut world, leaving, 2, Standing::Leaves);
+    assert!(unnamed(&world).is_empty(), "since then it may have been named");
+    let number = world.led.number;
+    assert!(number > before);
+    named(&mut world, number, &[1, 2]);
+    assert!(unnamed(&world).is_empty());
+    named(&mut world, number, &[1]);
+    named(&mut world, number, &[]);
+    assert_eq!(unnamed(&world), [leaving], "and not the one that stays");
+}
