@@ -12,6 +12,11 @@
 - apiGroups: [""]
   resources: ["services", "pods"]
   verbs: ["list", "watch"]
+# Services that name a target lead to the activators by EndpointSlices of Dormouse's own: found again
+# by their label, made, kept up to date, and removed with what they are for.
+- apiGroups: ["discovery.k8s.io"]
+  resources: ["endpointslices"]
+  verbs: ["list", "watch", "create", "patch", "delete"]
 # What is wrong with an object is said there.
 - apiGroups: ["events.k8s.io"]
   resources: ["events"]

@@ -11,6 +11,7 @@ mod functions;
 mod harness;
 mod crash;
 mod whole;
+mod slices;
 
 const TESTS: &[(&str, Company, Test)] = &[
     ("a_pod_answers_by_its_address", Company::Welcome, harness::a_pod_answers_by_its_address),
@@ -45,6 +46,11 @@ const TESTS: &[(&str, Company, Test)] = &[
     ("a_killed_run_leaves_nothing", Company::Alone, crash::a_killed_run_leaves_nothing),
     ("the_next_run_sweeps_what_is_left", Company::Alone, crash::the_next_run_sweeps_what_is_left),
     ("a_request_at_zero_wakes_a_pod", Company::Alone, whole::a_request_at_zero_wakes_a_pod),
+    (
+        "a_service_that_names_its_target_wakes_it",
+        Company::Alone,
+        slices::a_service_that_names_its_target_wakes_it,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -21,7 +21,7 @@ const IMAGE: &str = "dormouse:0.1.0";
 const NAMESPACE: &str = "dormouse";
 
 /// Installs both parts as deploy/kubernetes/README.md says; the gateway's address.
-fn install(stage: &Stage<'_>) -> SocketAddr {
+pub(crate) fn install(stage: &Stage<'_>) -> SocketAddr {
     stage.cluster.load(&image::dormouse(IMAGE));
     let manifests = checkout().join("deploy/kubernetes");
     let namespace = manifests.join("00-namespace.yaml");
@@ -69,5 +69,13 @@ pub(crate) fn a_request_at_zero_wakes_a_pod(stage: &Stage<'_>) {
     assert_eq!(woken.len(), 1);
     assert_eq!(Some(answer.text().trim_end()), woken[0].metadata.name.as_deref());
     wait::until("zero again", || pods(stage, "one").is_empty().then_some(()));
-    kubectl(stage, &["delete", "namespace", NAMESPACE, "--wait=false"]);
+    uninstall(stage);
+}
+
+/// Takes it all away again.
+pub(crate) fn uninstall(stage: &Stage<'_>) {
+    kubectl(stage, &["delete", "deployments", "--all"]);
+    // Nobody is left to whom the last ones would have to hand over.
+    kubectl(stage, &["delete", "pods", "--all", "--grace-period=1"]);
+    kubectl(stage, &["delete", "namespace", NAMESPACE]);
 }
