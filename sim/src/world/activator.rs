@@ -214,7 +214,7 @@ impl Activator {
             admission: Admission::new(common),
             waiting: HashMap::new(),
             views: views.collect(),
-            side: ActivatorSide::new(identity),
+            side: ActivatorSide::new(identity, Vec::new()),
             connection: None,
             active: Vec::new(),
             unsaid: Vec::new(),

@@ -125,7 +125,7 @@ impl Sim<'_> {
                         self.evaluate(way, at);
                     }
                 }
-                Action::Remove(_) | Action::Close(_) => {}
+                Action::Remove(_) | Action::Unnamed | Action::Close(_) => {}
             }
         }
     }
