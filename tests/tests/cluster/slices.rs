@@ -51,9 +51,8 @@ pub(crate) fn a_service_that_names_its_target_wakes_it(stage: &Stage<'_>) {
     // Where a pod listens that no selector finds is said by its container alone.
     let declared = json!({"spec": {"template": {"spec": {"containers": [
         {"name": "fixture", "ports": [{"containerPort": PORT}]}]}}}});
-    let deployments = stage.api::<Deployment>();
-    let patched = deployments.patch("one", &PatchParams::default(), &Patch::Strategic(declared));
-    stage.wait(patched).unwrap();
+    let (deployments, declared) = (stage.api::<Deployment>(), Patch::Strategic(declared));
+    stage.wait(deployments.patch("one", &PatchParams::default(), &declared)).unwrap();
     let (first, second) = (front(stage, "front", "one"), front(stage, "side", "one"));
     let name = answer(first);
     let woken = pods(stage, "one");
