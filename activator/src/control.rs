@@ -229,6 +229,9 @@ impl<N: Network> Control<N> {
         }
         let whole = matches!(frame, Down::Table { whole: true, .. });
         let actions = self.side.receive(frame, self.parts.clock.now_us());
+        if whole {
+            self.parts.table.renew_routes();
+        }
         self.act(actions).await;
         if whole && matches!(self.leaving, Leaving::No) {
             self.parts.readiness.send_replace(Readiness::Ready);

@@ -250,7 +250,7 @@ mod tests {
                 client.write_all(b"GET / HTTP/1.1\r\nhost: nobody\r\n\r\n").await.unwrap();
                 let mut status = [0; 12];
                 client.read_exact(&mut status).await.unwrap();
-                assert_eq!(&status, b"HTTP/1.1 404");
+                assert_eq!(&status, b"HTTP/1.1 503", "no table yet");
                 clients.push(client);
             }
             let served: Vec<_> = workers.iter().map(|worker| worker.tasks.len()).collect();

@@ -24,6 +24,8 @@ pub(crate) enum Problem {
     TransferCoding,
     /// No function has this host.
     UnknownHost,
+    /// No autoscaler has said yet which functions there are.
+    NoTable,
     /// The function was deleted while the request waited.
     FunctionGone,
     /// The function's queue is full.
@@ -63,7 +65,8 @@ impl Problem {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::FunctionGone
+            Self::NoTable
+            | Self::FunctionGone
             | Self::QueueFull { .. }
             | Self::ActivatorFull { .. }
             | Self::CannotStart { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -79,6 +82,7 @@ impl Problem {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::TransferCoding => "transfer-coding",
             Self::UnknownHost => "unknown-host",
+            Self::NoTable => "no-table",
             Self::FunctionGone => "function-gone",
             Self::QueueFull { measure: Measure::Requests, .. } => "queue-full",
             Self::QueueFull { measure: Measure::Bytes, .. } => "queue-bytes-full",
@@ -97,6 +101,7 @@ impl Problem {
             Self::MethodNotAllowed => "CONNECT is not served here",
             Self::TransferCoding => "the only transfer coding served is chunked",
             Self::UnknownHost => "no function has this host",
+            Self::NoTable => "which functions there are is not known yet",
             Self::FunctionGone => "the function was deleted while the request waited",
             Self::QueueFull { measure: Measure::Requests, .. } => "the function's queue is full",
             Self::QueueFull { measure: Measure::Bytes, .. } => {
@@ -125,7 +130,7 @@ impl Problem {
             }
             Self::QueueFull { .. } | Self::ActivatorFull { .. } => Refusal::QueueFull,
             Self::QueueTimeout => Refusal::QueueTimeout,
-            Self::CannotStart { .. } | Self::FunctionGone | Self::UnknownHost => {
+            Self::CannotStart { .. } | Self::FunctionGone | Self::UnknownHost | Self::NoTable => {
                 Refusal::CannotStart
             }
             Self::RequestTimeout => Refusal::RequestTimeout,
@@ -139,7 +144,7 @@ impl Problem {
             | Self::ActivatorFull { retry_after_s, .. }
             | Self::CannotStart { retry_after_s, .. } => Some(*retry_after_s),
             // Another activator, or this one's next table, may know better at once.
-            Self::FunctionGone => Some(1),
+            Self::FunctionGone | Self::NoTable => Some(1),
             _ => None,
         }
     }
@@ -193,6 +198,7 @@ mod tests {
             (Problem::MethodNotAllowed, 405, "method-not-allowed", None),
             (Problem::TransferCoding, 501, "transfer-coding", None),
             (Problem::UnknownHost, 404, "unknown-host", None),
+            (Problem::NoTable, 503, "no-table", Some("1")),
             (Problem::FunctionGone, 503, "function-gone", Some("1")),
             (queue(Measure::Requests), 503, "queue-full", Some("3")),
             (queue(Measure::Bytes), 503, "queue-bytes-full", Some("3")),

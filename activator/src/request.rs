@@ -68,8 +68,8 @@ pub(crate) async fn answer<N: Network>(
     let waits_for_continue = head.headers.contains_key(EXPECT);
     let found = hygiene::check(&mut head).and_then(|intent| {
         let routes = worker.routes.load();
-        let route = routes.find(&client.entrance, hygiene::host(&head.headers));
-        route.cloned().map(|route| (intent, route)).ok_or(Problem::UnknownHost)
+        let route = routes.find(&client.entrance, hygiene::host(&head.headers))?;
+        Ok((intent, route.clone()))
     });
     let (intent, route) = match found {
         Ok(found) => found,

@@ -5,14 +5,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::function::Function;
+use crate::problem::Problem;
 
 /// Where requests go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
+    /// Whether they are all there are, or none is known yet.
+    pub(crate) extent: Extent,
     /// By host name at the gateway: lower case, without port.
     pub(crate) hosts: HashMap<String, Route>,
     /// By endpoint name, for listeners that belong to one endpoint.
     pub(crate) endpoints: HashMap<Arc<str>, Route>,
+}
+
+/// Whether an autoscaler has said which functions there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// None has: a host without a route may well have a function.
+    #[default]
+    Unknown,
+    /// One has.
+    Whole,
 }
 
 /// One way to a function.
@@ -35,8 +48,11 @@ pub(crate) enum Entrance {
 
 impl Routes {
     /// The function a request at `entrance` for `host` is meant for.
-    pub(crate) fn find(&self, entrance: &Entrance, host: &str) -> Option<&Route> {
-        match entrance {
+    ///
+    /// # Errors
+    /// [`Problem::UnknownHost`], or [`Problem::NoTable`] if that cannot be told yet.
+    pub(crate) fn find(&self, entrance: &Entrance, host: &str) -> Result<&Route, Problem> {
+        let found = match entrance {
             Entrance::Endpoint(name) => self.endpoints.get(name),
             Entrance::Gateway => {
                 let name = host_name(host);
@@ -46,7 +62,11 @@ impl Routes {
                     self.hosts.get(name)
                 }
             }
-        }
+        };
+        found.ok_or(match self.extent {
+            Extent::Unknown => Problem::NoTable,
+            Extent::Whole => Problem::UnknownHost,
+        })
     }
 }
 

@@ -290,6 +290,22 @@ async fn what_cannot_start_refuses_the_held_and_the_new() {
 }
 
 #[tokio::test]
+async fn no_host_is_unknown_before_the_first_table() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    let refused = answer(get(gateway).await).await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("problems/no-table"), "{refused}");
+    autoscaler.say(Down::Table { whole: true, functions: vec![], removed: vec![] }).await;
+    let later = loop {
+        match status(get(gateway).await).await.as_str() {
+            "503" => tokio::task::yield_now().await,
+            other => break other.to_owned(),
+        }
+    };
+    assert_eq!(later, "404");
+}
+
+#[tokio::test]
 async fn an_undelivered_request_goes_to_another_pod() {
     let (_activator, mut autoscaler, gateway) = start().await;
     // Ready by a probe of its own says its manager, yet nothing listens there.
@@ -300,7 +316,7 @@ async fn an_undelivered_request_goes_to_another_pod() {
     autoscaler.table(both).await;
     let host = async || loop {
         match status(get(gateway).await).await.as_str() {
-            "404" => tokio::task::yield_now().await,
+            "503" => tokio::task::yield_now().await,
             status => return status.to_owned(),
         }
     };

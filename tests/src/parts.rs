@@ -179,14 +179,16 @@ impl Parts {
             .unwrap_or_else(|error| panic!("GET {path} of {host}: {error}"))
     }
 
-    /// Waits until the gateway knows a host: until then it answers 404.
+    /// Waits until the gateway knows a host: until then it answers 404, before its first table 503.
     ///
     /// # Panics
     /// At the deadline.
     #[track_caller]
     pub fn wait_route(&self, host: &str) -> Response {
         wait::until(&format!("a route to {host}"), || {
-            Some(self.get(host, "/")).filter(|answer| answer.status != 404)
+            let answer = self.get(host, "/");
+            let is_known = answer.status != 404 && !answer.text().contains("no-table");
+            is_known.then_some(answer)
         })
     }
 

@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use crate::function::{Failing, Function, FunctionId, Presence, View};
 use crate::pod::{Pod, State};
 use crate::probe::Pace;
-use crate::route::{Route, Routes};
+use crate::route::{Extent, Route, Routes};
 
 /// One function alone may fill one in so many of the bytes for all: heads of usual size reach the
 /// bounds in number first, and what reaches this one first is an upload that others must not pay.
@@ -183,12 +183,18 @@ impl Table {
         Some(function)
     }
 
+    /// Has the routes published even if no function has come or gone: that there is none is news to
+    /// whom nobody had told anything.
+    pub(crate) fn renew_routes(&mut self) {
+        self.routes_stale = true;
+    }
+
     /// Publishes the routes if functions or endpoints changed; tells whether they had.
     pub(crate) fn publish_routes(&mut self) -> bool {
         if !std::mem::take(&mut self.routes_stale) {
             return false;
         }
-        let mut routes = Routes::default();
+        let mut routes = Routes { extent: Extent::Whole, ..Routes::default() };
         for tended in self.functions.values() {
             for endpoint in &tended.endpoints {
                 let function = Arc::clone(&tended.function);
