@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -152,6 +153,11 @@ impl FakeApi {
     /// Cuts every watch; with [`History::Forgotten`] nobody can go on from where it was.
     pub fn cut(&self, history: History) {
         self.shared.change(|state| state.cut(history == History::Forgotten));
+    }
+
+    /// From now on it takes so long until a request is carried out.
+    pub fn slow(&self, latency: Duration) {
+        self.shared.change(|state| state.latency = latency);
     }
 
     /// From now on lists cannot be streamed, as before Kubernetes 1.34.

@@ -8,7 +8,8 @@
 //! the binaries are, what is running), [`manifest`] (a function's YAML), [`http`] (a
 //! client that shows every byte), [`link_proxy`] (a link that can be cut), [`up`] (a running
 //! `dormouse up`), [`fake_api`] (an API server that is none), [`parts`] (autoscaler and activator
-//! on their own), [`cluster`] (Kubernetes, whole), [`helm`].
+//! on their own), [`cluster`] (Kubernetes, whole), [`helm`], [`contract`] (what the fake and the real
+//! API server have in common).
 
 pub mod wait;
 pub mod journal;
@@ -22,3 +23,4 @@ pub mod fake_api;
 pub mod parts;
 pub mod cluster;
 pub mod helm;
+pub mod contract;

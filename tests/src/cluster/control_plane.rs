@@ -121,7 +121,7 @@ impl ControlPlane {
 
 /// As whom a client calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(crate) enum Identity {
     /// As the kubeconfig's user.
     OfTheFile,
     /// As nobody: each request brings its own token.
@@ -129,7 +129,7 @@ pub(super) enum Identity {
 }
 
 /// A client that does not retry.
-pub(super) async fn connect(kubeconfig: &Path, identity: Identity) -> Client {
+pub(crate) async fn connect(kubeconfig: &Path, identity: Identity) -> Client {
     let file = Kubeconfig::read_from(kubeconfig).expect("it was written");
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     let mut config = config.expect("it is a kubeconfig");
@@ -211,7 +211,7 @@ fn api_server_arguments(folder: &Path) -> Vec<String> {
         "--authorization-mode=Node,RBAC".into(),
         "--enable-admission-plugins=NodeRestriction".into(),
         "--allow-privileged=true".into(),
-        // Its default asks for nodes by name, and there is no name service.
+        // Its default asks for nodes by name, and names are those of Services alone.
         "--kubelet-preferred-address-types=InternalIP".into(),
     ]
 }

@@ -37,10 +37,11 @@ struct Watching {
 
 pub(super) async fn answer(shared: &Shared, request: hyper::Request<Incoming>) -> Response<Body> {
     let request = read(request).await;
-    let fault = shared.change(|state| {
+    let (latency, fault) = shared.change(|state| {
         state.requests.push(request.clone());
-        meets(state, &request)
+        (state.latency, meets(state, &request))
     });
+    tokio::time::sleep(latency).await;
     match fault {
         Some(Fault::Unanswered) => return pending().await,
         Some(Fault::Refused(code, pause_s)) => return refuse(code, "told to", pause_s),
@@ -156,7 +157,8 @@ fn watch(shared: &Shared, place: Place, query: &BTreeMap<String, String>) -> Res
         }
         let version = from.unwrap_or_else(|| state.version());
         if state.is_forgotten(version) {
-            return Err((410, "too old resource version"));
+            // As the real one has it: the stream begins well.
+            lines.push_back(json!({"type": "ERROR", "object": status(410, "too old")}));
         }
         let era = state.era;
         Ok(Watching { shared: shared.clone(), place, selector, version, era, lines })
@@ -300,13 +302,16 @@ fn create(shared: &Shared, place: &Place, object: &Value) -> Response<Body> {
 }
 
 fn refuse(code: u16, message: &str, pause_s: u32) -> Response<Body> {
-    respond(
-        code,
-        &json!({
-            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
-            "message": message, "reason": "Told", "details": {"retryAfterSeconds": pause_s},
-        }),
-    )
+    let mut status = status(code, message);
+    status["details"] = json!({"retryAfterSeconds": pause_s});
+    respond(code, &status)
+}
+
+fn status(code: u16, message: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+        "message": message, "reason": "Told",
+    })
 }
 
 fn respond(code: u16, body: &Value) -> Response<Body> {

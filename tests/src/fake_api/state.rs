@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -82,6 +83,7 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
     pub(super) troubles: Vec<Trouble>,
     pub(super) streams_lists: bool,
+    pub(super) latency: Duration,
 }
 
 impl Default for State {
@@ -95,6 +97,7 @@ impl Default for State {
             requests: Vec::new(),
             troubles: Vec::new(),
             streams_lists: true,
+            latency: Duration::ZERO,
         }
     }
 }

@@ -19,6 +19,7 @@ mod streams;
 mod examples;
 mod command_line;
 mod metrics;
+mod fake_api;
 mod kubernetes;
 mod slices;
 mod verify;
