@@ -5,9 +5,11 @@
 //! the cluster with the first test that runs and takes it down after the last.
 //!
 //! Reading order: [`requirements`] (can it run here), [`bundle`] (the namespaces), [`component`] (a
-//! program in them: kill, freeze, restart), [`control_plane`], [`node`], [`image`] (made here, no
-//! registry), [`api_proxy`] (an API server that is slow, fails or is away), [`stage`] (what one
-//! test sees), [`suite`].
+//! program in them: kill, freeze, restart), [`background`] (a task of the harness in them),
+//! [`control_plane`], [`names`] (of Services), [`node`], [`image`] (made here, no registry),
+//! [`api_proxy`] (an API server that is slow, fails or is away), [`load`] (requests at a rate, each
+//! accounted for), [`stage`] (what one test sees), [`installed`] (Dormouse),
+//! [`function`], [`suite`].
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -17,16 +19,22 @@ use std::time::{Duration, Instant};
 pub mod requirements;
 pub mod bundle;
 pub mod component;
+pub mod background;
 pub mod control_plane;
+pub mod names;
 pub mod node;
 pub mod image;
 pub mod api_proxy;
+pub mod load;
 pub mod stage;
+pub mod installed;
+pub mod function;
 pub mod suite;
 
 use bundle::{Bundle, Namespaces};
 use control_plane::ControlPlane;
 use image::Image;
+use names::NameServer;
 use node::{Node, SecondNode};
 
 /// The first node's address, at which the API server and whatever a test starts in the cluster's
@@ -40,6 +48,7 @@ pub struct Cluster {
     pub control_plane: ControlPlane,
     /// The node that is always there.
     pub node: Node,
+    _names: NameServer,
     /// What was loaded so far: a node added later gets it too.
     images: Mutex<Vec<Image>>,
     started_in: Duration,
@@ -52,15 +61,17 @@ impl Cluster {
     /// If a program is missing or anything is not ready by [`crate::wait::DEADLINE`].
     #[must_use]
     pub fn start(logs: &Path) -> Self {
-        let images = vec![image::pause(), image::fixture()];
+        let images = vec![image::pause(), image::fixture(), image::dormouse()];
         let started = Instant::now();
         std::fs::remove_dir_all(logs).ok();
         std::fs::create_dir_all(logs).expect("the folder for logs is writable");
         let bundle = Bundle::start(logs);
         let control_plane = ControlPlane::start(&bundle);
+        let names = NameServer::start(bundle.namespaces(), control_plane.kubeconfig("admin"));
         let node = Node::start(&bundle, &control_plane, 1, bundle.namespaces(), &images);
         let images = Mutex::new(images);
-        Self { bundle, control_plane, node, images, started_in: started.elapsed() }
+        let started_in = started.elapsed();
+        Self { bundle, control_plane, node, _names: names, images, started_in }
     }
 
     /// How long the start took, images not counted.

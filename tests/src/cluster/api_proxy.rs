@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -14,10 +13,11 @@ use hyper_util::rt::TokioIo;
 use kube::Client;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::control_plane::{Identity, connect, runtime, write};
+use super::background::Background;
+use super::control_plane::{Identity, connect, write};
 use super::{Cluster, HOST};
 
 /// So many calls are remembered; a test that needs more counts in its rule.
@@ -66,8 +66,7 @@ pub struct ApiProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     line: watch::Sender<Line>,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _task: Background,
 }
 
 impl ApiProxy {
@@ -78,13 +77,9 @@ impl ApiProxy {
     #[must_use]
     pub fn start(cluster: &Cluster) -> Self {
         let (line, on_line) = watch::channel(Line::Open);
-        let (end, ended) = oneshot::channel();
-        let (started, start) = std::sync::mpsc::channel();
-        let namespaces = cluster.namespaces();
         let kubeconfig = cluster.control_plane.kubeconfig("admin");
-        let thread = std::thread::spawn(move || {
-            namespaces.enter_network();
-            runtime().block_on(async move {
+        let (task, (address, shared)) =
+            Background::start(cluster.namespaces(), |started| async move {
                 let listener = TcpListener::bind((HOST, 0)).await.expect("a port is free");
                 let address = listener.local_addr().expect("it is bound");
                 let shared = Arc::new(Shared {
@@ -93,14 +88,9 @@ impl ApiProxy {
                     calls: Mutex::new(Vec::new()),
                 });
                 started.send((address, Arc::clone(&shared))).expect("the test waits for it");
-                tokio::select! {
-                    () = accept(listener, shared, on_line) => {}
-                    _ = ended => {}
-                }
+                accept(listener, shared, on_line).await;
             });
-        });
-        let (address, shared) = start.recv().expect("the proxy starts");
-        Self { address, shared, line, end: Some(end), thread: Some(thread) }
+        Self { address, shared, line, _task: task }
     }
 
     /// Where it listens, without TLS.
@@ -148,16 +138,6 @@ impl ApiProxy {
         });
         write(&path, config.to_string());
         path
-    }
-}
-
-impl Drop for ApiProxy {
-    fn drop(&mut self) {
-        self.end.take();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking(), "the proxy failed");
-        }
     }
 }
 

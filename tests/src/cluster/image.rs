@@ -13,6 +13,9 @@ pub const PAUSE: &str = "dormouse.test/pause:1";
 /// Functions under test.
 pub const FIXTURE: &str = "dormouse.test/fixture:1";
 
+/// The `dormouse` under test, by the name that the manifests give it.
+pub const DORMOUSE: &str = concat!("dormouse:", env!("CARGO_PKG_VERSION"));
+
 /// An image: a name and a tag (not `latest`, which would be pulled), a program, and what it is told
 /// to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,10 +79,10 @@ pub fn fixture() -> Image {
     Image::new(FIXTURE, static_program("dormouse-tests", "dormouse-fixture"), &[])
 }
 
-/// The `dormouse` under test, as an image of that name: its sub-command is the container's `args`.
+/// The `dormouse` under test: its sub-command is the container's `args`.
 #[must_use]
-pub fn dormouse(name: &str) -> Image {
-    Image::new(name, static_program("dormouse", "dormouse"), &[])
+pub fn dormouse() -> Image {
+    Image::new(DORMOUSE, static_program("dormouse", "dormouse"), &[])
 }
 
 /// Builds a program that needs nothing but the kernel, if it is not up to date.

@@ -131,6 +131,28 @@ impl Node {
         });
     }
 
+    /// Kills the containers of the pod with that uid as a crash would; its sandbox stays.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn kill_containers(&self, uid: &str) {
+        let read = |pid: i32, file: &str| fs::read(format!("/proc/{pid}/{file}")).ok();
+        let is_of_pod = |pid: i32| {
+            let groups = read(pid, "cgroup").unwrap_or_default();
+            String::from_utf8_lossy(&groups).contains(&format!("/pod{uid}/"))
+        };
+        // The sandbox runs the one program that is told to be silent.
+        let is_sandbox =
+            |pid: i32| read(pid, "cmdline").is_some_and(|it| it.ends_with(b"\0silent\0"));
+        let pids = processes().into_iter().map(|(pid, _)| pid);
+        let doomed: Vec<i32> = pids.filter(|&pid| is_of_pod(pid) && !is_sandbox(pid)).collect();
+        assert!(!doomed.is_empty(), "no container of {uid} runs");
+        for pid in doomed {
+            // Whoever went with its parent is gone already.
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        }
+    }
+
     fn wait_until_ready(&self, runtime: &Runtime, client: Client) {
         let nodes: Api<NodeObject> = Api::all(client);
         wait::until(&format!("{} to be ready", self.name), || {

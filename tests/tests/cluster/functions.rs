@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use dormouse_tests::cluster::function::{self, PORT, pods};
 use dormouse_tests::cluster::image::FIXTURE;
 use dormouse_tests::cluster::node::Node;
 use dormouse_tests::cluster::stage::Stage;
@@ -9,12 +10,9 @@ use dormouse_tests::http::Client;
 use dormouse_tests::wait;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::Scale;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-
-/// Where the fixture listens in each pod.
-pub(crate) const PORT: u16 = 8080;
 
 /// A Deployment of the fixture, each pod answering with its name; its pods are labelled `app`.
 pub(crate) fn deploy(stage: &Stage<'_>, name: &str, replicas: u32) -> Deployment {
@@ -28,28 +26,7 @@ pub(crate) fn deploy_annotated(
     replicas: u32,
     annotations: Value,
 ) -> Deployment {
-    let labels = json!({"app": name});
-    stage.create(json!({
-        "metadata": {"name": name, "annotations": annotations},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": pod_spec(),
-            },
-        },
-    }))
-}
-
-/// A Service on port 80 in front of a Deployment; its address.
-pub(crate) fn serve(stage: &Stage<'_>, name: &str) -> SocketAddr {
-    let service: Service = stage.create(json!({
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": PORT}]},
-    }));
-    let address = service.spec.unwrap().cluster_ip.unwrap();
-    SocketAddr::new(address.parse().unwrap(), 80)
+    function::deploy(stage, name, replicas, &annotations, &pod_spec())
 }
 
 /// A pod like those of [`deploy`], bound to a node.
@@ -102,11 +79,6 @@ pub(crate) fn scale_now(stage: &Stage<'_>, name: &str, replicas: u32) {
         let seen = stage.wait(stage.api::<Deployment>().get(name)).unwrap();
         scale(stage, &seen, replicas).ok()
     });
-}
-
-/// The pods of a Deployment.
-pub(crate) fn pods(stage: &Stage<'_>, name: &str) -> Vec<Pod> {
-    stage.pods(&format!("app={name}"))
 }
 
 /// Waits for so many ready pods and no other; their names and addresses.

@@ -12,6 +12,7 @@ mod harness;
 mod crash;
 mod whole;
 mod slices;
+mod faults;
 
 const TESTS: &[(&str, Company, Test)] = &[
     ("a_pod_answers_by_its_address", Company::Welcome, harness::a_pod_answers_by_its_address),
@@ -32,6 +33,11 @@ const TESTS: &[(&str, Company, Test)] = &[
         harness::the_api_proxy_delays_fails_and_cuts,
     ),
     (
+        "the_api_server_keeps_the_contract_of_the_fake",
+        Company::Welcome,
+        harness::the_api_server_keeps_the_contract_of_the_fake,
+    ),
+    (
         "the_api_server_forgets_nothing_when_killed",
         Company::Alone,
         harness::the_api_server_forgets_nothing_when_killed,
@@ -45,11 +51,37 @@ const TESTS: &[(&str, Company, Test)] = &[
     ("a_second_node_comes_and_dies", Company::Alone, harness::a_second_node_comes_and_dies),
     ("a_killed_run_leaves_nothing", Company::Alone, crash::a_killed_run_leaves_nothing),
     ("the_next_run_sweeps_what_is_left", Company::Alone, crash::the_next_run_sweeps_what_is_left),
-    ("a_request_at_zero_wakes_a_pod", Company::Alone, whole::a_request_at_zero_wakes_a_pod),
+    ("a_request_at_zero_wakes_a_pod", Company::Welcome, whole::a_request_at_zero_wakes_a_pod),
     (
         "a_service_that_names_its_target_wakes_it",
-        Company::Alone,
+        Company::Welcome,
         slices::a_service_that_names_its_target_wakes_it,
+    ),
+    (
+        "twenty_functions_come_and_go_ten_times",
+        Company::Alone,
+        whole::twenty_functions_come_and_go_ten_times,
+    ),
+    ("a_burst_scales_out_and_in_again", Company::Welcome, whole::a_burst_scales_out_and_in_again),
+    (
+        "a_rolling_update_under_load_loses_nothing",
+        Company::Alone,
+        whole::a_rolling_update_under_load_loses_nothing,
+    ),
+    (
+        "requests_outlive_the_autoscaler_and_every_part_of_kubernetes",
+        Company::Alone,
+        faults::requests_outlive_the_autoscaler_and_every_part_of_kubernetes,
+    ),
+    (
+        "a_killed_activator_takes_only_its_own_connections",
+        Company::Alone,
+        faults::a_killed_activator_takes_only_its_own_connections,
+    ),
+    (
+        "requests_outlive_an_api_server_that_is_away",
+        Company::Alone,
+        faults::requests_outlive_an_api_server_that_is_away,
     ),
 ];
 

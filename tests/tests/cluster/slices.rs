@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use dormouse_tests::cluster::function::{PORT, pods};
+use dormouse_tests::cluster::installed::gateway;
 use dormouse_tests::cluster::stage::Stage;
 use dormouse_tests::http::Client;
 use dormouse_tests::wait;
@@ -11,8 +13,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::functions::{PORT, deploy_annotated, pods};
-use crate::whole::{install, uninstall};
+use crate::functions::deploy_annotated;
 
 /// A Service without selector in front of a Deployment; its address.
 fn front(stage: &Stage<'_>, name: &str, target: &str) -> SocketAddr {
@@ -42,7 +43,7 @@ fn answer(address: SocketAddr) -> String {
 }
 
 pub(crate) fn a_service_that_names_its_target_wakes_it(stage: &Stage<'_>) {
-    install(stage);
+    gateway(stage);
     let annotations = json!({
         "dormouse.dev/enabled": "true",
         "autoscaling.knative.dev/window": "6s",
@@ -68,5 +69,4 @@ pub(crate) fn a_service_that_names_its_target_wakes_it(stage: &Stage<'_>) {
         wait::until("no slices", || slices(stage, service).is_empty().then_some(()));
     }
     wait::until("zero again", || pods(stage, "one").is_empty().then_some(()));
-    uninstall(stage);
 }

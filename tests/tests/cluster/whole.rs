@@ -1,81 +1,98 @@
-//! Dormouse as its manifests install it.
+//! What users see of Dormouse in a cluster.
 
-use std::net::{SocketAddr, TcpStream};
+use std::collections::BTreeMap;
 
-use dormouse_tests::cluster::image;
+use dormouse_tests::cluster::function::{Function, pods};
+use dormouse_tests::cluster::installed::gateway;
+use dormouse_tests::cluster::load::{Connections, Outcome};
 use dormouse_tests::cluster::stage::Stage;
-use dormouse_tests::http::Client;
-use dormouse_tests::program::checkout;
+use dormouse_tests::http::{Client, together};
 use dormouse_tests::wait;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::Api;
-use kube::api::ListParams;
-use serde_json::json;
-
-use crate::functions::{deploy_annotated, pods, serve};
-
-/// The image that the manifests name.
-const IMAGE: &str = "dormouse:0.1.0";
-
-/// Where the manifests put everything.
-const NAMESPACE: &str = "dormouse";
-
-/// Installs both parts as deploy/kubernetes/README.md says; the gateway's address.
-pub(crate) fn install(stage: &Stage<'_>) -> SocketAddr {
-    stage.cluster.load(&image::dormouse(IMAGE));
-    let manifests = checkout().join("deploy/kubernetes");
-    let namespace = manifests.join("00-namespace.yaml");
-    kubectl(stage, &["apply", "-f", namespace.to_str().unwrap()]);
-    let secret = "--from-literal=token=0123456789abcdef0123456789abcdef";
-    kubectl(stage, &["create", "secret", "generic", "dormouse-link", secret]);
-    kubectl(stage, &["apply", "-f", manifests.to_str().unwrap()]);
-    // The cluster has no name service: what a name would lead to is said outright.
-    let address = wait::until("the autoscaler's address", || address_of(stage, "autoscaler"));
-    let dial = format!("DORMOUSE_LINK_DIAL={address}:9001");
-    kubectl(stage, &["set", "env", "deployment/dormouse-activator", &dial]);
-    let services: Api<Service> = Api::namespaced(stage.client(), NAMESPACE);
-    let gateway = stage.wait(services.get("dormouse-activator")).unwrap();
-    let gateway = gateway.spec.unwrap().cluster_ip.unwrap();
-    SocketAddr::new(gateway.parse().unwrap(), 80)
-}
-
-fn kubectl(stage: &Stage<'_>, arguments: &[&str]) -> String {
-    stage.kubectl(&[&["--namespace", NAMESPACE], arguments].concat())
-}
-
-fn address_of(stage: &Stage<'_>, component: &str) -> Option<String> {
-    let pods: Api<Pod> = Api::namespaced(stage.client(), NAMESPACE);
-    let labels = format!("app.kubernetes.io/component={component}");
-    let listed = stage.wait(pods.list(&ListParams::default().labels(&labels))).ok()?;
-    listed.items.into_iter().next()?.status?.pod_ip
-}
 
 pub(crate) fn a_request_at_zero_wakes_a_pod(stage: &Stage<'_>) {
-    let gateway = install(stage);
-    let annotations = json!({
-        "dormouse.dev/enabled": "true",
-        "autoscaling.knative.dev/window": "6s",
-    });
-    deploy_annotated(stage, "one", 0, annotations);
-    serve(stage, "one");
-    let host = format!("one.{}", stage.namespace());
-    // Until an activator has the table there is no such function, and nothing is woken.
-    let answer = wait::until("an answer", || {
-        TcpStream::connect(gateway).ok()?;
-        let answer = Client::connect(gateway).get(&host, "/").ok()?;
-        (answer.status == 200).then_some(answer)
-    });
+    let gateway = gateway(stage);
+    let function = Function::create(stage, "one", &[], &[]);
+    function.wait_known(gateway);
+    function.wait_asleep();
+    let answer = Client::connect(gateway).get(&function.host(), "/").unwrap();
+    assert_eq!(answer.status, 200);
     let woken = pods(stage, "one");
     assert_eq!(woken.len(), 1);
-    assert_eq!(Some(answer.text().trim_end()), woken[0].metadata.name.as_deref());
-    wait::until("zero again", || pods(stage, "one").is_empty().then_some(()));
-    uninstall(stage);
+    let name = woken[0].metadata.name.as_deref().unwrap();
+    assert!(answer.text().contains(name), "{}", answer.text());
+    function.wait_asleep();
 }
 
-/// Takes it all away again.
-pub(crate) fn uninstall(stage: &Stage<'_>) {
-    kubectl(stage, &["delete", "deployments", "--all"]);
-    // Nobody is left to whom the last ones would have to hand over.
-    kubectl(stage, &["delete", "pods", "--all", "--grace-period=1"]);
-    kubectl(stage, &["delete", "namespace", NAMESPACE]);
+pub(crate) fn twenty_functions_come_and_go_ten_times(stage: &Stage<'_>) {
+    const FUNCTIONS: usize = 20;
+    const ROUNDS: usize = 10;
+    let gateway = gateway(stage);
+    let functions: Vec<Function<'_>> = (0..FUNCTIONS)
+        .map(|number| Function::create(stage, &format!("f{number}"), &[], &[]))
+        .collect();
+    together(FUNCTIONS, |number| functions[number].wait_known(gateway));
+    let mut outcomes = vec![BTreeMap::new(); FUNCTIONS];
+    for round in 0..ROUNDS {
+        wait::until("every function to sleep", || stage.pods("app").is_empty().then_some(()));
+        let answers = together(FUNCTIONS, |number| {
+            let path = format!("/id/round{round}");
+            let answer = Client::connect(gateway).get(&functions[number].host(), &path);
+            answer.map_or_else(
+                |error| Outcome::Failed(error.to_string()),
+                |answer| Outcome::Answered(answer.status, answer.text()),
+            )
+        });
+        for (outcomes, outcome) in outcomes.iter_mut().zip(answers) {
+            outcomes.insert(format!("round{round}"), outcome);
+        }
+    }
+    for (function, outcomes) in functions.iter().zip(&outcomes) {
+        function.assert_none_lost(outcomes);
+    }
+}
+
+pub(crate) fn a_burst_scales_out_and_in_again(stage: &Stage<'_>) {
+    let gateway = gateway(stage);
+    // Two requests a pod: eight at once, as Little's law has it, want four or more.
+    let annotations =
+        [("autoscaling.knative.dev/target", "2"), ("autoscaling.knative.dev/max-scale", "6")];
+    let function = Function::create(stage, "bursty", &annotations, &["--work=200ms"]);
+    function.wait_known(gateway);
+    let count = || pods(stage, "bursty").len();
+    let burst = function.load(gateway, 40, Connections::Kept);
+    wait::until("four pods", || (count() >= 4).then_some(()));
+    let mut outcomes = burst.finish();
+    let rest = function.load(gateway, 4, Connections::Kept);
+    wait::until("one pod", || (count() == 1).then_some(()));
+    outcomes.append(&mut rest.finish());
+    function.wait_asleep();
+    function.assert_none_lost(&outcomes);
+}
+
+pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage<'_>) {
+    let gateway = gateway(stage);
+    let annotations =
+        [("autoscaling.knative.dev/min-scale", "2"), ("autoscaling.knative.dev/max-scale", "3")];
+    let function = Function::create(stage, "rolling", &annotations, &["--work=5ms"]);
+    // Its end is news to routers and to the app at the same moment: an app that is to lose nothing
+    // goes on for a while.
+    let linger = r#"{"spec": {"template": {"spec": {"containers": [
+        {"name": "app", "lifecycle": {"preStop": {"sleep": {"seconds": 3}}}}]}}}}"#;
+    stage.kubectl(&["patch", "deployment", "rolling", "--patch", linger]);
+    stage.kubectl(&["rollout", "status", "deployment/rolling", "--timeout=60s"]);
+    function.wait_known(gateway);
+    wait::until("two pods", || (pods(stage, "rolling").len() >= 2).then_some(()));
+    let kept = function.load(gateway, 25, Connections::Kept);
+    let fresh = function.load(gateway, 25, Connections::Fresh);
+    kept.pass(50);
+    for _ in 0..2 {
+        stage.kubectl(&["rollout", "restart", "deployment/rolling"]);
+        stage.kubectl(&["rollout", "status", "deployment/rolling", "--timeout=60s"]);
+    }
+    stage.kubectl(&["rollout", "undo", "deployment/rolling"]);
+    stage.kubectl(&["rollout", "status", "deployment/rolling", "--timeout=60s"]);
+    kept.pass(50);
+    let mut outcomes = kept.finish();
+    outcomes.append(&mut fresh.finish());
+    function.assert_none_lost(&outcomes);
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::cluster::HOST;
 use crate::cluster::bundle::Bundle;
 use crate::cluster::control_plane::{ControlPlane, write};
 use crate::cluster::image::PAUSE;
@@ -127,8 +128,7 @@ fn kubelet(inside: &str, cgroup: &str, logs: &str) -> String {
         "oomScoreAdj": 0,
         "maxOpenFiles": 20_000,
         "makeIPTablesUtilChains": false,
-        // Nobody serves names; without an address each pod is given the host's resolver.
-        "clusterDNS": ["10.96.0.10"],
+        "clusterDNS": [HOST],
         "clusterDomain": "cluster.local",
         "resolvConf": "",
     })
