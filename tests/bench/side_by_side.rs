@@ -1,16 +1,15 @@
 //! CPU per request of this proxy, nginx and Go's standard-library proxy, in interleaved rounds of
 //! one run: each proxy alone on one core, one backend for all of them and the load on the other.
-//! Then the time from a request at zero to the order that wakes its function.
 
 #![allow(clippy::print_stdout, reason = "what a bench is for")]
 
 mod rivals;
-mod wake;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use dormouse_tests::figures::median;
 use dormouse_tests::manifest::Function;
 use dormouse_tests::up::{Start, Up, host};
 
@@ -60,7 +59,6 @@ fn main() {
         compare(body, path, &proxies);
     }
     drop((nginx, go));
-    wake::run();
 }
 
 fn start() -> Up {
@@ -162,11 +160,4 @@ impl Stolen {
         let now = Self::now();
         (now.stolen - self.stolen) / (now.all - self.all)
     }
-}
-
-/// Not a number when there is nothing to take it of.
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -6,10 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dormouse_tests::figures::median;
 use dormouse_tests::manifest::Function;
 use dormouse_tests::up::Start;
-
-use crate::median;
 
 /// Functions woken, one after the other; each is one sample.
 const FUNCTIONS: usize = 40;
@@ -20,7 +19,7 @@ const FLOORS: usize = 400;
 const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
 
 pub(crate) fn run() {
-    let floor = median(floors().into_iter().map(micros));
+    let floor = floor_us();
     let wakes: Vec<f64> = wakes().into_iter().map(micros).collect();
     let ours = median(wakes.iter().copied());
     let mut sorted = wakes.clone();
@@ -30,7 +29,11 @@ pub(crate) fn run() {
     println!("  median {ours:.0} µs, worst {worst:.0} µs; floor {floor:.0} µs (median)");
 }
 
-fn micros(duration: Duration) -> f64 {
+pub(crate) fn floor_us() -> f64 {
+    median(floors().into_iter().map(micros))
+}
+
+pub(crate) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::pending;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -55,6 +56,7 @@ pub(super) async fn answer(shared: &Shared, request: hyper::Request<Incoming>) -
 }
 
 async fn read(request: hyper::Request<Incoming>) -> Request {
+    let came = Instant::now();
     let (head, body) = request.into_parts();
     let query = head.uri.query().unwrap_or_default();
     let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -64,6 +66,7 @@ async fn read(request: hyper::Request<Incoming>) -> Request {
         path: head.uri.path().to_owned(),
         query,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        came,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ pub struct Request {
     pub query: BTreeMap<String, String>,
     /// The body; null if there is none.
     pub body: Value,
+    /// When its head had come.
+    pub came: Instant,
 }
 
 impl Request {

@@ -1,0 +1,155 @@
+//! A wake on a real node, by phase: what is Kubernetes' share, what the app's, and what is ours, from
+//! the later of (the app listens, its address is in the watch) to the answer's first byte.
+
+#![allow(clippy::print_stdout, reason = "what a bench is for")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dormouse_tests::cluster::Cluster;
+use dormouse_tests::cluster::background::Background;
+use dormouse_tests::cluster::function::Function;
+use dormouse_tests::cluster::installed::gateway;
+use dormouse_tests::cluster::stage::Stage;
+use dormouse_tests::figures::{median, quantile};
+use dormouse_tests::http::Client;
+use dormouse_tests::wait;
+use futures_util::TryStreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::WatchParams;
+use kube::core::WatchEvent;
+
+/// Wakes, one after the other; each is one sample.
+const WAKES: usize = 20;
+
+/// When a pod got how far, in seconds.
+#[derive(Clone, Debug)]
+struct Seen {
+    pod: String,
+    at: f64,
+    is_scheduled: bool,
+    has_address: bool,
+}
+
+/// One wake, in ms since the request was sent.
+#[derive(Clone, Copy, Debug)]
+struct Wake {
+    created: f64,
+    scheduled: f64,
+    listening: f64,
+    addressed: f64,
+    answered: f64,
+}
+
+fn main() {
+    let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster-logs-bench");
+    let cluster = Cluster::start(&logs);
+    let stage = Stage::enter(&cluster, "wakes");
+    let gateway = gateway(&stage);
+    let function = Function::create(&stage, "one", &[], &[]);
+    function.wait_known(gateway);
+    let (_watch, seen) = watch(&stage);
+    let wakes: Vec<Wake> = (0..WAKES)
+        .map(|_| {
+            function.wait_asleep();
+            // What was told of the pods before.
+            while seen.try_recv().is_ok() {}
+            let sent = now();
+            let mut client = Client::connect(gateway);
+            let asked = client.send(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", function.host()));
+            let head = asked.and_then(|()| client.head()).expect("an answer");
+            let answered = now();
+            assert_eq!(head.status, 200);
+            measure(&logs, &seen, sent, answered)
+        })
+        .collect();
+    report(&wakes);
+}
+
+fn report(wakes: &[Wake]) {
+    println!("{WAKES} wakes of a real pod, ms (median, p99)");
+    let line = |what: &str, figure: fn(&Wake) -> f64| {
+        let half = median(wakes.iter().map(figure));
+        let most = quantile(wakes.iter().map(figure), 0.99);
+        println!("{half:8.1} {most:8.1}  {what}");
+    };
+    line("request sent → pod created", |wake| wake.created);
+    line("→ scheduled", |wake| wake.scheduled - wake.created);
+    line("→ the app listens", |wake| wake.listening - wake.scheduled);
+    line("→ its address in the watch (from its listening)", |wake| {
+        wake.addressed - wake.listening
+    });
+    line("ours: from the later of both → first byte", |wake| {
+        wake.answered - wake.listening.max(wake.addressed)
+    });
+    line("in all", |wake| wake.answered);
+}
+
+/// Tells what is seen of the pods, as it is.
+fn watch(stage: &Stage<'_>) -> (Background, Receiver<Seen>) {
+    let (tell, told) = channel();
+    let pods: Api<Pod> = stage.api();
+    let (task, ()) = Background::start(stage.cluster.namespaces(), |started| async move {
+        started.send(()).expect("the bench waits");
+        loop {
+            let events =
+                pods.watch(&WatchParams::default(), "0").await.expect("pods can be watched");
+            let mut events = std::pin::pin!(events);
+            while let Ok(Some(event)) = events.try_next().await {
+                let (WatchEvent::Added(pod) | WatchEvent::Modified(pod)) = event else { continue };
+                let address = pod.status.and_then(|status| status.pod_ip);
+                let seen = Seen {
+                    pod: pod.metadata.name.unwrap_or_default(),
+                    at: now(),
+                    is_scheduled: pod.spec.and_then(|spec| spec.node_name).is_some(),
+                    has_address: address.is_some_and(|address| !address.is_empty()),
+                };
+                if tell.send(seen).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    (task, told)
+}
+
+fn measure(logs: &Path, seen: &Receiver<Seen>, sent: f64, answered: f64) -> Wake {
+    let mut all: Vec<Seen> = Vec::new();
+    wait::until("a pod with an address", || {
+        all.extend(seen.try_iter().filter(|it| it.at > sent));
+        all.iter().any(|it| it.has_address).then_some(())
+    });
+    let first = |is: fn(&Seen) -> bool| {
+        let first = all.iter().find(|it| is(it)).expect("it has an address by now");
+        (first.at - sent) * 1e3
+    };
+    let pod = &all.first().expect("it was seen").pod;
+    let listening = wait::until("the app's log", || listening(logs, pod));
+    Wake {
+        created: first(|_| true),
+        scheduled: first(|it| it.is_scheduled),
+        listening: (listening - sent) * 1e3,
+        addressed: first(|it| it.has_address),
+        answered: (answered - sent) * 1e3,
+    }
+}
+
+/// When the app in that pod said that it listens: its own stamp, after the container runtime's.
+fn listening(logs: &Path, pod: &str) -> Option<f64> {
+    let folders = fs::read_dir(logs.join("pods1")).ok()?.flatten().map(|entry| entry.path());
+    let mut of_pod = folders.filter(|path| path.to_string_lossy().contains(pod));
+    let log = fs::read_to_string(of_pod.next()?.join("app/0.log")).ok()?;
+    let line = log.lines().find(|line| line.contains("demo listens"))?;
+    let stamp: Timestamp = line.split_whitespace().nth(3)?.parse().ok()?;
+    Some(stamp.as_duration().as_secs_f64())
+}
+
+/// In seconds since 1970, as all on this machine have it.
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("we live after 1970").as_secs_f64()
+}
