@@ -1,5 +1,8 @@
 //! Recorded runs through the policy: every step must come out the same.
 
+#[cfg(test)]
+mod delivered;
+
 use std::fmt;
 use std::sync::Arc;
 

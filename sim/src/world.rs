@@ -15,8 +15,8 @@
 
 #![allow(
     clippy::cast_possible_truncation,
-    reason = "places and numbers are of things in memory, fewer than 2^32: functions and activators \
-              are bounded, and so many requests or pods would be a terabyte; times are checked"
+    reason = "places and numbers are of things in memory, fewer than 2^32: functions and \
+              activators are bounded, so many requests or pods would be a terabyte"
 )]
 
 mod setup;

@@ -4,6 +4,7 @@
 
 mod kit;
 mod invariants;
+mod same;
 mod faults;
 mod swarm;
 mod queueing;
