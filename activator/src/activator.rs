@@ -278,14 +278,8 @@ impl Start {
         })
     }
 
-    fn worker(
-        &self,
-        number: usize,
-        signals: mpsc::Sender<Signal>,
-        crowd: Arc<Crowd>,
-        (commands, handed): (mpsc::Receiver<Command>, mpsc::Receiver<Handed>),
-    ) -> Result<Thread, StartError> {
-        let parts = worker::Parts {
+    fn parts(&self, signals: mpsc::Sender<Signal>, crowd: Arc<Crowd>) -> worker::Parts {
+        worker::Parts {
             config: Arc::clone(&self.config),
             clock: self.clock,
             routes: Arc::clone(&self.routes),
@@ -293,7 +287,17 @@ impl Start {
             limited: Arc::clone(&self.limited),
             crowd,
             signals,
-        };
+        }
+    }
+
+    fn worker(
+        &self,
+        number: usize,
+        signals: mpsc::Sender<Signal>,
+        crowd: Arc<Crowd>,
+        (commands, handed): (mpsc::Receiver<Command>, mpsc::Receiver<Handed>),
+    ) -> Result<Thread, StartError> {
+        let parts = self.parts(signals, crowd);
         let registry = Arc::clone(&self.registry);
         let seed = self.seed.wrapping_add(number as u64);
         let (parks, unparks) = (registry.parking(number), registry.parking(number));
@@ -360,3 +364,6 @@ fn thread<F: Future<Output = ()>>(
         .map_err(StartError::Thread)?;
     Ok(Thread { name, ended, handle })
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ use crate::route::{Entrance, Routes};
 use crate::upstream::Upstream;
 
 /// How often a worker looks for functions that are idle: a fraction of how long that takes.
-const IDLE_LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const IDLE_LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the control thread asks of a worker.
 #[derive(Debug)]
