@@ -1,9 +1,14 @@
 //! Draws inputs for a while: seeds, damaged, and bytes out of nothing. proptest draws and shrinks,
-//! so that this needs neither instrumentation nor another compiler.
+//! so that this needs neither instrumentation nor another compiler. A target runs on a thread of
+//! its own; who watches it sees an input that does not end.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
@@ -19,6 +24,13 @@ const SECONDS_VARIABLE: &str = "DORMOUSE_FUZZ_SECONDS";
 
 /// Has only the batch of that number drawn: to see a crash again.
 const BATCH_VARIABLE: &str = "DORMOUSE_FUZZ_BATCH";
+
+/// How long an input may take: ten thousand times what any takes, so that a machine that is busy
+/// with other things is not mistaken for a hang.
+const INPUT_MAX: Duration = Duration::from_secs(60);
+
+/// How often the watcher looks, at most.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Inputs of a batch: few enough to find the end of the time, many enough that drawing is the work.
 const CASES: u32 = 64;
@@ -81,46 +93,141 @@ enum Change {
     Splice(Index, Index, Index),
 }
 
+/// How one target runs.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    target: &'static str,
+    batches: Batches,
+    input_max: Duration,
+}
+
+/// Which batches of inputs are drawn after the seeds.
+#[derive(Clone, Copy, Debug)]
+enum Batches {
+    /// Any, until so much time has passed.
+    For(Duration),
+    /// The one of that number.
+    Only(u64),
+}
+
+/// The input that is being tried.
+#[derive(Debug)]
+struct Trial {
+    input: Input,
+    /// Its batch; none for a seed.
+    batch: Option<u64>,
+    since: Instant,
+}
+
 /// Runs one target. `tokens` are words that it knows besides those that everybody does.
 #[track_caller]
-pub(crate) fn fuzz(target: &str, tokens: &[&str], run: impl Fn(&[u8])) {
-    let seeds = corpus(target);
-    let tokens: Vec<&str> =
-        TOKENS.iter().chain(tokens).copied().collect::<BTreeSet<_>>().into_iter().collect();
-    for seed in &seeds {
-        run(seed);
-    }
+pub(crate) fn fuzz(
+    target: &'static str,
+    tokens: &[&'static str],
+    run: impl Fn(&[u8]) + Send + 'static,
+) {
     let variable = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    if let Some(batch) = variable(BATCH_VARIABLE) {
-        return draw(target, batch, &seeds, &tokens, &run);
-    }
-    let until = Instant::now() + Duration::from_secs(variable(SECONDS_VARIABLE).unwrap_or(SECONDS));
-    let first = RandomState::new().hash_one(target);
-    for batch in (0..).map(|number| first.wrapping_add(number)) {
-        if Instant::now() >= until {
-            return;
+    let seconds = variable(SECONDS_VARIABLE).unwrap_or(SECONDS);
+    let batches =
+        variable(BATCH_VARIABLE).map_or(Batches::For(Duration::from_secs(seconds)), Batches::Only);
+    Plan { target, batches, input_max: INPUT_MAX }.watched(tokens, run);
+}
+
+impl Plan {
+    /// Runs it on a thread of its own, and panics with what is to be known if that does or hangs. A
+    /// thread that hangs ends with the process.
+    #[track_caller]
+    fn watched(self, tokens: &[&'static str], run: impl Fn(&[u8]) + Send + 'static) {
+        let tokens: BTreeSet<&str> = TOKENS.iter().chain(tokens).copied().collect();
+        let trial = Arc::new(Mutex::new(None));
+        let (alive, ended) = channel::<Infallible>();
+        let trying = Arc::clone(&trial);
+        let running = std::thread::spawn(move || {
+            let _alive = alive;
+            self.run(
+                &Vec::from_iter(tokens),
+                &|batch, input| {
+                    let input = Input(input.to_vec());
+                    *lock(&trying) = Some(Trial { input, batch, since: Instant::now() });
+                },
+                &run,
+            );
+        });
+        let interval = LOOK_INTERVAL.min(self.input_max);
+        while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            if let Some(trial) = &*lock(&trial)
+                && trial.since.elapsed() >= self.input_max
+            {
+                let Trial { input, batch, .. } = trial;
+                let again = batch.map_or_else(String::new, |batch| self.again(batch));
+                panic!(
+                    "{}: no end after {:?}\ninput: {input:?}{again}",
+                    self.target, self.input_max
+                );
+            }
         }
-        draw(target, batch, &seeds, &tokens, &run);
+        if let Err(panic) = running.join() {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Tries the seeds, then batch after batch; says each input to `trying` before.
+    fn run(self, tokens: &[&str], trying: &impl Fn(Option<u64>, &[u8]), run: &impl Fn(&[u8])) {
+        let seeds = corpus(self.target);
+        for seed in &seeds {
+            trying(None, seed);
+            run(seed);
+        }
+        let draw = |batch| {
+            let outcome = draw(batch, &inputs(&seeds, tokens), |input| {
+                trying(Some(batch), input);
+                run(input);
+            });
+            if let Err(error) = outcome {
+                panic!("{}: {error}{}", self.target, self.again(batch));
+            }
+        };
+        match self.batches {
+            Batches::Only(batch) => draw(batch),
+            Batches::For(time) => {
+                let until = Instant::now() + time;
+                let first = RandomState::new().hash_one(self.target);
+                let batches = (0..).map(|number| first.wrapping_add(number));
+                batches.take_while(|_| Instant::now() < until).for_each(draw);
+            }
+        }
+    }
+
+    /// How a batch is seen again.
+    fn again(self, batch: u64) -> String {
+        format!(
+            "\nto see it again: {BATCH_VARIABLE}={batch} cargo test -p dormouse-tests --test fuzz \
+             {}",
+            self.target
+        )
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Whole at any time: it is set at once.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One batch of inputs, the same for the same number.
-#[track_caller]
-fn draw(target: &str, batch: u64, seeds: &[Vec<u8>], tokens: &[&str], run: &impl Fn(&[u8])) {
+fn draw(
+    batch: u64,
+    inputs: &impl Strategy<Value = Input>,
+    run: impl Fn(&[u8]),
+) -> Result<(), String> {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&batch.to_le_bytes());
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    let outcome = TestRunner::new_with_rng(config, rng).run(&inputs(seeds, tokens), |input| {
+    let outcome = TestRunner::new_with_rng(config, rng).run(inputs, |input| {
         run(&input.0);
         Ok(())
     });
-    if let Err(error) = outcome {
-        panic!(
-            "{target}: {error}\nto see it again: {BATCH_VARIABLE}={batch} cargo test -p \
-             dormouse-tests --test fuzz {target}"
-        );
-    }
+    outcome.map_err(|error| error.to_string())
 }
 
 /// Bytes that a message shows as text where they are.
@@ -197,4 +304,67 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     files.sort();
     assert!(!files.is_empty(), "{} holds no seed", folder.display());
     files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc::Receiver;
+
+    use super::*;
+
+    /// What a run of the target `engine` panics with.
+    fn panic(plan: Plan, run: impl Fn(&[u8]) + Send + 'static) -> String {
+        let panic = catch_unwind(AssertUnwindSafe(|| plan.watched(&[], run))).unwrap_err();
+        *panic.downcast::<String>().unwrap()
+    }
+
+    fn plan(input_max: Duration) -> Plan {
+        Plan { target: "engine", batches: Batches::Only(7), input_max }
+    }
+
+    fn is_seed(input: &[u8]) -> bool {
+        corpus("engine").iter().any(|seed| seed == input)
+    }
+
+    /// Hangs at what `at` picks until the other end is dropped.
+    fn hang(until: Receiver<Infallible>, at: fn(&[u8]) -> bool) -> impl Fn(&[u8]) + Send {
+        let until = Mutex::new(until);
+        move |input| {
+            if at(input) {
+                lock(&until).recv().unwrap_err();
+            }
+        }
+    }
+
+    #[test]
+    fn an_input_without_end_is_cut_and_told() {
+        for (at, told) in [
+            (is_seed as fn(&[u8]) -> bool, "input: b\"key: 1\\n\""),
+            (|input| !is_seed(input), "DORMOUSE_FUZZ_BATCH=7 "),
+        ] {
+            let (release, until) = channel();
+            let message = panic(plan(Duration::from_millis(500)), hang(until, at));
+            drop(release);
+            assert!(message.contains("no end after 500ms") && message.contains(told), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_input_that_crashes_is_made_small_and_seen_again_by_its_batch() {
+        let crash = |input: &[u8]| assert!(is_seed(input) || input.len() < 3, "crash");
+        let message = panic(plan(INPUT_MAX), crash);
+        assert!(message.contains("crash") && message.contains("DORMOUSE_FUZZ_BATCH=7 "));
+        assert_eq!(panic(plan(INPUT_MAX), crash), message);
+    }
+
+    #[test]
+    fn what_ends_is_not_cut_and_every_seed_is_tried() {
+        let tried = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&tried);
+        plan(INPUT_MAX).watched(&[], move |input| lock(&seen).push(input.to_vec()));
+        let tried = lock(&tried);
+        assert!(tried.starts_with(&corpus("engine")));
+        assert_eq!(tried.len(), corpus("engine").len() + CASES as usize);
+    }
 }
