@@ -163,3 +163,33 @@ impl<T: Default> Chunks<T> {
         &chunk.0[index % CHUNK]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::{HELD_BEGUN, HELD_ENDED};
+
+    fn slab() -> Slab {
+        let slab = Slab::new(1);
+        slab.grow(0);
+        slab
+    }
+
+    #[test]
+    #[should_panic(expected = "a request that ends was begun")]
+    fn a_request_that_never_began_does_not_end() {
+        let slab = slab();
+        slab.flow(0).begin(1);
+        slab.flow(0).end(2, || ());
+        slab.flow(0).end(3, || ());
+    }
+
+    #[test]
+    #[should_panic(expected = "a count given back was taken")]
+    fn a_count_never_taken_is_not_given_back() {
+        let slab = slab();
+        slab.count(0, HELD_BEGUN);
+        slab.count_back(0, (HELD_BEGUN, HELD_ENDED), || ());
+        slab.count_back(0, (HELD_BEGUN, HELD_ENDED), || ());
+    }
+}

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dormouse_metrics::counts::{Refusal, UpstreamError, WakePhase};
+use dormouse_metrics::counts::{CodeClass, Refusal, UpstreamError, WakePhase};
 use dormouse_metrics::exposition::{Exporter, Format};
 use dormouse_metrics::registry::Registry;
 use dormouse_metrics::writer::{Clock, Writer};
@@ -91,6 +91,7 @@ fn the_text_breaks_no_rule_of_the_linter() {
                 let ending = name.strip_prefix(family).expect("it is of the family");
                 assert!(endings.contains(&ending), "{line}");
                 assert!(series.insert((name, labels)), "twice: {line}");
+                labels.split(',').filter(|label| !label.is_empty()).for_each(check_label);
             }
         }
         assert_eq!(families.len(), 15, "{families:?}");
@@ -113,6 +114,25 @@ fn check_name(name: &str, kind: &str, format: Format) {
     }
     let base = name.strip_suffix("_total").unwrap_or(name);
     assert!(!base.contains("seconds") || base.ends_with("_seconds"), "{name}: unit last");
+}
+
+/// Labels are those of a function, and closed sets.
+fn check_label(label: &str) {
+    let (name, value) = label.split_once('=').unwrap();
+    let value = value.trim_matches('"');
+    let known = match name {
+        "namespace" => value == "default",
+        "function" => ["hello", "other"].contains(&value),
+        "code" => CodeClass::ALL.iter().any(|class| class.label() == value),
+        "phase" => WakePhase::ALL.iter().any(|phase| phase.label() == value),
+        "reason" => {
+            Refusal::ALL.iter().any(|refusal| refusal.label() == value)
+                || UpstreamError::ALL.iter().any(|error| error.label() == value)
+        }
+        "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
+        _ => false,
+    };
+    assert!(known, "{label}");
 }
 
 /// Name and labels of a sample line.

@@ -171,6 +171,15 @@ impl Oracle {
     }
 }
 
+/// Every figure of a reading.
+fn figures(reading: &Reading) -> Vec<u64> {
+    let Reading { refused, wakes, upstream_errors, responses, .. } = reading;
+    let Reading { at_us, area_us, started, in_flight, held, held_total, .. } = *reading;
+    let single = [at_us, area_us, started, in_flight, held, held_total];
+    let single = [&single[..], &[reading.open_streams, reading.abandoned]].concat();
+    [&single[..], refused, wakes, upstream_errors, responses].concat()
+}
+
 struct World {
     writers: Vec<Writer>,
     counters: Counters,
@@ -313,14 +322,9 @@ proptest! {
             let load = registry.loads(now_us).of(&world.counters).unwrap();
             let loaded = (load.area_us, load.started, load.in_flight);
             prop_assert_eq!(loaded, (want.area_us, want.started, want.in_flight));
-            let growth = reading.since(&last);
-            prop_assert_eq!(growth.area_us, want.area_us.wrapping_sub(last.area_us));
-            prop_assert_eq!(growth.started, want.started - last.started);
-            for (grown, (new, old)) in
-                growth.responses.iter().zip(want.responses.iter().zip(last.responses))
-            {
-                prop_assert_eq!(*grown, new - old);
-            }
+            let differences = figures(&want).into_iter().zip(figures(&last));
+            let growth: Vec<u64> = differences.map(|(new, old)| new.wrapping_sub(old)).collect();
+            prop_assert_eq!(figures(&reading.since(&last)), growth);
             last = want;
         }
         world.check_times()?;
