@@ -1,5 +1,5 @@
-//! A wake on a real node, by phase: what is Kubernetes' share, what the app's, and what is ours, from
-//! the later of (the app listens, its address is in the watch) to the answer's first byte.
+//! A wake on a real node, by phase: what is Kubernetes' share, what the app's, and what is ours,
+//! from the later of (the app listens, its address is in the watch) to the answer's first byte.
 
 #![allow(clippy::print_stdout, reason = "what a bench is for")]
 

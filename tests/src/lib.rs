@@ -8,8 +8,8 @@
 //! the binaries are, what is running), [`manifest`] (a function's YAML), [`http`] (a
 //! client that shows every byte), [`link_proxy`] (a link that can be cut), [`up`] (a running
 //! `dormouse up`), [`fake_api`] (an API server that is none), [`parts`] (autoscaler and activator
-//! on their own), [`cluster`] (Kubernetes, whole), [`helm`], [`contract`] (what the fake and the real
-//! API server have in common), [`figures`] (what benches say).
+//! on their own), [`cluster`] (Kubernetes, whole), [`helm`], [`contract`] (what the fake and the
+//! real API server have in common), [`figures`] (what benches say).
 
 pub mod wait;
 pub mod journal;

@@ -23,8 +23,8 @@ pub const PORT: u16 = 8080;
 /// So many lost requests are shown.
 const SHOWN_MAX: usize = 10;
 
-/// An annotated Deployment of `dormouse demo` and its Service. It writes down the id of each request
-/// on arrival, and finishes what it has begun when it is told to end.
+/// An annotated Deployment of `dormouse demo` and its Service. It writes down the id of each
+/// request on arrival, and finishes what it has begun when it is told to end.
 pub struct Function<'a> {
     stage: &'a Stage<'a>,
     /// The Deployment's and the Service's name.
