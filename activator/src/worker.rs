@@ -38,6 +38,10 @@ use crate::upstream::Upstream;
 /// How often a worker looks for functions that are idle: a fraction of how long that takes.
 pub(crate) const IDLE_LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// The longest that a client is told to wait for a function that cannot start, in microseconds:
+/// whoever mends it may do so at any time.
+const RETRY_US_MAX: u64 = 60_000_000;
+
 /// What the control thread asks of a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -186,7 +190,7 @@ impl<N: Network> Worker<N> {
         let left_us = failing.retry_at_us.checked_sub(self.clock.now_us())?;
         Some(Problem::CannotStart {
             code: failing.failure.code.clone(),
-            retry_after_s: self.retry_after_s(left_us),
+            retry_after_s: self.retry_after_s(left_us.min(RETRY_US_MAX)),
         })
     }
 

@@ -88,10 +88,27 @@ pub enum Fact {
 pub struct Pods {
     /// Replicas asked for (`spec.replicas`).
     pub replicas: u32,
+    /// Who else wrote that; none = we did, or nobody says.
+    pub set_by: Option<Arc<str>>,
+    /// Which template new pods are made from; another text is another template. Empty = nobody
+    /// says.
+    pub revision: String,
+    /// Whether pods of an older template are being replaced.
+    pub rollout: Rollout,
     /// Pods that exist, terminating ones included, oldest first.
     pub pods: Vec<PodFact>,
     /// Set while pods cannot be started.
     pub failure: Option<FailureFact>,
+}
+
+/// Whether pods of an older template are being replaced by those of the present one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rollout {
+    /// They are.
+    UnderWay,
+    /// They are not, or not any more.
+    #[default]
+    Done,
 }
 
 /// One pod as its manager sees it.
@@ -140,6 +157,10 @@ pub trait Hands {
 
     /// From now on traffic can be led through these activators, and no others.
     fn lead_through(&self, activators: Arc<Activators>);
+
+    /// Tells whoever looks at a function's workload what is to be said of it from now on. Does not
+    /// wait.
+    fn note(&self, note: Note);
 }
 
 /// The activators through which traffic can be led.
@@ -164,6 +185,47 @@ pub struct Activator {
     pub standing: Standing,
     /// On which port it listens for an endpoint, by the endpoint's name.
     pub listening: BTreeMap<String, u16>,
+}
+
+/// Something to be said of a function to whoever looks at its workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The function.
+    pub function: FunctionName,
+    /// What it is about.
+    pub topic: Topic,
+    /// One sentence or several; none = it is so no longer.
+    pub text: Option<String>,
+}
+
+/// What a note is about; one note stands for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Something it claims belongs to an older function, so it is not served.
+    Claimed,
+    /// Another writer took it to 0, where it stays.
+    ScaledToZero,
+    /// Another writer undoes what we write, again and again.
+    Reapplied,
+    /// Its pods cannot be started, or not be reached.
+    CannotStart,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Claimed, Self::ScaledToZero, Self::Reapplied, Self::CannotStart];
+
+    /// Its word in Events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "Claimed",
+            Self::ScaledToZero => "ScaledToZero",
+            Self::Reapplied => "Reapplied",
+            Self::CannotStart => "CannotStart",
+        }
+    }
 }
 
 /// An order to scale one function.

@@ -7,7 +7,9 @@ mod deciding;
 mod function;
 mod history;
 mod load;
+mod notes;
 mod order;
+mod others;
 mod recording;
 mod ways;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use dormouse_policy::settings::Burst;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
-use crate::cluster::{Activators, Fact, Pods, Scale, ScaleError};
+use crate::cluster::{Activators, Fact, Note, Pods, Scale, ScaleError};
 use crate::server::Victims;
 use crate::status::Explanation;
 use claims::Claims;
@@ -65,6 +67,8 @@ pub(crate) enum Action {
     Scale { order: u64, scale: Scale },
     /// Lead traffic through these activators.
     LeadThrough(Arc<Activators>),
+    /// Say something of a function, or no longer.
+    Note(Note),
     /// Write a line of the record.
     Record(Line),
 }
@@ -245,6 +249,7 @@ impl Core {
             }
             state.set_aside = aside;
         }
+        self.say(name, now_us);
         self.put_entry(name, now_us);
         self.begin(name, now_us);
     }
@@ -258,12 +263,42 @@ impl Core {
         {
             scaling.placed = None;
         }
-        state.seen = Some(Seen { pods, at_us: now_us });
+        let window_us = u64::from(state.description.settings.scaling.stable_window_s) * 1_000_000;
+        state.others.see(pods.replicas, pods.set_by.as_ref(), window_us, now_us);
+        let before = state.seen.replace(Seen { pods, at_us: now_us });
+        self.redeployed(name, before.as_ref(), now_us);
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
         state.learn_start_up(now_us);
         state.forget_stopped(now_us);
+        self.say(name, now_us);
         self.put_entry(name, now_us);
         self.begin(name, now_us);
         self.set_timer(name, now_us);
+    }
+
+    /// Pods of another template are to be given the time that new ones get.
+    fn redeployed(&mut self, name: &FunctionName, before: Option<&Seen>, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let (ready, pods) = (state.ready(), state.seen.as_ref().map(|seen| &seen.pods));
+        let (Some(before), Some(pods)) = (before, pods) else {
+            return;
+        };
+        let (old, new) = (&before.pods.revision, &pods.revision);
+        if old == new || old.is_empty() || new.is_empty() {
+            return;
+        }
+        let replicas = pods.replicas;
+        if let Some(scaling) = &mut state.scaling {
+            scaling.scaler.redeploy(ready, replicas, now_us);
+            if let Some(recording) = &mut self.recording {
+                let taken = Taken::Redeploy { ready, replicas };
+                recording.snapshot(name, taken, &self.reporters, scaling, now_us);
+            }
+        }
     }
 
     fn put_entry(&mut self, name: &FunctionName, now_us: u64) {

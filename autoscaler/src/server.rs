@@ -263,6 +263,9 @@ impl Bound {
             if let Some(activators) = server.take_activators() {
                 hands.lead_through(activators);
             }
+            for note in server.take_notes() {
+                hands.note(note);
+            }
         }
         let farewell = async {
             while calls.next().await.is_some() {}

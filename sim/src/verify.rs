@@ -111,6 +111,7 @@ fn observation(metric: Metric, step: &Step) -> Observation {
             recording::Path::Direct => Path::Direct,
         },
         start_up_us: None,
+        keep: None,
         load: readings::Load {
             settled_s: step.settled.unwrap_or(step.t.second()),
             incomplete: unsettled.collect(),

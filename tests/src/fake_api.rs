@@ -97,6 +97,17 @@ impl FakeApi {
         });
     }
 
+    /// Scales a Deployment as that field manager, which is not Dormouse.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn scale(&self, name: &str, replicas: u32, manager: &str) {
+        self.edit("deployments", name, |deployment| {
+            deployment["spec"]["replicas"] = json!(replicas);
+            state::written(deployment, manager);
+        });
+    }
+
     /// Deletes an object of the default namespace.
     pub fn delete(&self, resource: &str, name: &str) {
         self.shared.change(|state| state.delete(resource, "default", name));

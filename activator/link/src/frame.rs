@@ -274,5 +274,11 @@ pub struct Failure {
     /// A stable code: `crash-loop`, …
     pub code: String,
     /// When another try is due, from now, in milliseconds; for Retry-After.
+    /// [`Failure::UNTIL_TOLD`]: nobody knows.
     pub retry_ms: u64,
+}
+
+impl Failure {
+    /// It lasts until another entry says otherwise.
+    pub const UNTIL_TOLD: u64 = u64::MAX;
 }

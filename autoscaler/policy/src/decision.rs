@@ -52,6 +52,8 @@ pub struct Observation {
     pub path: Path,
     /// The learnt start-up time, from [`crate::burst::StartUps`], in microseconds.
     pub start_up_us: Option<u64>,
+    /// What is respected beside the load.
+    pub keep: Option<Keep>,
     /// The load beyond the settled seconds, from [`Scaler::settle`].
     pub load: Load,
 }
@@ -62,8 +64,22 @@ impl Observation {
     #[must_use]
     pub fn new(now_us: u64, why: Why, ready: u32, replicas: u32, load: Load) -> Self {
         let (reachability, path) = (Reachability::Reachable, Path::Proxied);
-        Self { now_us, why, ready, replicas, reachability, path, start_up_us: None, load }
+        let (start_up_us, keep) = (None, None);
+        Self { now_us, why, ready, replicas, reachability, path, start_up_us, keep, load }
     }
+}
+
+/// Replicas that are respected whatever the load: what another writer of `replicas` asked for, or
+/// what a rollout needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Another writer took it from above 0 to 0: there it stays, wakes included.
+    Zero,
+    /// Another writer asked for that many: no fewer, beyond `max-scale` even.
+    SetByOther(u32),
+    /// That many pods are being replaced by those of a new template: no fewer meanwhile.
+    Rollout(u32),
 }
 
 /// Whether anything leads to a function. A Deployment that Dormouse serves is always reachable.
@@ -128,6 +144,8 @@ pub struct Inputs {
     pub arriving_rps: f64,
     /// The learnt start-up time, in microseconds; none before it was learnt.
     pub start_up_us: Option<u64>,
+    /// What was respected beside the load.
+    pub keep: Option<Keep>,
     /// The averages; none when nothing is known.
     pub averages: Option<Averages>,
     /// What a second without a value meant in them.
@@ -148,8 +166,9 @@ impl Inputs {
     /// What was seen when these were put together, given the load that went into them.
     #[must_use]
     pub fn observation(&self, load: Load) -> Observation {
-        let Self { now_us, why, ready, replicas, reachability, path, start_up_us, .. } = *self;
-        Observation { now_us, why, ready, replicas, reachability, path, start_up_us, load }
+        let Self { now_us, why, ready, replicas, reachability, path, start_up_us, keep, .. } =
+            *self;
+        Observation { now_us, why, ready, replicas, reachability, path, start_up_us, keep, load }
     }
 }
 

@@ -96,6 +96,13 @@ pub enum Taken {
     },
     /// Its settings changed just now.
     Settings,
+    /// Its pods are of another template from now on.
+    Redeploy {
+        /// Ready pods.
+        ready: u32,
+        /// Replicas asked for.
+        replicas: u32,
+    },
     /// A minute has passed since the last one, or lines were lost.
     Periodic,
 }

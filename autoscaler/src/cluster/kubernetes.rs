@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use dormouse_policy::function::FunctionName;
 use kube::Client;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::{Semaphore, oneshot, watch as latest};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -31,18 +32,18 @@ use tracing::{debug, info, warn};
 
 use self::api::Refusal;
 use self::complaints::Complaint;
-use self::objects::{Pod, Services, Workloads};
+use self::objects::{Pod, Scalers, Services, Watched, Workloads};
 use self::pace::Pace;
 use self::scale::{Placed, Target};
 use self::slices::{EndpointSlices, Write};
 use self::watch::{Change, Subject, Watch};
 use self::world::{Listing, Ordered, Output, Source, World};
-use super::{Activators, Fact, Hands, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Fact, Hands, Note, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::api::ConnectError;
 
-/// Orders waiting to be taken in; the loop takes them at once, and a caller waits for its answer.
-const ORDERS_MAX: usize = 1024;
+/// Orders and notes waiting to be taken in; the loop takes them at once.
+const ERRANDS_MAX: usize = 1024;
 
 /// Changes told and not yet taken in; beyond it the watches wait, and TCP makes the server wait.
 const CHANGES_MAX: usize = 256;
@@ -81,7 +82,7 @@ pub struct Options {
 pub struct KubernetesCluster {
     client: Client,
     world: World,
-    orders: mpsc::Receiver<Order>,
+    errands: mpsc::Receiver<Errand>,
     changes_in: mpsc::Sender<Told>,
     changes: mpsc::Receiver<Told>,
     facts: mpsc::Sender<Fact>,
@@ -104,6 +105,12 @@ pub struct KubernetesCluster {
 /// A write of a slice that has ended.
 type Wrote = (Write, Result<Option<EndpointSlices>, Refusal>);
 
+/// What the hands ask for.
+enum Errand {
+    Order(Order),
+    Note(Note),
+}
+
 struct Order {
     scale: Scale,
     answer: oneshot::Sender<Result<(), ScaleError>>,
@@ -114,6 +121,7 @@ enum Told {
     Workload(Source, Change<Workloads>),
     Service(Source, Change<Services>),
     Slice(Source, Change<EndpointSlices>),
+    Scaler(Source, Change<Scalers>),
     Pod(FunctionName, u64, Change<Pod>),
 }
 
@@ -126,7 +134,7 @@ struct Called {
 }
 
 enum Happening {
-    Order(Order),
+    Errand(Errand),
     Told(Box<Told>),
     Room(OwnedPermit<Fact>),
     Called(Result<Called, JoinError>),
@@ -147,7 +155,7 @@ impl KubernetesCluster {
     /// [`ConnectError`]: there is no way to it.
     pub async fn start(options: &Options) -> Result<(TaskFacts, KubernetesHands), ConnectError> {
         let client = api::connect(options.kubeconfig.as_deref()).await?;
-        let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
+        let (errands_in, errands) = mpsc::channel(ERRANDS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let (changes_in, changes) = mpsc::channel(CHANGES_MAX);
         let (activators_in, activators) = latest::channel(Arc::default());
@@ -156,7 +164,7 @@ impl KubernetesCluster {
         let mut cluster = Self {
             client,
             world: World::new(sources.iter().cloned()),
-            orders,
+            errands,
             changes_in,
             changes,
             facts,
@@ -179,7 +187,7 @@ impl KubernetesCluster {
         }
         let task = tokio::spawn(cluster.run());
         let facts = TaskFacts::new(facts_out, task);
-        Ok((facts, KubernetesHands { orders: orders_in, activators: activators_in.into() }))
+        Ok((facts, KubernetesHands { errands: errands_in, activators: activators_in.into() }))
     }
 
     async fn run(mut self) {
@@ -206,7 +214,7 @@ impl KubernetesCluster {
         };
         tokio::select! {
             biased;
-            order = self.orders.recv() => order.map_or(Happening::Left, Happening::Order),
+            errand = self.errands.recv() => errand.map_or(Happening::Left, Happening::Errand),
             Some(called) = self.calls.join_next() => Happening::Called(called),
             room = self.facts.clone().reserve_owned(), if self.world.has_news() => {
                 room.map_or(Happening::Left, Happening::Room)
@@ -224,11 +232,13 @@ impl KubernetesCluster {
     fn apply(&mut self, happening: Happening) {
         let now = Instant::now();
         match happening {
-            Happening::Order(order) => self.place(order, now),
+            Happening::Errand(Errand::Order(order)) => self.place(order, now),
+            Happening::Errand(Errand::Note(note)) => self.world.note(note, now),
             Happening::Told(told) => match *told {
                 Told::Workload(source, change) => self.world.workload(&source, change, now),
                 Told::Service(source, change) => self.world.service(&source, change, now),
                 Told::Slice(source, change) => self.world.slice(&source, change, now),
+                Told::Scaler(source, change) => self.world.scaler(&source, change, now),
                 Told::Pod(name, watch, change) => self.world.pods(&name, watch, change),
             },
             Happening::Room(room) => {
@@ -343,9 +353,9 @@ impl KubernetesCluster {
 
     fn complain(&mut self, now: Instant) {
         while let Some(complaint) = self.world.complaints.take_due(now) {
-            let Complaint { regarding, note, .. } = &complaint;
+            let Complaint { regarding, reason, note, .. } = &complaint;
             let object = format!("{} {}/{}", regarding.kind, regarding.namespace, regarding.name);
-            warn!(object, fault = note, "set aside");
+            warn!(object, reason, note, "complaint");
             let start = self.events_pace.take(now);
             let client = self.client.clone();
             self.posts.spawn(async move {
@@ -358,43 +368,50 @@ impl KubernetesCluster {
 
     fn watch_source(&mut self, source: Source) {
         let Source { listing, namespace } = source.clone();
-        let (group, resource) = match listing {
-            Listing::Deployments => ("apps", "deployments"),
-            Listing::StatefulSets => ("apps", "statefulsets"),
-            Listing::Services => ("", "services"),
-            Listing::Slices => ("discovery.k8s.io", "endpointslices"),
+        let (group, version, resource) = match listing {
+            Listing::Deployments => ("apps", "v1", "deployments"),
+            Listing::StatefulSets => ("apps", "v1", "statefulsets"),
+            Listing::Services => ("", "v1", "services"),
+            Listing::Slices => ("discovery.k8s.io", "v1", "endpointslices"),
+            Listing::HorizontalPodAutoscalers => ("autoscaling", "v2", "horizontalpodautoscalers"),
+            Listing::ScaledObjects => ("keda.sh", "v1alpha1", "scaledobjects"),
         };
         let selector = match listing {
             Listing::Slices => slices::selector(),
             _ => String::new(),
         };
-        let subject = Subject { group, resource, namespace, selector };
+        let subject = Subject { group, version, resource, namespace, selector };
         info!(what = %subject, "watching");
-        let (client, changes, rng) =
-            (self.client.clone(), self.changes_in.clone(), self.rng.fork());
         match listing {
+            Listing::Deployments | Listing::StatefulSets => {
+                self.watch(subject, move |change| Told::Workload(source.clone(), change))
+            }
             Listing::Services => {
-                let tell = move |change| Told::Service(source.clone(), change);
-                self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+                self.watch(subject, move |change| Told::Service(source.clone(), change))
             }
             Listing::Slices => {
-                let tell = move |change| Told::Slice(source.clone(), change);
-                self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+                self.watch(subject, move |change| Told::Slice(source.clone(), change))
             }
-            Listing::Deployments | Listing::StatefulSets => {
-                let tell = move |change| Told::Workload(source.clone(), change);
-                self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+            Listing::HorizontalPodAutoscalers | Listing::ScaledObjects => {
+                self.watch(subject, move |change| Told::Scaler(source.clone(), change))
             }
-        }
+        };
+    }
+
+    fn watch<O: Watched>(
+        &mut self,
+        subject: Subject,
+        tell: impl Fn(Change<O>) -> Told + Send + Sync + 'static,
+    ) -> AbortHandle {
+        let (client, changes, rng) =
+            (self.client.clone(), self.changes_in.clone(), self.rng.fork());
+        self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run())
     }
 
     fn watch_pods(&mut self, watch: u64, function: FunctionName, selector: String) {
         let namespace = Some(function.namespace().to_owned());
-        let subject = Subject { group: "", resource: "pods", namespace, selector };
-        let tell = move |change| Told::Pod(function.clone(), watch, change);
-        let (client, changes, rng) =
-            (self.client.clone(), self.changes_in.clone(), self.rng.fork());
-        let task = self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run());
+        let subject = Subject { group: "", version: "v1", resource: "pods", namespace, selector };
+        let task = self.watch(subject, move |change| Told::Pod(function.clone(), watch, change));
         self.pods.insert(watch, task);
     }
 }
@@ -418,8 +435,14 @@ fn sources(namespaces: &[String]) -> Vec<Source> {
         [] => vec![None],
         named => named.iter().cloned().map(Some).collect(),
     };
-    let listings =
-        [Listing::Deployments, Listing::StatefulSets, Listing::Services, Listing::Slices];
+    let listings = [
+        Listing::Deployments,
+        Listing::StatefulSets,
+        Listing::Services,
+        Listing::Slices,
+        Listing::HorizontalPodAutoscalers,
+        Listing::ScaledObjects,
+    ];
     let of_scope = |namespace: Option<String>| {
         listings.map(|listing| Source { listing, namespace: namespace.clone() })
     };
@@ -429,7 +452,7 @@ fn sources(namespaces: &[String]) -> Vec<Source> {
 /// The hands of a Kubernetes cluster; cheap to clone. When the last is dropped, the facts end.
 #[derive(Clone)]
 pub struct KubernetesHands {
-    orders: mpsc::Sender<Order>,
+    errands: mpsc::Sender<Errand>,
     activators: Arc<latest::Sender<Arc<Activators>>>,
 }
 
@@ -438,11 +461,19 @@ impl Hands for KubernetesHands {
         let ended = || ScaleError::Unknown("the cluster is watched no longer".to_owned());
         let (answer, answered) = oneshot::channel();
         let order = Order { scale, answer };
-        self.orders.send(order).await.map_err(|_| ended())?;
+        self.errands.send(Errand::Order(order)).await.map_err(|_| ended())?;
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
     fn lead_through(&self, activators: Arc<Activators>) {
         self.activators.send_replace(activators);
+    }
+
+    fn note(&self, note: Note) {
+        if let Err(TrySendError::Full(Errand::Note(note))) =
+            self.errands.try_send(Errand::Note(note))
+        {
+            warn!(?note, "not said: too much is to be done");
+        }
     }
 }

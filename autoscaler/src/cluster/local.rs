@@ -30,7 +30,7 @@ use self::nanny::Ending;
 use self::process::Stop;
 use self::replicas::{Action, Event, Replicas};
 use super::manifest::LocalFunction;
-use super::{Activators, Fact, Hands, Pods, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Fact, Hands, Note, Pods, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::process::{NannyCommand, Output};
 
@@ -352,4 +352,7 @@ impl Hands for LocalHands {
 
     /// Here a Service is a listener, and nothing has to be led to it.
     fn lead_through(&self, _: Arc<Activators>) {}
+
+    /// There is no object to look at: the account has it.
+    fn note(&self, _: Note) {}
 }

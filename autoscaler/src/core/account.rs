@@ -8,7 +8,7 @@ use dormouse_policy::function::FunctionName;
 
 use super::Core;
 use super::function::FunctionState;
-use crate::cluster;
+use crate::cluster::{self, Topic};
 use crate::status::{
     DecisionSummary, EndpointStatus, Explanation, FailureStatus, FunctionStatus, Kept, PodPhase,
     PodStatus, State,
@@ -89,7 +89,7 @@ impl Core {
                 code: failure.code.clone(),
                 message: failure.message.clone(),
             }),
-            message: message(state),
+            message: message(state, now_us),
             last: last.map(|decision| DecisionSummary {
                 at_ms: self.wall_ms(decision),
                 line: decision.to_string(),
@@ -126,15 +126,17 @@ fn lifecycle(state: &FunctionState, now_us: u64) -> State {
     }
 }
 
-fn message(state: &FunctionState) -> Option<String> {
+fn message(state: &FunctionState, now_us: u64) -> Option<String> {
     let aside = state.set_aside.clone();
     let failing = || failure(state).map(|failure| failure.message.clone());
+    let zero = || state.note(Topic::ScaledToZero, now_us);
+    let reapplied = || state.note(Topic::Reapplied, now_us);
     let paused = || state.is_paused().then(|| "paused: replicas are left as they are".to_owned());
     let waiting = || {
         let mut pods = state.pods().iter();
         pods.find_map(|pod| Some(format!("{}: {}", pod.name, pod.waiting_for.as_ref()?)))
     };
-    aside.or_else(failing).or_else(paused).or_else(waiting)
+    aside.or_else(zero).or_else(failing).or_else(paused).or_else(reapplied).or_else(waiting)
 }
 
 fn pod_status(pod: &cluster::PodFact) -> PodStatus {

@@ -122,6 +122,7 @@ impl Core {
             return;
         };
         let (ready, replicas) = (state.ready(), state.asked(now_us));
+        let keep = state.keep(now_us);
         let Some(scaling) = &mut state.scaling else {
             return;
         };
@@ -132,6 +133,7 @@ impl Core {
         let load = scaling.scaler.settle(&mut scaling.meter, &self.reporters);
         let decision = Arc::new(scaling.scaler.decide(&Observation {
             start_up_us: state.start_ups.quantile_us(),
+            keep,
             ..Observation::new(now_us, why, ready, replicas, load)
         }));
         debug!(function = %name, decision = %decision, "decided");
@@ -175,6 +177,9 @@ impl Core {
         let Some(state) = self.functions.get_mut(name) else {
             return;
         };
+        if !state.others.may_write(now_us) {
+            return;
+        }
         let Some(scaling) = &mut state.scaling else {
             return;
         };

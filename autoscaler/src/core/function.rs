@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use dormouse_link::frame::{EndpointEntry, Entry, Failure, Listen, Pod};
 use dormouse_policy::burst::{self, StartUps};
-use dormouse_policy::decision::{Decision, Scaler};
+use dormouse_policy::decision::{Decision, Keep, Scaler};
 use dormouse_policy::function::{Function, FunctionName, WorkloadKind};
 use dormouse_policy::readings::Meter;
 use dormouse_policy::settings::Paused;
 
 use super::load::Load;
 use super::order::{Order, Placed};
+use super::others::Others;
 use super::recording::SnapshotTaken;
-use crate::cluster::{PodFact, PodPhase, Pods, Scale};
+use crate::cluster::{PodFact, PodPhase, Pods, Rollout, Scale, Topic};
 use crate::server::Victims;
 
 /// How long a pod that was stopped by our order is kept out of the table although its manager does
@@ -29,6 +30,10 @@ pub(super) struct FunctionState {
     pub(super) set_aside: Option<String>,
     /// None until its manager has spoken.
     pub(super) seen: Option<Seen>,
+    /// What others write into its replicas.
+    pub(super) others: Others,
+    /// What was said of it and still holds.
+    pub(super) noted: BTreeMap<Topic, String>,
     pub(super) load: Load,
     pub(super) start_ups: StartUps,
     /// When the pods were decided on that are to be its first ready ones.
@@ -79,6 +84,8 @@ impl FunctionState {
             description,
             set_aside: None,
             seen: None,
+            others: Others::default(),
+            noted: BTreeMap::new(),
             load: Load::default(),
             start_ups: StartUps::default(),
             expecting_us: None,
@@ -133,6 +140,33 @@ impl FunctionState {
         {
             self.start_ups.record(now_us.saturating_sub(since_us));
         }
+    }
+
+    /// What a decision is to respect beside the load.
+    pub(super) fn keep(&self, now_us: u64) -> Option<Keep> {
+        let pods = self.seen.as_ref().map(|seen| &seen.pods);
+        let rollout = pods.filter(|pods| pods.rollout == Rollout::UnderWay);
+        let rollout = rollout.map(|pods| pods.replicas);
+        match (self.others.keep(now_us), rollout) {
+            (Some(Keep::SetByOther(asked)), Some(rollout)) if rollout > asked => {
+                Some(Keep::Rollout(rollout))
+            }
+            (None, Some(rollout)) => Some(Keep::Rollout(rollout)),
+            (keep, _) => keep,
+        }
+    }
+
+    /// Why requests are refused, if they are.
+    fn failure(&self, now_us: u64) -> Option<Failure> {
+        if self.others.zero_by().is_some() {
+            let code = "scaled-to-zero".to_owned();
+            return Some(Failure { code, retry_ms: Failure::UNTIL_TOLD });
+        }
+        let seen = self.seen.as_ref()?;
+        let failure = seen.pods.failure.as_ref()?;
+        let passed_ms = now_us.saturating_sub(seen.at_us) / 1_000;
+        let retry_ms = failure.retry_ms.saturating_sub(passed_ms);
+        Some(Failure { code: failure.code.clone(), retry_ms })
     }
 
     /// Whether its replicas are to be left alone.
@@ -214,14 +248,6 @@ impl FunctionState {
             addresses: pod.addresses.clone(),
             ready: pod.phase == PodPhase::Ready,
         });
-        let failure = self.seen.as_ref().and_then(|seen| {
-            let failure = seen.pods.failure.as_ref()?;
-            let passed_ms = now_us.saturating_sub(seen.at_us) / 1_000;
-            Some(Failure {
-                code: failure.code.clone(),
-                retry_ms: failure.retry_ms.saturating_sub(passed_ms),
-            })
-        });
         Entry {
             function: name.clone(),
             endpoints: endpoints.collect(),
@@ -233,7 +259,7 @@ impl FunctionState {
             request_timeout_ms: settings.timeouts.request_ms,
             pressure: burst::pressure_threshold(&settings.scaling, self.asked(now_us)),
             start_ups: self.start_ups.clone(),
-            failure,
+            failure: self.failure(now_us),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Events in, actions out: no sockets, no clock, the policy as it is.
 
 mod bursts;
+mod others;
 mod pausing;
 mod recording;
 mod ways;
@@ -276,6 +277,7 @@ fn a_failure_is_passed_through_with_what_is_left_of_its_time() {
             message: "exit status: 1".into(),
             retry_ms: 10_000,
         }),
+        ..Pods::default()
     };
     world.cluster.insert(name("hello"), pods);
     world.tell(&name("hello"));

@@ -20,7 +20,7 @@ use tracing::warn;
 use super::peer::PeerError;
 use super::recorder::Recorder;
 use super::{Bound, Clock, RunError, admin, peer};
-use crate::cluster::{Activators, Fact, Scale};
+use crate::cluster::{Activators, Fact, Note, Scale};
 use crate::core::{Action, Core, Event, Record, Surroundings};
 use crate::status::FunctionStatus;
 
@@ -76,6 +76,8 @@ pub(super) struct Server {
     recorder: Option<Recorder>,
     /// To be told to the hands.
     activators: Option<Arc<Activators>>,
+    /// To be said by the hands.
+    notes: Vec<Note>,
 }
 
 /// Our end of a connection. Dropping it makes its task write what is queued and close.
@@ -131,6 +133,7 @@ impl Server {
             clock,
             recorder: bound.recorder,
             activators: None,
+            notes: Vec::new(),
         }
     }
 
@@ -201,6 +204,11 @@ impl Server {
         Ok(orders)
     }
 
+    /// What the hands are to say.
+    pub(super) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
     /// Applies an event to the core and does what comes out, which may be an event again.
     fn tell(&mut self, event: Event) -> Vec<(u64, Scale)> {
         let now_us = self.clock.now_us();
@@ -222,6 +230,7 @@ impl Server {
                     }
                     Action::Scale { order, scale } => orders.push((order, scale)),
                     Action::LeadThrough(activators) => self.activators = Some(activators),
+                    Action::Note(note) => self.notes.push(note),
                     Action::Record(line) => {
                         if let Some(recorder) = &mut self.recorder {
                             recorder.write(line);

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::cluster::{Activators, Fact, PodFact, PodPhase, Pods};
+use crate::cluster::{Activators, Fact, Note, PodFact, PodPhase, Pods};
 use crate::status::{Explanation, State};
 
 struct Told(mpsc::Receiver<Fact>);
@@ -30,6 +30,8 @@ impl Hands for Recorded {
     }
 
     fn lead_through(&self, _: Arc<Activators>) {}
+
+    fn note(&self, _: Note) {}
 }
 
 fn name() -> FunctionName {
@@ -58,7 +60,7 @@ fn pods(replicas: u32) -> Fact {
         phase: PodPhase::Ready,
         waiting_for: None,
     };
-    let pods = Pods { replicas, pods: (0..replicas).map(pod).collect(), failure: None };
+    let pods = Pods { replicas, pods: (0..replicas).map(pod).collect(), ..Pods::default() };
     Fact::Pods(name(), pods)
 }
 
@@ -247,6 +249,8 @@ async fn a_call_without_an_answer_has_an_unknown_outcome() {
         }
 
         fn lead_through(&self, _: Arc<Activators>) {}
+
+        fn note(&self, _: Note) {}
     }
     let scale = Scale { function: name(), replicas: 1, victims: vec![] };
     let (_, order, result) = call(&Mute, 7, scale).await;

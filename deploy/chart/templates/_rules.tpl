@@ -4,6 +4,13 @@
 - apiGroups: ["apps"]
   resources: ["deployments", "statefulsets"]
   verbs: ["list", "watch"]
+# What others scale is left alone.
+- apiGroups: ["autoscaling"]
+  resources: ["horizontalpodautoscalers"]
+  verbs: ["list", "watch"]
+- apiGroups: ["keda.sh"]
+  resources: ["scaledobjects"]
+  verbs: ["list", "watch"]
 # The one thing that is changed.
 - apiGroups: ["apps"]
   resources: ["deployments/scale", "statefulsets/scale"]

@@ -14,7 +14,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::state::{Change, Fault, Request, Shared, State};
+use super::state::{self, Change, Fault, Request, Shared, State};
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -274,8 +274,7 @@ fn scale(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
         if object["spec"]["replicas"] != *replicas {
             object["spec"]["replicas"] = replicas.clone();
             let manager = request.query.get("fieldManager").cloned().unwrap_or_default();
-            object["metadata"]["managedFields"] = json!([{
-                "manager": manager, "operation": "Update", "subresource": "scale"}]);
+            state::written(&mut object, &manager);
             state.put(&place.resource, object.clone());
             // As of after its pods were given: the next order is decided on what is answered here.
             object = state.get(&place.resource, namespace, name).unwrap_or(object);

@@ -256,6 +256,14 @@ impl State {
     }
 }
 
+/// Notes in `managedFields` who wrote `spec.replicas` last.
+pub(super) fn written(object: &mut Value, manager: &str) {
+    object["metadata"]["managedFields"] = json!([{
+        "manager": manager, "operation": "Update", "subresource": "scale",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
+    }]);
+}
+
 fn key(resource: &str, namespace: &str, name: &str) -> (String, String, String) {
     (resource.to_owned(), namespace.to_owned(), name.to_owned())
 }

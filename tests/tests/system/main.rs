@@ -21,5 +21,6 @@ mod command_line;
 mod metrics;
 mod fake_api;
 mod kubernetes;
+mod others;
 mod slices;
 mod verify;

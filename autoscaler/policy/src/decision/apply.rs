@@ -2,7 +2,8 @@
 
 use super::conclude::{Figure, pods};
 use super::{
-    ACTIVATION_US_MAX, Averages, Inputs, Missing, Path, Phase, Reachability, Rule, SECOND_US, Why,
+    ACTIVATION_US_MAX, Averages, Inputs, Keep, Missing, Path, Phase, Reachability, Rule, SECOND_US,
+    Why,
 };
 use crate::burst::Demand;
 use crate::settings::{Burst, Paused, ScaleToZero};
@@ -30,6 +31,13 @@ pub(super) fn apply(inputs: &Inputs, averages: Option<Averages>, figure: &mut Fi
     }
     if inputs.why == Why::Pressure {
         figure.at_least(inputs.replicas, Rule::Pressure { replicas: inputs.replicas });
+    }
+    if let Some(keep) = inputs.keep {
+        let kept = match keep {
+            Keep::Zero => 0,
+            Keep::SetByOther(floor) | Keep::Rollout(floor) => floor.max(figure.value()),
+        };
+        figure.set(kept, Rule::Keep(keep));
     }
     if inputs.scaling.paused == Paused::Yes {
         figure.set(inputs.replicas, Rule::Paused { replicas: inputs.replicas });

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Average, Decision, Outcome, Reason, Rule, Why};
+use super::{Average, Decision, Keep, Outcome, Reason, Rule, Why};
 use crate::burst::Demand;
 use crate::settings::Metric;
 
@@ -105,6 +105,11 @@ impl fmt::Display for Rule {
             Self::Pressure { replicas } => {
                 write!(f, "pressure, which only raises, with {replicas} asked for")
             }
+            Self::Keep(Keep::Zero) => f.write_str("another writer, who set it to 0"),
+            Self::Keep(Keep::SetByOther(replicas)) => {
+                write!(f, "another writer, who set it to {replicas}")
+            }
+            Self::Keep(Keep::Rollout(replicas)) => write!(f, "rollout of {replicas} under way"),
             Self::Paused { .. } => f.write_str("paused"),
         }
     }

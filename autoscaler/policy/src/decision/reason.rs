@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Keep;
 use crate::burst::Demand;
 
 /// One rule that changed the figure.
@@ -125,6 +126,8 @@ pub enum Rule {
         /// Replicas as they are.
         replicas: u32,
     },
+    /// What another writer asked for, or a rollout needs.
+    Keep(Keep),
     /// Dormouse is not to change replicas: `dormouse.dev/paused`.
     Paused {
         /// Replicas as they are.

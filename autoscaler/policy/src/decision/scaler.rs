@@ -109,6 +109,20 @@ impl Scaler {
         self.scaling = scaling;
     }
 
+    /// Goes on with pods of another template: it keeps its replicas until that many were ready, or
+    /// until the time to become so is over, and is not put to sleep before it was active for a
+    /// stable window from now on.
+    pub fn redeploy(&mut self, ready: u32, replicas: u32, now_us: u64) {
+        if replicas == 0 {
+            return;
+        }
+        self.fresh = Some(Fresh { initial: replicas, since_us: now_us });
+        self.phase = match ready {
+            0 => Phase::Starting { since_us: now_us },
+            _ => Phase::Active { since_us: now_us },
+        };
+    }
+
     /// Adds what one second was. Several samples of one second add up.
     pub fn record(&mut self, second: u64, sample: Sample) {
         if second < self.series_from_s {
@@ -147,6 +161,7 @@ impl Scaler {
             refused: observation.load.refused,
             arriving_rps: observation.load.arriving_rps,
             start_up_us: observation.start_up_us,
+            keep: observation.keep,
             averages: self.averages(now_us / SECOND_US, &observation.load),
             missing: self.missing,
             panic: self.panic,

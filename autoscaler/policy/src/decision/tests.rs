@@ -30,6 +30,7 @@ fn inputs(scaling: Scaling, ready: u32, stable: f64, panic: f64) -> Inputs {
         refused: 0,
         arriving_rps: 0.0,
         start_up_us: None,
+        keep: None,
         averages: Some(Averages {
             stable: average(stable, scaling.stable_window_s),
             panic: average(panic, scaling.panic_window_s),
@@ -141,6 +142,25 @@ fn paused_leaves_replicas_as_they_are() {
     check(wake, &["0 → 1 by wake", "1 → 2 by min-scale 2", "2 → 0 by paused"], 0);
     let start = Inputs { why: Why::Start, ..inputs(paused(), 7, 0.0, 0.0) };
     assert_eq!(decide(start).outcome, Outcome::Keep);
+}
+
+#[test]
+fn what_another_writer_asked_for_is_respected() {
+    let kept = |keep, inputs: Inputs| Inputs { keep: Some(keep), ..inputs };
+    let bounded = || Scaling { max_scale: 3, ..scaling() };
+    let zero = kept(Keep::Zero, inputs(bounded(), 2, 140.0, 140.0));
+    check(zero, &["2 → 0 by another writer, who set it to 0"], 0);
+    let wake = Inputs { why: Why::Wake, replicas: 0, ..inputs(scaling(), 0, 0.0, 0.0) };
+    check(
+        kept(Keep::Zero, wake),
+        &["0 → 1 by wake", "1 → 0 by another writer, who set it to 0"],
+        0,
+    );
+    let five = kept(Keep::SetByOther(5), inputs(bounded(), 2, 700.0, 140.0));
+    check(five, &["10 → 3 by max-scale 3", "3 → 5 by another writer, who set it to 5"], 5);
+    check(kept(Keep::SetByOther(2), inputs(scaling(), 3, 210.0, 210.0)), &[], 3);
+    let rollout = kept(Keep::Rollout(2), inputs(scaling(), 2, 70.0, 70.0));
+    check(rollout, &["1 → 2 by rollout of 2 under way"], 2);
 }
 
 #[test]

@@ -237,10 +237,14 @@ impl Replayer {
                 meter: Meter::new(want.at_us),
                 scaler: want.scaler.anew(ready, replicas, want.at_us),
             },
-            Taken::Settings | Taken::Periodic => self.functions.remove(&want.function)?,
+            Taken::Settings | Taken::Redeploy { .. } | Taken::Periodic => {
+                self.functions.remove(&want.function)?
+            }
         };
-        if want.taken == Taken::Settings {
-            scaler.configure(want.scaler.settings());
+        match want.taken {
+            Taken::Settings => scaler.configure(want.scaler.settings()),
+            Taken::Redeploy { ready, replicas } => scaler.redeploy(ready, replicas, want.at_us),
+            Taken::Begin { .. } | Taken::Periodic => {}
         }
         Some(Snapshot { reporters, meter, scaler, ..want.clone() })
     }

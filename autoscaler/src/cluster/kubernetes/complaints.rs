@@ -25,16 +25,21 @@ pub(super) struct Regarding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Complaint {
     pub(super) regarding: Regarding,
+    /// What it is about: the Event's reason.
+    pub(super) reason: &'static str,
     pub(super) uid: String,
     /// One sentence or several, for people.
     pub(super) note: String,
 }
 
-/// All complaints that stand: at most one per object.
+/// What a complaint is known by: its object and its reason.
+type Key = (Regarding, &'static str);
+
+/// All complaints that stand: at most one per object and reason.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
-    standing: BTreeMap<Regarding, Standing>,
-    due: BTreeSet<(Instant, Regarding)>,
+    standing: BTreeMap<Key, Standing>,
+    due: BTreeSet<(Instant, Key)>,
 }
 
 #[derive(Debug)]
@@ -46,22 +51,41 @@ struct Standing {
 
 impl Complaints {
     /// The object has this fault; the same one is said once.
-    pub(super) fn raise(&mut self, regarding: &Regarding, uid: &str, note: String, now: Instant) {
-        let standing = self.standing.get(regarding);
+    pub(super) fn raise(
+        &mut self,
+        regarding: &Regarding,
+        reason: &'static str,
+        uid: &str,
+        note: String,
+        now: Instant,
+    ) {
+        let key = (regarding.clone(), reason);
+        let standing = self.standing.get(&key);
         if standing.is_some_and(|it| it.uid == uid && it.note == note) {
             return;
         }
-        self.settle(regarding);
+        self.settle(regarding, reason);
         let due = now + STANDS;
-        self.due.insert((due, regarding.clone()));
+        self.due.insert((due, key.clone()));
         let standing = Standing { uid: uid.to_owned(), note, due: Some(due) };
-        self.standing.insert(regarding.clone(), standing);
+        self.standing.insert(key, standing);
     }
 
-    /// The object has no fault, or is gone.
-    pub(super) fn settle(&mut self, regarding: &Regarding) {
-        if let Some(Standing { due: Some(due), .. }) = self.standing.remove(regarding) {
-            self.due.remove(&(due, regarding.clone()));
+    /// The object has no such fault any more.
+    pub(super) fn settle(&mut self, regarding: &Regarding, reason: &'static str) {
+        let key = (regarding.clone(), reason);
+        if let Some(Standing { due: Some(due), .. }) = self.standing.remove(&key) {
+            self.due.remove(&(due, key));
+        }
+    }
+
+    /// The object is gone.
+    pub(super) fn forget(&mut self, regarding: &Regarding) {
+        let of_it = self.standing.range((regarding.clone(), "")..);
+        let of_it = of_it.take_while(|((of, _), _)| of == regarding);
+        let reasons: Vec<_> = of_it.map(|((_, reason), _)| *reason).collect();
+        for reason in reasons {
+            self.settle(regarding, reason);
         }
     }
 
@@ -75,22 +99,24 @@ impl Complaints {
         if self.due()? > now {
             return None;
         }
-        let (_, regarding) = self.due.pop_first()?;
-        let standing = self.standing.get_mut(&regarding)?;
+        let (_, key) = self.due.pop_first()?;
+        let standing = self.standing.get_mut(&key)?;
         standing.due = None;
         let (uid, note) = (standing.uid.clone(), standing.note.clone());
-        Some(Complaint { regarding, uid, note })
+        let (regarding, reason) = key;
+        Some(Complaint { regarding, reason, uid, note })
     }
 
     /// It could not be posted: again later, if it still stands.
     pub(super) fn failed(&mut self, complaint: &Complaint, now: Instant) {
-        let Some(standing) = self.standing.get_mut(&complaint.regarding) else {
+        let key = (complaint.regarding.clone(), complaint.reason);
+        let Some(standing) = self.standing.get_mut(&key) else {
             return;
         };
         if standing.due.is_none() && standing.note == complaint.note {
             let due = now + AGAIN;
             standing.due = Some(due);
-            self.due.insert((due, complaint.regarding.clone()));
+            self.due.insert((due, key));
         }
     }
 }
@@ -98,6 +124,8 @@ impl Complaints {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const REASON: &str = "SetAside";
 
     fn cart() -> Regarding {
         Regarding {
@@ -112,16 +140,16 @@ mod tests {
     fn a_fault_is_said_once_and_only_if_it_stands() {
         let now = Instant::now();
         let mut complaints = Complaints::default();
-        complaints.raise(&cart(), "u", "no Service".to_owned(), now);
+        complaints.raise(&cart(), REASON, "u", "no Service".to_owned(), now);
         assert_eq!(complaints.take_due(now), None);
-        complaints.settle(&cart());
+        complaints.settle(&cart(), REASON);
         assert_eq!(complaints.due(), None);
-        complaints.raise(&cart(), "u", "bad window".to_owned(), now);
+        complaints.raise(&cart(), REASON, "u", "bad window".to_owned(), now);
         let said = complaints.take_due(now + STANDS).unwrap();
         assert_eq!(said.note, "bad window");
-        complaints.raise(&cart(), "u", "bad window".to_owned(), now + STANDS);
+        complaints.raise(&cart(), REASON, "u", "bad window".to_owned(), now + STANDS);
         assert_eq!(complaints.due(), None);
-        complaints.raise(&cart(), "u", "another".to_owned(), now + STANDS);
+        complaints.raise(&cart(), REASON, "u", "another".to_owned(), now + STANDS);
         assert_eq!(complaints.take_due(now + STANDS * 2).unwrap().note, "another");
     }
 
@@ -129,12 +157,26 @@ mod tests {
     fn what_could_not_be_posted_is_tried_again_while_it_stands() {
         let now = Instant::now();
         let mut complaints = Complaints::default();
-        complaints.raise(&cart(), "u", "bad window".to_owned(), now);
+        complaints.raise(&cart(), REASON, "u", "bad window".to_owned(), now);
         let said = complaints.take_due(now + STANDS).unwrap();
         complaints.failed(&said, now + STANDS);
         assert_eq!(complaints.due(), Some(now + STANDS + AGAIN));
-        complaints.settle(&cart());
+        complaints.settle(&cart(), REASON);
         complaints.failed(&said, now + STANDS);
         assert_eq!(complaints.due(), None);
+    }
+
+    #[test]
+    fn an_object_has_a_complaint_per_reason_and_none_once_it_is_gone() {
+        let now = Instant::now();
+        let mut complaints = Complaints::default();
+        complaints.raise(&cart(), REASON, "u", "bad window".to_owned(), now);
+        complaints.raise(&cart(), "Reapplied", "u", "by argocd".to_owned(), now);
+        let mut said = || complaints.take_due(now + STANDS).map(|it| it.reason);
+        assert_eq!([said(), said(), said()], [Some("Reapplied"), Some(REASON), None]);
+        complaints.raise(&cart(), REASON, "u", "another".to_owned(), now);
+        complaints.forget(&cart());
+        assert_eq!(complaints.due(), None);
+        assert!(complaints.standing.is_empty());
     }
 }

@@ -22,9 +22,9 @@ const NOTE_BYTES_MAX: usize = 1024;
 /// Posts it. The same complaint on the same object has the same name, so that restarts and further
 /// replicas do not say it again while the cluster still remembers.
 pub(super) async fn post(client: &Client, complaint: &Complaint) -> Result<(), Refusal> {
-    let Complaint { regarding, uid, note } = complaint;
+    let Complaint { regarding, reason, uid, note } = complaint;
     let namespace = &regarding.namespace;
-    let hash = fnv1a(&format!("{uid}\n{note}"));
+    let hash = fnv1a(&format!("{uid}\n{reason}\n{note}"));
     let time = Timestamp::try_from(SystemTime::now())
         .map_err(|error| Refusal::Failed(error.to_string()))?;
     let body = json!({
@@ -33,7 +33,7 @@ pub(super) async fn post(client: &Client, complaint: &Complaint) -> Result<(), R
         "metadata": {"namespace": namespace, "name": format!("{}.{hash:016x}", regarding.name)},
         "eventTime": format!("{time:.6}"),
         "type": "Warning",
-        "reason": "SetAside",
+        "reason": reason,
         "action": "Configure",
         "reportingController": "dormouse.dev/autoscaler",
         "reportingInstance": "dormouse-autoscaler",

@@ -41,6 +41,13 @@ pub(super) struct Condition {
     message: String,
 }
 
+impl Condition {
+    /// Whether a Deployment's controller has given its rollout up for now.
+    pub(super) fn gave_up_rollout(&self) -> bool {
+        self.kind == "Progressing" && self.status == "False"
+    }
+}
+
 /// What keeps one of these containers from running, if that is known to last.
 pub(super) fn of_containers(statuses: &[ContainerStatus]) -> Option<FailureFact> {
     let waiting = statuses.iter().filter_map(|status| status.state.waiting.as_ref());

@@ -1,6 +1,9 @@
 //! What is kept of the API's objects: the fields that are used, and no more.
 
+mod owners;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dormouse_policy::function::{FunctionName, WorkloadKind};
 use dormouse_policy::settings::{Annotations, keys};
@@ -9,8 +12,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReferen
 use serde::{Deserialize, Deserializer};
 
 use super::failure::{self, Condition, ContainerStatus};
-use crate::cluster::FailureFact;
 use crate::cluster::workload::{Container, Workload};
+use crate::cluster::{FailureFact, Rollout};
+
+/// Where a Deployment's controller numbers its templates.
+const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// An object that can be watched.
 pub(super) trait Watched: Clone + for<'de> Deserialize<'de> + Send + 'static {
@@ -32,6 +38,21 @@ pub(super) struct Metadata {
     pub(super) annotations: Annotations,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) owner_references: Vec<OwnerReference>,
+    /// Who else wrote `spec.replicas`; none = we did, or nobody says.
+    #[serde(rename = "managedFields", deserialize_with = "owners::other_writer")]
+    set_by: Option<Arc<str>>,
+}
+
+/// Why what belongs to `owner` is scaled by others alone, if it is.
+fn rules_out(owner: &OwnerReference) -> Option<String> {
+    let OwnerReference { api_version, kind, name, .. } = owner;
+    let group = api_version.split('/').next().unwrap_or_default();
+    let whose = match (group, kind.as_str()) {
+        ("serving.knative.dev", "Revision") => "Knative",
+        ("pkg.crossplane.io", _) => "Crossplane",
+        _ => return None,
+    };
+    Some(format!("it belongs to {kind} {name}, which {whose} scales"))
 }
 
 /// A Deployment or StatefulSet.
@@ -44,17 +65,39 @@ pub(super) struct Workloads {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct WorkloadSpec {
     replicas: Option<i32>,
     selector: LabelSelector,
     template: Template,
+    /// Of a Deployment: changes of the template are not rolled out.
+    #[serde(default)]
+    paused: bool,
+    /// Of a StatefulSet.
+    #[serde(default)]
+    update_strategy: UpdateStrategy,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct UpdateStrategy {
+    r#type: String,
+    rolling_update: Option<RollingUpdate>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RollingUpdate {
+    #[serde(default)]
+    partition: i32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct WorkloadStatus {
-    #[serde(default)]
     replicas: i32,
-    #[serde(default)]
+    updated_replicas: i32,
+    /// Of a StatefulSet: the name of its newest template.
+    update_revision: String,
     conditions: Vec<Condition>,
 }
 
@@ -77,12 +120,20 @@ pub(super) struct Seen {
     pub(super) resource_version: String,
     /// `spec.replicas`.
     pub(super) replicas: u32,
+    /// Who else wrote that; none = we did, or nobody says.
+    pub(super) set_by: Option<Arc<str>>,
+    /// Which template new pods are made from; empty before its controller says so.
+    pub(super) revision: String,
+    /// Whether its pods are being replaced.
+    pub(super) rollout: Rollout,
     /// Pods its controller counts.
     pub(super) pods: u32,
     /// Why it has no pods.
     pub(super) failure: Option<FailureFact>,
     /// Its pods' labels, as the API is asked for them.
     pub(super) selector: String,
+    /// Why it is left alone whatever it is annotated with.
+    pub(super) ruled_out: Option<String>,
     pub(super) workload: Workload,
 }
 
@@ -92,6 +143,32 @@ pub(super) struct Services {
     pub(super) metadata: Metadata,
     #[serde(default)]
     pub(super) spec: ServiceSpec,
+}
+
+/// A HorizontalPodAutoscaler or a ScaledObject.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Scalers {
+    metadata: Metadata,
+    pub(super) spec: ScalerSpec,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ScalerSpec {
+    pub(super) scale_target_ref: ScaleTarget,
+}
+
+/// The workload that one scales.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ScaleTarget {
+    /// A ScaledObject need not say it.
+    #[serde(default = "deployment")]
+    pub(super) kind: String,
+    pub(super) name: String,
+}
+
+fn deployment() -> String {
+    "Deployment".to_owned()
 }
 
 /// A Pod.
@@ -120,6 +197,12 @@ impl Watched for Workloads {
     }
 }
 
+impl Watched for Scalers {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
 impl Watched for Services {
     fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -132,17 +215,49 @@ impl Watched for Pod {
     }
 }
 
+impl Seen {
+    /// Whether `later` says something else of its pods.
+    pub(super) fn tells_otherwise(&self, later: &Self) -> bool {
+        let told = |seen: &Self| {
+            let Self { replicas, set_by, revision, rollout, failure, .. } = seen;
+            (*replicas, set_by.clone(), revision.clone(), *rollout, failure.clone())
+        };
+        told(self) != told(later)
+    }
+}
+
+impl WorkloadStatus {
+    /// Pods of an older template are being replaced, unless that is halted or given up.
+    fn rollout(&self, spec: &WorkloadSpec) -> Rollout {
+        let has_old = self.updated_replicas < self.replicas;
+        let UpdateStrategy { r#type, rolling_update } = &spec.update_strategy;
+        let partition = rolling_update.as_ref().map_or(0, |it| it.partition);
+        let halted = spec.paused || r#type == "OnDelete" || partition > 0;
+        let given_up = self.conditions.iter().any(Condition::gave_up_rollout);
+        match has_old && !halted && !given_up {
+            true => Rollout::UnderWay,
+            false => Rollout::Done,
+        }
+    }
+}
+
 impl Workloads {
     pub(super) fn seen(self, kind: WorkloadKind) -> Seen {
-        let Self { metadata, spec, status } = self;
+        let Self { mut metadata, spec, status } = self;
+        let revision =
+            metadata.annotations.remove(REVISION).unwrap_or(status.update_revision.clone());
         let created = metadata.creation_timestamp.map_or(0, |time| time.0.as_second());
         let positive = |number: i32| u32::try_from(number).unwrap_or(0);
         Seen {
             uid: metadata.uid,
             resource_version: metadata.resource_version,
             replicas: positive(spec.replicas.unwrap_or(1)),
+            set_by: metadata.set_by,
+            revision,
+            rollout: status.rollout(&spec),
             pods: positive(status.replicas),
             failure: failure::of_workload(&status.conditions),
+            ruled_out: metadata.owner_references.iter().find_map(rules_out),
             selector: selector(&spec.selector),
             workload: Workload {
                 kind,
@@ -179,10 +294,12 @@ impl PodStatus {
     }
 }
 
-/// The annotations under our prefixes: others, of which some hold whole manifests, are not kept.
+/// The annotations under our prefixes, and the revision: others, of which some hold whole manifests, are not kept.
 fn ours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Annotations, D::Error> {
     let mut all = Option::<Annotations>::deserialize(deserializer)?.unwrap_or_default();
-    all.retain(|key, _| key.starts_with(keys::DORMOUSE) || key.starts_with(keys::KNATIVE));
+    all.retain(|key, _| {
+        key.starts_with(keys::DORMOUSE) || key.starts_with(keys::KNATIVE) || key == REVISION
+    });
     Ok(all)
 }
 

@@ -34,6 +34,9 @@ const PAGE: u32 = 500;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// Longest pause until a kind that is not there is looked for again.
+const ABSENT: Duration = Duration::from_secs(60);
+
 /// The annotation of the bookmark that ends what there was at the start.
 const INITIAL_END: &str = "k8s.io/initial-events-end";
 
@@ -55,6 +58,8 @@ pub(super) enum Change<T> {
 pub(super) struct Subject {
     /// `apps`, or empty for the core group.
     pub(super) group: &'static str,
+    /// `v1`, …
+    pub(super) version: &'static str,
     /// `deployments`, …
     pub(super) resource: &'static str,
     /// None for the whole cluster.
@@ -114,9 +119,11 @@ pub(super) struct Watch<T, F> {
 
 impl Subject {
     fn path(&self) -> String {
-        let Self { group, resource, namespace, .. } = self;
-        let root =
-            if group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{group}/v1") };
+        let Self { group, version, resource, namespace, .. } = self;
+        let root = match *group {
+            "" => format!("/api/{version}"),
+            group => format!("/apis/{group}/{version}"),
+        };
         match namespace {
             Some(namespace) => format!("{root}/namespaces/{namespace}/{resource}"),
             None => format!("{root}/{resource}"),
@@ -191,9 +198,27 @@ impl<T, F> Watch<T, F> {
             match end {
                 End::Unheard => return,
                 End::Closed => {}
+                End::Refused(Refusal::Absent) => {
+                    if self.have_none().await.is_err() {
+                        return;
+                    }
+                }
                 End::Refused(refusal) => self.recover(refusal).await,
             }
         }
+    }
+
+    /// The server does not know the kind: its definition is not installed, and nothing is of it.
+    async fn have_none<O: Watched>(&mut self) -> Result<(), End>
+    where
+        F: Fn(Change<O>) -> T,
+    {
+        debug!(what = %self.subject, "there is no such kind");
+        self.position = Position::Start;
+        self.send(Change::Begin).await?;
+        self.send(Change::Synced).await?;
+        sleep(ABSENT.mul_f64(0.5 + self.rng.f64() / 2.0)).await;
+        Ok(())
     }
 
     /// Decides how to go on after a refusal, and when.
@@ -367,6 +392,7 @@ mod tests {
     fn a_subject_asks_for_what_it_names() {
         let subject = |namespace: Option<&str>, selector: &str| Subject {
             group: "apps",
+            version: "v1",
             resource: "deployments",
             namespace: namespace.map(str::to_owned),
             selector: selector.to_owned(),

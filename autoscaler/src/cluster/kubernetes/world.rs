@@ -1,6 +1,7 @@
 //! The cluster as the watches tell it, turned into facts. Synchronous, without I/O: changes in,
 //! facts, watches to open or close, and complaints out.
 
+mod neighbours;
 mod slot;
 mod services;
 
@@ -12,17 +13,21 @@ use dormouse_policy::settings::{ClusterDefaults, OptIn};
 use tokio::time::Instant;
 
 use super::complaints::{Complaints, Regarding};
-use super::objects::{Pod, Seen, Watched, Workloads};
+use super::objects::{Pod, Scalers, Seen, Watched, Workloads};
 use super::pods::PodsSeen;
 use super::scale::{Placed, Target};
 use super::slices::Slices;
 use super::watch::Change;
-use crate::cluster::Fact;
+use crate::cluster::{Fact, Note};
+use neighbours::Neighbours;
 use services::ServiceSeen;
 use slot::Slot;
 
 /// Gateway host names end with the namespace.
 const DOMAIN: &str = "";
+
+/// The reason of Events on objects that break a rule.
+const SET_ASIDE: &str = "SetAside";
 
 /// What is watched all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +37,8 @@ pub(super) enum Listing {
     Services,
     /// Those of ours.
     Slices,
+    HorizontalPodAutoscalers,
+    ScaledObjects,
 }
 
 /// A listing, of one namespace or of the whole cluster.
@@ -70,6 +77,7 @@ pub(super) struct World {
     pub(super) slices: Slices,
     /// What was last told of whom slices name.
     named_told: (u64, BTreeSet<IpAddr>),
+    neighbours: Neighbours,
     /// Functions with something to tell, each once.
     outbox: VecDeque<FunctionName>,
     queued: BTreeSet<FunctionName>,
@@ -97,6 +105,7 @@ impl World {
             services: BTreeMap::new(),
             slices: Slices::default(),
             named_told: (0, BTreeSet::new()),
+            neighbours: Neighbours::default(),
             outbox: VecDeque::new(),
             queued: BTreeSet::new(),
             complaints: Complaints::default(),
@@ -111,7 +120,7 @@ impl World {
     pub(super) fn workload(&mut self, source: &Source, change: Change<Workloads>, now: Instant) {
         let kind = match source.listing {
             Listing::StatefulSets => WorkloadKind::StatefulSet,
-            Listing::Deployments | Listing::Services | Listing::Slices => WorkloadKind::Deployment,
+            _ => WorkloadKind::Deployment,
         };
         match change {
             Change::Begin => self.begin(source),
@@ -135,6 +144,19 @@ impl World {
                 }
                 self.synced(source, now);
             }
+        }
+    }
+
+    /// Takes in what a source of others that scale tells.
+    pub(super) fn scaler(&mut self, source: &Source, change: Change<Scalers>, now: Instant) {
+        match change {
+            Change::Begin => self.begin(source),
+            Change::Synced => self.synced(source, now),
+            Change::Is(_) | Change::Gone(_) => {}
+        }
+        let round = self.round(source);
+        for name in self.neighbours.apply(source, change, round) {
+            self.judge(&name, now);
         }
     }
 
@@ -179,8 +201,24 @@ impl World {
         {
             seen.resource_version = placed.resource_version;
             seen.replicas = placed.replicas;
+            seen.set_by = None;
             slot.is_pods_news = true;
             self.attend(name);
+        }
+    }
+
+    /// Something is to be said of a function's workload, or no longer.
+    pub(super) fn note(&mut self, note: Note, now: Instant) {
+        let Note { function, topic, text } = note;
+        let Some(seen) = self.slots.get(&function).and_then(Slot::holder) else {
+            return;
+        };
+        let regarding = regarding(&function, seen.workload.kind);
+        match text {
+            Some(text) => {
+                self.complaints.raise(&regarding, topic.as_str(), &seen.uid, text, now);
+            }
+            None => self.complaints.settle(&regarding, topic.as_str()),
         }
     }
 
@@ -236,8 +274,8 @@ impl World {
     /// Complains of an object that breaks these rules, or ceases to if there are none.
     fn blame(&mut self, regarding: &Regarding, uid: &str, rules: &[String], now: Instant) {
         match rules {
-            [] => self.complaints.settle(regarding),
-            rules => self.complaints.raise(regarding, uid, rules.join("; "), now),
+            [] => self.complaints.settle(regarding, SET_ASIDE),
+            rules => self.complaints.raise(regarding, SET_ASIDE, uid, rules.join("; "), now),
         }
     }
 
@@ -290,9 +328,10 @@ impl World {
                 {
                     return;
                 }
-                slot.is_pods_news |=
-                    known.replicas != seen.replicas || known.failure != seen.failure;
-                let is_described = known.workload == seen.workload && known.uid == seen.uid;
+                slot.is_pods_news |= known.tells_otherwise(&seen);
+                let is_described = known.workload == seen.workload
+                    && known.ruled_out == seen.ruled_out
+                    && known.uid == seen.uid;
                 *known = seen;
                 if is_described {
                     return self.attend(&name);
@@ -313,7 +352,7 @@ impl World {
         let before = slot.workloads.len();
         slot.workloads.retain(|(seen, _)| seen.workload.kind != kind);
         if slot.workloads.len() != before {
-            self.complaints.settle(&regarding(name, kind));
+            self.complaints.forget(&regarding(name, kind));
             self.judge(name, now);
         }
     }
@@ -335,6 +374,12 @@ impl World {
                     Err(vec![format!("a {first} of this name, which is older, is a function")])
                 }
                 Err(fault) => Err(vec![fault]),
+                Ok(_) if let Some(other) = &seen.ruled_out => {
+                    Err(vec![format!("left alone: {other}")])
+                }
+                Ok(_) if let Some(other) = self.neighbours.scaler_of(workload) => {
+                    Err(vec![format!("left alone: {other}")])
+                }
                 Ok(_) => {
                     let services = services::of_namespace(&self.services, name.namespace());
                     let settings = workload.settings(&self.defaults);
@@ -344,11 +389,12 @@ impl World {
             let regarding = regarding(name, workload.kind);
             match described {
                 Ok(described) => {
-                    self.complaints.settle(&regarding);
+                    self.complaints.settle(&regarding, SET_ASIDE);
                     function = Some(described.function);
                 }
                 Err(faults) => {
-                    self.complaints.raise(&regarding, &seen.uid, faults.join("; "), now);
+                    let note = faults.join("; ");
+                    self.complaints.raise(&regarding, SET_ASIDE, &seen.uid, note, now);
                 }
             }
         }

@@ -161,7 +161,12 @@ impl Replicas {
             },
             waiting_for: replica.waiting_for.clone(),
         });
-        Pods { replicas: self.wanted, pods: pods.collect(), failure: self.failure(now) }
+        Pods {
+            replicas: self.wanted,
+            pods: pods.collect(),
+            failure: self.failure(now),
+            ..Pods::default()
+        }
     }
 
     /// While the next start waits and nobody can answer meanwhile.

@@ -35,6 +35,8 @@ pub(super) struct World {
     /// Through whom traffic was last to be led.
     pub(super) led: Arc<Activators>,
     pub(super) sent: Vec<(Connection, Down)>,
+    /// What was said of functions.
+    pub(super) notes: Vec<Note>,
     pub(super) activators: BTreeMap<Connection, Activator>,
     pub(super) cluster: BTreeMap<FunctionName, Pods>,
     connections: u64,
@@ -107,6 +109,7 @@ impl World {
             orders: Vec::new(),
             led: Arc::default(),
             sent: Vec::new(),
+            notes: Vec::new(),
             activators: BTreeMap::new(),
             cluster: BTreeMap::new(),
             connections: 0,
@@ -219,6 +222,7 @@ impl World {
         let function = scale.function.clone();
         if result.is_ok() {
             self.obey(&function, scale.replicas, &scale.victims);
+            self.cluster.get_mut(&function).unwrap().set_by = None;
         }
         self.apply(Event::Scaled { function: function.clone(), order, result });
         self.tell(&function);
@@ -244,6 +248,7 @@ impl World {
                 }
                 Action::Record(_) => unreachable!("taken out"),
                 Action::LeadThrough(activators) => self.led = activators,
+                Action::Note(note) => self.notes.push(note),
                 Action::Close(connection, fault) => panic!("{connection:?} closed: {fault}"),
                 Action::Scale { order, scale } => {
                     self.orders.push((order, scale));
@@ -276,7 +281,7 @@ impl World {
         }
     }
 
-    fn obey(&mut self, function: &FunctionName, replicas: u32, victims: &[String]) {
+    pub(super) fn obey(&mut self, function: &FunctionName, replicas: u32, victims: &[String]) {
         let pods = self.cluster.get_mut(function).unwrap();
         pods.replicas = replicas;
         let count = usize::try_from(replicas).unwrap();

@@ -30,6 +30,15 @@ fn any_scaling() -> impl Strategy<Value = Scaling> {
     })
 }
 
+fn any_keep() -> impl Strategy<Value = Option<Keep>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Keep::Zero)),
+        (0_u32..20).prop_map(|replicas| Some(Keep::SetByOther(replicas))),
+        (0_u32..20).prop_map(|replicas| Some(Keep::Rollout(replicas))),
+    ]
+}
+
 fn any_pause() -> impl Strategy<Value = Paused> {
     prop_oneof![Just(Paused::No), Just(Paused::Yes)]
 }
@@ -89,9 +98,10 @@ proptest! {
     fn reasons_turn_the_raw_figure_into_the_result(
         inputs in any_inputs(),
         paused in any_pause(),
+        keep in any_keep(),
     ) {
         let scaling = Scaling { paused, ..(*inputs.scaling).clone() };
-        let decision = decide(Inputs { scaling: Arc::new(scaling), ..inputs });
+        let decision = decide(Inputs { scaling: Arc::new(scaling), keep, ..inputs });
         prop_assert!(paused == Paused::No || decision.desired == decision.inputs.replicas);
         let mut figure = decision.raw;
         for reason in &decision.reasons {

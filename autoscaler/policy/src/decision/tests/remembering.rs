@@ -56,6 +56,27 @@ fn all_pods_of_the_floor_must_have_been_ready_for_it_to_be_left() {
 }
 
 #[test]
+fn a_redeployed_function_is_fresh_once_more() {
+    let at_once = Scaling { max_scale_down_rate: 1_000.0, ..scaling() };
+    let mut scaler = Scaler::new(Arc::new(at_once), Missing::Unknown, 3, 3, 0);
+    record(&mut scaler, 0..100, 0.0);
+    assert_eq!(tick(&mut scaler, 100, 3, load(100, &[])).desired, 0);
+    scaler.redeploy(0, 3, 100 * SECOND_US);
+    for (now_s, ready, want, why) in
+        [(100, 2, 3, "0 → 3 by initial-scale 3"), (102, 3, 1, "0 → 1 by active for 2 of 60 s")]
+    {
+        let decision = scaler.decide(&observe(now_s, Why::Tick, ready, 3, load(100, &[])));
+        assert_eq!((decision.desired, rules(&decision)), (want, vec![why.to_owned()]));
+    }
+    record(&mut scaler, 100..162, 0.0);
+    assert_eq!(tick(&mut scaler, 162, 3, load(162, &[])).desired, 0);
+    // At zero there is nothing to keep.
+    scaler.redeploy(0, 0, 170 * SECOND_US);
+    let asleep = scaler.decide(&observe(170, Why::Tick, 0, 0, load(162, &[])));
+    assert_eq!((asleep.phase, asleep.inputs.initial), (Phase::Asleep, None));
+}
+
+#[test]
 fn a_burst_on_a_sleeping_function_is_not_thinned_by_its_sleep() {
     let mut scaler = Scaler::new(Arc::new(scaling()), Missing::Unknown, 0, 0, 0);
     record(&mut scaler, 0..100, 0.0);

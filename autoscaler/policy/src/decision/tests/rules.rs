@@ -30,7 +30,10 @@ fn after(rule: Option<Rule>) -> Option<Rule> {
         Rule::JustActive { .. } => Rule::Retention { for_us: 5 * S, retention_us: 90 * S },
         Rule::Retention { .. } => Rule::Grace { waited_us: 6 * S, grace_us: 30 * S },
         Rule::Grace { .. } => Rule::Pressure { replicas: 6 },
-        Rule::Pressure { .. } => Rule::Paused { replicas: 2 },
+        Rule::Pressure { .. } => Rule::Keep(Keep::Zero),
+        Rule::Keep(Keep::Zero) => Rule::Keep(Keep::SetByOther(5)),
+        Rule::Keep(Keep::SetByOther(_)) => Rule::Keep(Keep::Rollout(4)),
+        Rule::Keep(Keep::Rollout(_)) => Rule::Paused { replicas: 2 },
         Rule::Paused { .. } => return None,
     })
 }
@@ -102,6 +105,9 @@ fn every_rule_has_its_line_and_its_json() {
             "pressure, which only raises, with 6 asked for",
             json!({"rule": "pressure", "inputs": {"replicas": 6}}),
         ),
+        ("another writer, who set it to 0", json!({"rule": "keep", "inputs": "zero"})),
+        ("another writer, who set it to 5", json!({"rule": "keep", "inputs": {"set-by-other": 5}})),
+        ("rollout of 4 under way", json!({"rule": "keep", "inputs": {"rollout": 4}})),
         ("paused", json!({"rule": "paused", "inputs": {"replicas": 2}})),
     ];
     let mut rule = after(None);

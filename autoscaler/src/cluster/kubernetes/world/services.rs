@@ -54,7 +54,7 @@ impl World {
             }
             Change::Gone(Services { metadata, .. }) => {
                 let key = (metadata.namespace, metadata.name);
-                self.complaints.settle(&regarding(&key));
+                self.complaints.forget(&regarding(&key));
                 self.put_service(key, None, now);
             }
             Change::Synced => {
@@ -65,7 +65,7 @@ impl World {
                 let old = self.services.iter().filter(is_old);
                 let old: Vec<Key> = old.map(|(key, _)| key.clone()).collect();
                 for key in old {
-                    self.complaints.settle(&regarding(&key));
+                    self.complaints.forget(&regarding(&key));
                     self.put_service(key, None, now);
                 }
                 self.synced(source, now);

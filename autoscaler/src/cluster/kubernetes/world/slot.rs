@@ -4,7 +4,7 @@ use dormouse_policy::function::{Function, FunctionName};
 
 use crate::cluster::kubernetes::objects::Seen;
 use crate::cluster::kubernetes::pods::PodsSeen;
-use crate::cluster::{Fact, Pods};
+use crate::cluster::{Fact, Pods, Rollout};
 
 /// Everything of one name.
 #[derive(Default)]
@@ -62,6 +62,9 @@ impl Slot {
         let refused = seen.and_then(|seen| seen.failure.as_ref());
         let pods = Pods {
             replicas: seen.map_or(0, |seen| seen.replicas),
+            set_by: seen.and_then(|seen| seen.set_by.clone()),
+            revision: seen.map(|seen| seen.revision.clone()).unwrap_or_default(),
+            rollout: seen.map_or(Rollout::Done, |seen| seen.rollout),
             failure: self.pods.as_ref().and_then(|pods| pods.failure(refused)),
             pods: self.pods.as_ref().map(|it| it.list(&function.pod_ports)).unwrap_or_default(),
         };

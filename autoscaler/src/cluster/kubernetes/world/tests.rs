@@ -1,5 +1,7 @@
 //! Changes in, facts and outputs out.
 
+mod others;
+
 use dormouse_policy::function::FunctionName;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

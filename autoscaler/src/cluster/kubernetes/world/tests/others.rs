@@ -1,0 +1,145 @@
+//! What others scale, own or wrote.
+
+use super::*;
+use crate::cluster::{Note, Rollout, Topic};
+
+impl Told {
+    fn scaler(&mut self, listing: Listing, change: Change<Value>) {
+        let change = match change {
+            Change::Begin => Change::Begin,
+            Change::Is(object) => Change::Is(of(object)),
+            Change::Gone(object) => Change::Gone(of(object)),
+            Change::Synced => Change::Synced,
+        };
+        self.world.scaler(&source(listing), change, self.now);
+    }
+
+    fn pods_fact(&mut self) -> crate::cluster::Pods {
+        let facts = self.facts();
+        let pods = facts.into_iter().rev().find_map(|fact| match fact {
+            Fact::Pods(_, pods) => Some(pods),
+            _ => None,
+        });
+        pods.unwrap()
+    }
+}
+
+fn scaler(name: &str, kind: Option<&str>, target: &str) -> Value {
+    let mut scaler = json!({
+        "metadata": {"namespace": "shop", "name": name},
+        "spec": {"scaleTargetRef": {"name": target}},
+    });
+    if let Some(kind) = kind {
+        scaler["spec"]["scaleTargetRef"]["kind"] = json!(kind);
+    }
+    scaler
+}
+
+#[test]
+fn what_another_autoscaler_has_is_left_alone_until_it_lets_go() {
+    let cart = ["function shop/cart", "shop/cart 0/0"];
+    for (listing, said, kind) in [
+        (Listing::HorizontalPodAutoscalers, "HorizontalPodAutoscaler load", Some("Deployment")),
+        (Listing::ScaledObjects, "ScaledObject load", None),
+    ] {
+        let mut told = Told::with(0);
+        assert_eq!(told.short()[..2], cart);
+        for (kind, target) in [(Some("StatefulSet"), "cart"), (Some("Deployment"), "other")] {
+            told.scaler(listing, Change::Is(scaler("load", kind, target)));
+            assert_eq!((told.short(), told.complaint()), (vec![], None));
+        }
+        told.scaler(listing, Change::Is(scaler("load", kind, "cart")));
+        assert_eq!(told.short(), ["gone shop/cart"]);
+        assert_eq!(told.complaint(), Some(format!("left alone: {said} scales it")));
+        told.scaler(listing, Change::Is(scaler("load", kind, "other")));
+        assert_eq!(told.short(), cart);
+        told.scaler(listing, Change::Is(scaler("load", kind, "cart")));
+        told.scaler(listing, Change::Gone(scaler("load", kind, "cart")));
+        assert_eq!((told.short(), told.complaint()), (cart.map(str::to_owned).to_vec(), None));
+        // It is not there any more after a look at everything.
+        told.scaler(listing, Change::Is(scaler("load", kind, "cart")));
+        assert_eq!(told.short(), ["gone shop/cart"]);
+        told.world.sources.insert(source(listing), Round::default());
+        told.scaler(listing, Change::Begin);
+        told.scaler(listing, Change::Synced);
+        assert_eq!(told.short(), cart);
+    }
+}
+
+#[test]
+fn what_knative_or_crossplane_own_is_left_alone() {
+    for (api_version, kind, owner) in [
+        ("serving.knative.dev/v1", "Revision", Some("Knative")),
+        ("pkg.crossplane.io/v1", "ProviderRevision", Some("Crossplane")),
+        ("example.org/v1", "Shop", None),
+    ] {
+        let mut told = Told::new();
+        let mut owned = workload(5, 0);
+        owned["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": api_version, "kind": kind, "name": "one", "uid": "o"}]);
+        told.sync(Listing::Services, vec![service()]);
+        told.sync(Listing::Deployments, vec![owned]);
+        let want =
+            owner.map(|who| format!("left alone: it belongs to {kind} one, which {who} scales"));
+        assert_eq!(told.complaint(), want);
+        let is_served = told.short().contains(&"function shop/cart".to_owned());
+        assert_eq!(is_served, owner.is_none());
+    }
+}
+
+#[test]
+fn who_wrote_replicas_which_template_and_a_rollout_are_told() {
+    let mut told = Told::with(2);
+    told.short();
+    let mut later = workload(6, 3);
+    later["metadata"]["managedFields"] = json!([{"manager": "kubectl-scale",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+    later["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("7");
+    later["status"] = json!({"replicas": 3, "updatedReplicas": 1});
+    told.is(Listing::Deployments, later.clone());
+    let [Output::OpenPods { watch, .. }] = told.world.drain()[..] else { panic!("no watch") };
+    for change in [Change::Begin, Change::Synced] {
+        told.world.pods(&name(), watch, change);
+    }
+    let pods = told.pods_fact();
+    assert_eq!(pods.set_by.as_deref(), Some("kubectl-scale"));
+    assert_eq!((pods.revision.as_str(), pods.rollout), ("7", Rollout::UnderWay));
+    // What we wrote is ours as soon as it is answered.
+    let placed = Placed { uid: "u".into(), resource_version: "8".into(), replicas: 4 };
+    told.world.placed(&name(), placed);
+    assert_eq!(told.pods_fact().set_by, None);
+    for halted in [
+        json!({"spec": {"paused": true}}),
+        json!({"spec": {"updateStrategy": {"type": "OnDelete"}}}),
+        json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 2}}}}),
+        json!({"status": {"conditions": [{"type": "Progressing", "status": "False"}]}}),
+        json!({"status": {"updatedReplicas": 3}}),
+    ] {
+        let mut object = later.clone();
+        object["metadata"]["resourceVersion"] = json!("9");
+        for part in ["spec", "status"] {
+            for (field, value) in halted[part].as_object().into_iter().flatten() {
+                object[part][field] = value.clone();
+            }
+        }
+        let seen = of::<Workloads>(object).seen(WorkloadKind::Deployment);
+        assert_eq!(seen.rollout, Rollout::Done, "{halted}");
+    }
+}
+
+#[test]
+fn a_note_becomes_a_complaint_of_its_own_on_the_workload() {
+    let mut told = Told::with(0);
+    let note = |text: Option<&str>| Note {
+        function: name(),
+        topic: Topic::Reapplied,
+        text: text.map(str::to_owned),
+    };
+    told.world.note(note(Some("by argocd")), told.now);
+    let later = told.now + std::time::Duration::from_secs(60);
+    let said = told.world.complaints.take_due(later).unwrap();
+    assert_eq!((said.reason, said.note.as_str()), ("Reapplied", "by argocd"));
+    told.world.note(note(Some("by flux")), told.now);
+    told.world.note(note(None), told.now);
+    assert_eq!(told.complaint(), None);
+}

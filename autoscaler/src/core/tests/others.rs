@@ -1,0 +1,122 @@
+//! Others write replicas, and templates.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::cluster::{Rollout, Topic};
+
+impl World {
+    /// Another writer sets the replicas of `hello`.
+    fn set_by(&mut self, replicas: u32, by: &str) {
+        self.obey(&name("hello"), replicas, &[]);
+        self.change(|pods| pods.set_by = Some(Arc::from(by)));
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Pods)) {
+        change(self.cluster.get_mut(&name("hello")).unwrap());
+        self.tell(&name("hello"));
+    }
+
+    fn last_rules(&self) -> Vec<String> {
+        let last = self.core.functions[&name("hello")].scaling.as_ref().unwrap().last.clone();
+        last.unwrap().reasons.iter().map(|reason| reason.rule.to_string()).collect()
+    }
+
+    fn said(&self, topic: Topic) -> Option<&str> {
+        let mut notes = self.notes.iter().rev().filter(|note| note.topic == topic);
+        notes.next()?.text.as_deref()
+    }
+}
+
+#[test]
+fn a_persons_zero_stays_until_it_is_raised_and_says_so() {
+    let mut world = World::with(function("hello", &[]), 1);
+    world.run(5);
+    world.set_by(0, "kubectl-scale");
+    let failure = world.entry("hello").failure.unwrap();
+    assert_eq!((failure.code.as_str(), failure.retry_ms), ("scaled-to-zero", u64::MAX));
+    assert!(world.said(Topic::ScaledToZero).unwrap().contains("kubectl-scale"));
+    assert!(world.status("hello").message.unwrap().contains("kubectl-scale"));
+    world.wake("hello");
+    world.load("hello", 1, 1);
+    world.run(10);
+    assert_eq!(world.ordered(), [0; 0]);
+    assert!(world.last_rules().contains(&"another writer, who set it to 0".to_owned()));
+
+    world.set_by(1, "kubectl-scale");
+    assert_eq!(world.entry("hello").failure, None);
+    assert_eq!(world.said(Topic::ScaledToZero), None);
+    assert_eq!(world.notes.len(), 2, "each once");
+    let connection = *world.activators.keys().next().unwrap();
+    world.hear(connection, Up::WakesChanged { added: vec![], removed: vec![name("hello")] });
+    world.load("hello", 0, 0);
+    world.run(30);
+    assert_eq!(world.ordered(), [0], "as ever");
+}
+
+#[test]
+fn a_higher_figure_is_kept_for_a_window() {
+    let mut world = World::with(function("hello", &[("max-scale", "3")]), 1);
+    world.load("hello", 1, 0);
+    world.run(10);
+    world.set_by(4, "kubectl-scale");
+    world.run(5);
+    assert_eq!(world.ordered(), [0; 0], "{:?}", world.last_rules());
+    world.run(10);
+    assert_eq!(world.ordered().last(), Some(&1));
+}
+
+#[test]
+fn beside_a_re_applier_the_higher_figure_is_written_and_seldom() {
+    let mut world = World::with(function("hello", &[("target", "10")]), 1);
+    for flips in 1..=3 {
+        assert_eq!(world.said(Topic::Reapplied), None);
+        world.run(30);
+        assert_eq!(world.orders.len(), flips, "{:?}", world.ordered());
+        world.set_by(1, "argocd-controller");
+    }
+    assert!(world.said(Topic::Reapplied).unwrap().contains("argocd-controller"));
+    world.run(120);
+    assert_eq!(world.ordered(), [0, 0, 0], "its figure stands");
+    world.load("hello", 50, 0);
+    world.run(6);
+    assert_eq!(world.ordered().split_off(3), [8]);
+    for _ in 0..3 {
+        world.run(7);
+        world.set_by(1, "argocd-controller");
+    }
+    assert_eq!(world.ordered().split_off(3), [8], "undone at once, written once a minute");
+    world.run(60);
+    assert_eq!(world.ordered().split_off(3), [8, 8]);
+}
+
+#[test]
+fn a_redeployed_function_keeps_its_replicas_until_ready_and_for_a_window() {
+    let mut world = World::with(function("hello", &[]), 1);
+    world.change(|pods| pods.revision = "1".into());
+    world.run(4);
+    // The pod of the new template is not ready yet.
+    world.change(|pods| {
+        pods.revision = "2".into();
+        pods.pods[0].phase = PodPhase::Starting;
+    });
+    world.run(60);
+    assert_eq!(world.ordered(), [0; 0], "{:?}", world.last_rules());
+    world.change(|pods| pods.pods[0].phase = PodPhase::Ready);
+    world.run(5);
+    assert_eq!(world.ordered(), [0; 0], "{:?}", world.last_rules());
+    world.run(5);
+    assert_eq!(world.ordered(), [0]);
+}
+
+#[test]
+fn nothing_scales_in_while_pods_are_being_replaced() {
+    let mut world = World::with(function("hello", &[]), 2);
+    world.change(|pods| pods.rollout = Rollout::UnderWay);
+    world.run(60);
+    assert_eq!(world.ordered(), [0; 0]);
+    assert!(world.last_rules().contains(&"rollout of 2 under way".to_owned()));
+    world.change(|pods| pods.rollout = Rollout::Done);
+    world.run(10);
+    assert_eq!(world.ordered().last(), Some(&0));
+}
