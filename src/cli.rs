@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::activator::ActivatorArgs;
 use crate::autoscaler::AutoscalerArgs;
 use crate::demo::DemoArgs;
+use crate::sim::SimCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,15 +40,6 @@ Examples:
   dormouse explain default/hello                by namespace and name
   dormouse explain hello --last 3               the newest ones
   dormouse explain hello --json | jq .          with every figure that led to each decision";
-
-const VERIFY_EXAMPLES: &str = "\
-Examples:
-  dormouse sim verify kpa.jsonl                 one recording
-  dormouse sim verify *.jsonl more.jsonl.gz     several, packed or not
-  zcat all.gz | dormouse sim verify -           from standard input
-
-Each figure that comes out otherwise than recorded is a line, the first 20 of them; the last line
-counts. Exit 0: none came out otherwise, 1: some did, 2: a file could not be read.";
 
 /// Scale plain Deployments to zero and back, by annotation alone.
 #[derive(Debug, Parser)]
@@ -104,7 +96,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Run a small web server whose start, speed and failures are chosen
     Demo(DemoArgs),
-    /// Run the policy without a world around it
+    /// Run the policy in an invented world, and what was recorded of it
     Sim {
         #[command(subcommand)]
         command: SimCommand,
@@ -200,22 +192,6 @@ pub(crate) struct ExplainArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// The simulator's commands.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SimCommand {
-    /// Replay recorded runs and compare every figure
-    #[command(after_help = VERIFY_EXAMPLES)]
-    Verify(VerifyArgs),
-}
-
-/// Arguments of `dormouse sim verify`.
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    /// Recordings, .jsonl or .jsonl.gz; - is standard input
-    #[arg(value_name = "FILE", required = true)]
-    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What was typed, or what a manifest says, cannot hold. Nothing was started.

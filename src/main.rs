@@ -61,7 +61,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(demo::run(args))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Sim { command } => sim::run(&command),
+        Command::Sim { command } => sim::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dormouse", &mut script);

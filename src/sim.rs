@@ -1,74 +1,91 @@
-//! `dormouse sim verify FILE…`: recorded runs through the policy.
+//! `dormouse sim`: the policy in an invented world, and on what was recorded of it.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
+mod args;
+mod files;
+mod output;
+mod simulate;
+mod suite;
+mod explain;
+mod verify;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread;
 
-use dormouse_sim::recording::{Fault, Recording, Unreadable};
-use dormouse_sim::verify::Tally;
+pub(crate) use args::SimCommand;
 
-use crate::cli::{SimCommand, VerifyArgs};
+use crate::signals::Signals;
 
-/// Mismatches printed in all: enough to see a pattern, few enough to read.
-const MISMATCHES_PRINTED_MAX: u32 = 20;
+/// How a command of the simulator ends, by exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Exit {
+    /// All is as it should be.
+    Fine = 0,
+    /// Something asserted does not hold, or something is not as it was.
+    Failed = 1,
+    /// What was typed, or what was read, cannot be used.
+    Input = 2,
+    /// There was nothing to judge.
+    Nothing = 3,
+    /// Something that must always hold did not.
+    Broken = 70,
+    /// A report could not be written.
+    Unwritten = 74,
+    /// Somebody wished it to end.
+    Interrupted = 130,
+}
 
-/// The exit status when a recording cannot be read.
-const EXIT_UNREADABLE: u8 = 2;
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
 
-/// Runs one of the simulator's commands.
+/// Runs one of the simulator's commands, until it is done or interrupted.
 ///
 /// # Errors
-/// What is to be said cannot be written.
-pub(crate) fn run(command: &SimCommand) -> anyhow::Result<ExitCode> {
+/// There is no runtime, or no thread for it.
+pub(crate) fn run(command: SimCommand) -> anyhow::Result<ExitCode> {
+    let runtime = crate::runtime()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::new()?
+    };
+    let (sender, done) = tokio::sync::oneshot::channel();
+    // The thread ends with the process, at the latest when this function's caller returns.
+    let worker = thread::Builder::new().name("sim".to_owned());
+    worker.spawn(move || sender.send(dispatch(&command)).is_ok())?;
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            exit = done => exit.unwrap_or(Exit::Broken),
+            () = signals.next() => Exit::Interrupted,
+        }
+    });
+    if exit == Exit::Interrupted {
+        output::forget_unfinished();
+        complain("interrupted; nothing was written");
+    }
+    Ok(exit.into())
+}
+
+fn dispatch(command: &SimCommand) -> Exit {
     match command {
-        SimCommand::Verify(args) => verify(args),
+        SimCommand::Run(args) => simulate::run(args),
+        SimCommand::Test(args) => suite::test(args),
+        SimCommand::Check(args) => simulate::check(args),
+        SimCommand::Init(args) => simulate::init(args),
+        SimCommand::Explain(args) => explain::explain(args),
+        SimCommand::Verify(args) => verify::verify(args),
     }
 }
 
-/// Replays every file; one that cannot be read does not keep the others from being replayed.
-fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let mut stdout = io::stdout().lock();
-    let mut lines = String::new();
-    let mut left = MISMATCHES_PRINTED_MAX;
-    let mut tally = Tally::default();
-    let mut is_unreadable = false;
-    for path in &args.files {
-        let file = path.display();
-        let verified = open(path).and_then(|recording| {
-            tally.add(recording, |mismatch| {
-                if left > 0 {
-                    left -= 1;
-                    lines.push_str(&format!("{file}: {mismatch}\n"));
-                }
-            })
-        });
-        stdout.write_all(lines.as_bytes())?;
-        lines.clear();
-        if let Err(error) = verified {
-            is_unreadable = true;
-            writeln!(io::stderr(), "dormouse: {error}")?;
+/// Says what is wrong, each line by itself, for people.
+fn complain(text: impl std::fmt::Display) {
+    let mut stderr = io::stderr().lock();
+    for line in text.to_string().lines() {
+        if writeln!(stderr, "dormouse: {line}").is_err() {
+            // With stderr gone there is nobody left to tell.
+            return;
         }
     }
-    writeln!(stdout, "{tally}")?;
-    Ok(match (is_unreadable, tally.mismatches) {
-        (true, _) => ExitCode::from(EXIT_UNREADABLE),
-        (false, 0) => ExitCode::SUCCESS,
-        (false, _) => ExitCode::FAILURE,
-    })
-}
-
-/// A recording by path; `-` is standard input.
-fn open(path: &Path) -> Result<Recording<'static>, Unreadable> {
-    let name = path.display().to_string();
-    let input: Box<dyn Read> = match name.as_str() {
-        "-" => Box::new(io::stdin()),
-        _ => match File::open(path) {
-            Ok(file) => Box::new(file),
-            Err(error) => {
-                return Err(Unreadable { file: name, line: 0, fault: Fault::Input(error) });
-            }
-        },
-    };
-    Recording::new(&name, input)
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use crate::assertion::{Assertion, Basis};
 use crate::plan::Plan;
-use crate::run::{Broken, Engine, Job};
+use crate::run::{Broken, Job};
 use crate::scenario::Time;
 use crate::world::{Log, Score, Scorecard};
 
@@ -171,7 +171,6 @@ impl Outcome<'_> {
     /// Such a run is broken.
     pub fn find_moments(
         &self,
-        engine: Engine,
         verdicts: &mut [Verdict],
         threads: NonZeroUsize,
     ) -> Result<(), Broken> {
@@ -187,7 +186,7 @@ impl Outcome<'_> {
                 log: Log::None,
             })
             .collect();
-        let cards = self.plan.run(engine, &jobs, threads, |_| {})?;
+        let cards = self.plan.run(&jobs, threads, |_| {})?;
         for (((_, verdict), job), card) in failed.iter_mut().zip(&jobs).zip(&cards) {
             verdict.moment = self.worst_part(&verdict.assertion, &job.cuts_ns, card);
         }

@@ -17,5 +17,6 @@ pub mod trace;
 pub mod plan;
 pub mod run;
 pub mod judge;
+pub mod report;
 pub mod recording;
 pub mod verify;

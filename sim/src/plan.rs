@@ -129,7 +129,9 @@ impl Plan {
         let mut scenario = scenario::read(file, text)?;
         options.amend(&mut scenario)?;
         let mut files = Files { inputs, hashed: BTreeMap::new(), manifests: BTreeMap::new() };
-        files.hashed.insert(file.to_owned(), sha256(text.as_bytes()));
+        // By its own name, so that a report is the same from wherever it is made.
+        let own = file.rsplit('/').next().unwrap_or(file);
+        files.hashed.insert(own.to_owned(), sha256(text.as_bytes()));
         let mut plan = Self {
             seeds: options.seeds(&scenario),
             functions: Vec::new(),
@@ -257,6 +259,13 @@ impl Plan {
             wait_bounds_ns: &self.wait_bounds_ns,
             latency_bounds_ns: &self.latency_bounds_ns,
         }
+    }
+
+    /// The place of the cut from which on it is scored: the end of the warm-up.
+    #[must_use]
+    pub fn scored(&self) -> usize {
+        let warmup_ns = self.scenario.warmup.0;
+        self.cuts_ns.iter().position(|cut_ns| *cut_ns == warmup_ns).unwrap_or(0)
     }
 
     /// What assertions may name.

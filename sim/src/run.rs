@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::plan::Plan;
-use crate::world::{Ended, Log, Scorecard, Setup};
-
-/// What makes a scorecard of a world and a seed.
-pub type Engine = fn(&Setup, u64) -> Scorecard;
+use crate::scenario::Time;
+use crate::world::{self, Ended, Log, RunError, Scorecard};
 
 /// One world to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +39,15 @@ pub enum Broken {
         /// What did not hold.
         what: String,
     },
-    /// It had more events than it may.
-    #[error(
-        "policy {policy}, seed {seed}: more than {events_max} events by {at}; \
-         shorten the run, lower its load, or raise --max-events"
-    )]
-    Endless {
+    /// It cannot be, or had more events than it may.
+    #[error("policy {policy}, seed {seed}: {what}")]
+    Refused {
         /// The policy.
         policy: String,
         /// The seed.
         seed: u64,
-        /// The most events.
-        events_max: u64,
-        /// When it was cut short.
-        at: crate::scenario::Time,
+        /// Why.
+        what: String,
     },
 }
 
@@ -77,7 +70,6 @@ impl Plan {
     /// The first of the jobs that is broken.
     pub fn run(
         &self,
-        engine: Engine,
         jobs: &[Job],
         threads: NonZeroUsize,
         done: impl Fn(usize) + Sync,
@@ -90,7 +82,7 @@ impl Plan {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 jobs.get(at).zip(cards.get(at))
             } {
-                let made = self.run_one(engine, job);
+                let made = self.run_one(job);
                 if let Ok(mut card) = card.lock() {
                     *card = Some(made);
                 }
@@ -107,24 +99,55 @@ impl Plan {
         made.map(|card| card.expect("every job was taken")).collect()
     }
 
-    fn run_one(&self, engine: Engine, job: &Job) -> Result<Scorecard, Broken> {
-        let policy = || self.scenario.policies[job.policy].name.clone();
+    fn run_one(&self, job: &Job) -> Result<Scorecard, Broken> {
+        let (policy, seed) = (self.scenario.policies[job.policy].name.clone(), job.seed);
         let setup = self.setup(job.policy, job.cuts_ns.clone(), job.log);
-        let card = panic::catch_unwind(AssertUnwindSafe(|| engine(&setup, job.seed)));
-        let card = card.map_err(|cause| {
-            let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
-            let what = text.unwrap_or_else(|| "panicked".to_owned());
-            Broken::Invariant { policy: policy(), seed: job.seed, what }
-        })?;
-        match card.ended {
-            Ended::Time => Ok(card),
-            Ended::Events(at_ns) => Err(Broken::Endless {
-                policy: policy(),
-                seed: job.seed,
-                events_max: self.events_max,
-                at: crate::scenario::Time(at_ns),
-            }),
-        }
+        let made = guarded(|| match world::run(&setup, seed) {
+            Err(RunError::Broken { what, at_ns, .. }) => {
+                Err(Fate::Broken(format!("{what}, at {}", Time(at_ns))))
+            }
+            Err(error) => Err(Fate::Refused(error.to_string())),
+            Ok(card) => match card.ended {
+                Ended::Time => Ok(card),
+                Ended::Events(at_ns) => Err(Fate::Refused(format!(
+                    "more than {} events by {}; shorten the run, lower its load, or raise \
+                     --max-events",
+                    self.events_max,
+                    Time(at_ns),
+                ))),
+            },
+        });
+        made.map_err(|fate| match fate {
+            Fate::Broken(what) => Broken::Invariant { policy, seed, what },
+            Fate::Refused(what) => Broken::Refused { policy, seed, what },
+        })
+    }
+}
+
+/// Why a world has no scorecard, without its name.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Broken(String),
+    Refused(String),
+}
+
+/// What `work` gives; a panic in it is something that did not hold.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Fate>) -> Result<T, Fate> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| cause.downcast_ref::<String>().cloned());
+        Err(Fate::Broken(text.unwrap_or_else(|| "panicked".to_owned())))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_something_that_did_not_hold() {
+        let broken = guarded::<()>(|| panic!("{} is not {}", 1, 2));
+        assert_eq!(broken, Err(Fate::Broken("1 is not 2".to_owned())));
+        assert_eq!(guarded(|| Ok(3)), Ok(3));
     }
 }

@@ -11,6 +11,7 @@ mod service;
 mod defaults;
 mod workload;
 mod program;
+mod annotated;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ use dormouse_policy::settings::ClusterDefaults;
 use self::service::InManifest;
 use self::yaml::Object;
 
+pub use self::annotated::{Annotated, AnnotatedWorkload, annotated};
 pub use self::program::Programs;
 pub use super::workload::Readiness;
 
@@ -123,6 +125,15 @@ pub struct Source {
 /// not deeper) into functions. What cannot be read is a fault.
 #[must_use]
 pub fn load(paths: &[PathBuf], programs: &Programs) -> Manifests {
+    let (sources, unreadable) = sources(paths);
+    let mut manifests = read(&sources, programs);
+    manifests.faults.splice(0..0, unreadable);
+    manifests
+}
+
+/// What files, standard input (`-`) and folders hold, and what of them cannot be read.
+#[must_use]
+pub fn sources(paths: &[PathBuf]) -> (Vec<Source>, Vec<Finding>) {
     let mut sources = Vec::new();
     let mut unreadable = Vec::new();
     for path in paths {
@@ -138,9 +149,7 @@ pub fn load(paths: &[PathBuf], programs: &Programs) -> Manifests {
             Err(error) => unreadable.push(unread(path, error)),
         }
     }
-    let mut manifests = read(&sources, programs);
-    manifests.faults.splice(0..0, unreadable);
-    manifests
+    (sources, unreadable)
 }
 
 /// Reads manifests into functions. Of the file system, only the commands' programs are looked up.

@@ -92,7 +92,7 @@ fn what_is_wrong_with_counts_is_named() {
     let at = COUNTS.find("http").unwrap();
     bytes[at] = 0xff;
     is_wrong(&bytes, "c.csv:2: column Trigger: is not UTF-8");
-    let gzip = packed(&COUNTS.repeat(1));
+    let gzip = packed(COUNTS);
     let fault = read(&gzip[..gzip.len() - 9]).unwrap_err();
     assert!(fault.rule.starts_with("cannot be read"), "{fault}");
 }

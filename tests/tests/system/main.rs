@@ -23,4 +23,5 @@ mod fake_api;
 mod kubernetes;
 mod others;
 mod slices;
+mod sim;
 mod verify;

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::service::InManifest;
 use super::yaml::Object;
-use super::{Command, Finding, Launch, LocalFunction, Programs, fields};
+use super::{AnnotatedWorkload, Command, Finding, Launch, LocalFunction, Programs, fields};
 use crate::cluster::workload::{Container, Described, Workload};
 
 /// Kubernetes' default for terminationGracePeriodSeconds.
@@ -86,6 +86,21 @@ fn notices(object: &Object<'_>, described: &Described) -> Vec<String> {
     }
     notices.extend(described.probe_notice.map(str::to_owned));
     notices
+}
+
+/// The annotations of a workload that is opted in, not judged.
+pub(super) fn annotated(object: &Object<'_>) -> Result<Option<AnnotatedWorkload>, Finding> {
+    let Runnable { workload, .. } = Runnable::of(object, 0)?;
+    match workload.is_enabled() {
+        Ok(OptIn::Yes) => Ok(Some(AnnotatedWorkload {
+            name: workload.name,
+            replicas: workload.replicas,
+            annotations: workload.annotations,
+            template: workload.template_annotations,
+        })),
+        Ok(OptIn::No) => Ok(None),
+        Err(fault) => Err(object.finding(fault)),
+    }
 }
 
 impl Runnable {

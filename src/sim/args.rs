@@ -1,0 +1,223 @@
+//! What can be typed after `dormouse sim`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use dormouse_sim::plan::{Options, SeedRange};
+use dormouse_sim::report::Kind;
+use dormouse_sim::scenario::Time;
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  dormouse sim init > shop.toml                 a scenario to begin with
+  dormouse sim run shop.toml                    what comes of it, for people
+  dormouse sim run shop.toml -o junit=out.xml   and its assertions for CI
+  dormouse sim run shop.toml --set autoscaling.knative.dev/window=30s --seed 1..20
+  dormouse sim run shop.toml --assert 'wait.p99 <= 300ms' --baseline was.json
+
+Exit 0: all holds, 1: an assertion does not, or a figure is not the baseline's, 2: what was typed or
+read cannot be used, 3: nothing was asserted and nothing arrived, 70: a fault of the program,
+74: a report could not be written, 130: interrupted.";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  dormouse sim test sim/scenarios               every scenario of a folder
+  dormouse sim test sim/scenarios --bless       and take what comes of them as right
+
+Each NAME.toml is run; its assertions must hold, and every figure must be that of NAME.json beside
+it, where there is one. Exit as of `run`; 3: there is no scenario, or one with nothing to judge.";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  dormouse sim verify kpa.jsonl                 one recording
+  dormouse sim verify *.jsonl more.jsonl.gz     several, packed or not
+  zcat all.gz | dormouse sim verify -           from standard input
+
+Each figure that comes out otherwise than recorded is a line, the first 20 of them; the last line
+counts. Exit 0: none came out otherwise, 1: some did, 2: a file could not be read.";
+
+/// The simulator's commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Run a scenario and say what came of it
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Run every scenario of a folder, beside what came of it before
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(TestArgs),
+    /// Read a scenario and all it names, and print it with every default filled in
+    Check(CheckArgs),
+    /// Print a scenario to begin with
+    Init(InitArgs),
+    /// Show the decision that held at a moment of a scenario, and the figures that led to it
+    Explain(ExplainArgs),
+    /// Replay recorded runs and compare every figure
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+}
+
+/// What changes a scenario.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Manifest in place of every policy's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<String>,
+    /// Annotation in place of all others; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Only this policy; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: Vec<String>,
+    /// Only this seed, or these, as in 1..10
+    #[arg(long, value_name = "N|A..B")]
+    pub(crate) seed: Option<SeedRange>,
+    /// Only this function; may be given several times
+    #[arg(long, value_name = "FUNCTION")]
+    pub(crate) only: Vec<String>,
+    /// Another assertion, as in 'wait.p99 <= 300ms'; may be given several times
+    #[arg(long = "assert", value_name = "ASSERTION")]
+    pub(crate) assertions: Vec<String>,
+    /// Most events of a run, so that none is endless
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = Options::EVENTS_MAX,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) max_events: u64,
+}
+
+/// How runs are made.
+#[derive(Debug, Args)]
+pub(crate) struct WorkArgs {
+    /// Runs at once [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Say on stderr how many runs are done
+    #[arg(long)]
+    pub(crate) progress: bool,
+    /// Say nothing but what is wrong
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `dormouse sim run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The scenario, TOML; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) scenario: String,
+    /// A report: text, json, junit or csv, on stdout or in a file; may be given several times
+    #[arg(short, long, value_name = "KIND[=PATH]", value_parser = output)]
+    pub(crate) output: Vec<Output>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+    /// JSON report whose figures must come out again, within `score.tolerance`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Write the baseline anew instead of comparing with it
+    #[arg(long, requires = "baseline")]
+    pub(crate) bless: bool,
+}
+
+/// Arguments of `dormouse sim test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+    /// Write what comes of each scenario beside it, as right
+    #[arg(long)]
+    pub(crate) bless: bool,
+}
+
+/// Arguments of `dormouse sim check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The scenario, TOML; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) scenario: String,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Print nothing but what is wrong
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `dormouse sim init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// A new file for it [default: stdout]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Arguments of `dormouse sim explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The scenario, TOML; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) scenario: String,
+    /// The moment, counted from the scenario's start, as in 2h30m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Time,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+/// Arguments of `dormouse sim verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Recordings, .jsonl or .jsonl.gz; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// A report and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    /// Which one.
+    pub(crate) kind: Kind,
+    /// The file; none = stdout.
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl ChangeArgs {
+    /// The same for the simulator.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            // By this folder, not by the scenario's.
+            manifest: self.manifest.as_ref().map(|path| {
+                std::path::absolute(path).map_or(path.clone(), |it| it.display().to_string())
+            }),
+            set: self.set.clone(),
+            policies: self.policy.clone(),
+            only: self.only.clone(),
+            seeds: self.seed,
+            assertions: self.assertions.clone(),
+            events_max: self.max_events,
+        }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn output(text: &str) -> Result<Output, String> {
+    let (kind, path) = match text.split_once('=') {
+        Some((kind, path)) => (kind, Some(path)),
+        None => (text, None),
+    };
+    let kind = Kind::parse(kind)?;
+    match path {
+        Some("") => Err("names no file".to_owned()),
+        path => Ok(Output { kind, path: path.filter(|path| *path != "-").map(PathBuf::from) }),
+    }
+}

@@ -1,0 +1,202 @@
+//! `dormouse sim run`, `check` and `init`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::thread;
+
+use dormouse_sim::baseline;
+use dormouse_sim::judge::{Outcome, Ruling, Verdict};
+use dormouse_sim::plan::{Options, Plan};
+use dormouse_sim::report::{self, Kind};
+use dormouse_sim::run::{Broken, Job};
+use dormouse_sim::world::Scorecard;
+
+use super::args::{CheckArgs, InitArgs, Output, RunArgs, WorkArgs};
+use super::files::{self, Files};
+use super::{Exit, complain, output};
+
+/// A scenario to begin with.
+const BEGINNING: &str = include_str!("beginning.toml");
+
+/// Differences from a baseline that are told: enough to see a pattern, few enough to read.
+const DIFFERENCES_TOLD_MAX: usize = 20;
+
+/// Reads a scenario and all that it names, or says what is wrong.
+pub(super) fn plan(scenario: &str, options: &Options) -> Result<Plan, Exit> {
+    let text = files::scenario(scenario).map_err(|error| {
+        complain(format_args!("{scenario}: cannot be read: {error}"));
+        Exit::Input
+    })?;
+    Plan::new(scenario, &text, options, &Files::of(scenario)).map_err(|faults| {
+        complain(faults);
+        Exit::Input
+    })
+}
+
+/// Runs every policy with every seed, and judges what came of it; or says why that cannot be.
+pub(super) fn judged<'a>(
+    plan: &'a Plan,
+    scenario: &str,
+    work: &WorkArgs,
+) -> Result<(Outcome<'a>, Vec<Verdict>), Exit> {
+    let threads = work.jobs.or_else(|| thread::available_parallelism().ok());
+    let threads = threads.unwrap_or(NonZeroUsize::MIN);
+    let jobs = plan.jobs();
+    let done = |done| {
+        if work.progress && !work.quiet {
+            complain(format_args!("{done} of {} runs are done", jobs.len()));
+        }
+    };
+    let broken = |broken: Broken| is_broken(&broken, scenario);
+    let cards: Vec<Scorecard> = plan.run(&jobs, threads, done).map_err(broken)?;
+    let outcome = Outcome { plan, cards };
+    let mut verdicts = outcome.verdicts();
+    outcome.find_moments(&mut verdicts, threads).map_err(broken)?;
+    Ok((outcome, verdicts))
+}
+
+/// One run.
+pub(super) fn one(plan: &Plan, job: &Job, scenario: &str) -> Result<Scorecard, Exit> {
+    let cards = plan.run(std::slice::from_ref(job), NonZeroUsize::MIN, |_| {});
+    let card = cards.map_err(|broken| is_broken(&broken, scenario))?.pop();
+    Ok(card.expect("a job has a scorecard"))
+}
+
+/// Says why a run has no scorecard.
+fn is_broken(broken: &Broken, scenario: &str) -> Exit {
+    complain(broken);
+    match broken {
+        Broken::Invariant { policy, seed, .. } => {
+            complain(format_args!(
+                "this is a fault of dormouse; it happens again by: \
+                 dormouse sim run {scenario} --policy {policy} --seed {seed}"
+            ));
+            Exit::Broken
+        }
+        Broken::Refused { .. } => Exit::Input,
+    }
+}
+
+pub(super) fn run(args: &RunArgs) -> Exit {
+    match try_run(args) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
+    let plan = plan(&args.scenario, &args.change.options())?;
+    let (outcome, verdicts) = judged(&plan, &args.scenario, &args.work)?;
+    let by_default = [Output { kind: Kind::Text, path: None }];
+    let outputs = match args.output.as_slice() {
+        [] if args.work.quiet => &[],
+        [] => &by_default[..],
+        outputs => outputs,
+    };
+    let mut exit = ruling(&outcome, &verdicts, args.baseline.is_some());
+    if args.work.quiet {
+        complain_of(&outcome, &verdicts);
+    }
+    if let Some(path) = &args.baseline {
+        let now = Kind::Json.write(&outcome, &verdicts);
+        exit = exit.max(beside(&plan, path, &now, args.bless)?);
+    }
+    // Also of what failed.
+    for Output { kind, path } in outputs {
+        put(path.as_deref(), &kind.write(&outcome, &verdicts))?;
+    }
+    Ok(exit)
+}
+
+/// Says which assertions do not hold.
+pub(super) fn complain_of(outcome: &Outcome<'_>, verdicts: &[Verdict]) {
+    for verdict in verdicts.iter().filter(|verdict| verdict.ruling != Ruling::Holds) {
+        complain(report::verdict_line(outcome, verdict));
+    }
+}
+
+/// What the assertions come to. Without any, and without a baseline, there is nothing to judge
+/// unless something arrived that the report tells of.
+pub(super) fn ruling(outcome: &Outcome<'_>, verdicts: &[Verdict], has_baseline: bool) -> Exit {
+    if verdicts.iter().any(|verdict| verdict.ruling != Ruling::Holds) {
+        return Exit::Failed;
+    }
+    let cut = outcome.plan.scored();
+    let arrived = |card: &Scorecard| outcome.score(card, None, cut).arrived;
+    let is_empty = outcome.cards.iter().all(|card| arrived(card) == 0);
+    match verdicts.is_empty() && !has_baseline && is_empty {
+        true => {
+            complain("nothing was asserted, and nothing arrived in the time that is scored");
+            Exit::Nothing
+        }
+        false => Exit::Fine,
+    }
+}
+
+/// Compares with a baseline, or writes it anew.
+pub(super) fn beside(plan: &Plan, path: &Path, now: &str, bless: bool) -> Result<Exit, Exit> {
+    if bless {
+        put(Some(path), now)?;
+        return Ok(Exit::Fine);
+    }
+    let unusable = |error: &dyn std::fmt::Display| {
+        complain(format_args!("{}: {error}; --bless writes it anew", path.display()));
+        Exit::Input
+    };
+    let was = fs::read_to_string(path).map_err(|error| unusable(&error))?;
+    let tolerated = &plan.scenario.score.tolerance;
+    let differences =
+        baseline::differences(&was, now, tolerated).map_err(|error| unusable(&error))?;
+    for difference in differences.iter().take(DIFFERENCES_TOLD_MAX) {
+        complain(format_args!("{}: {difference}", path.display()));
+    }
+    if differences.len() > DIFFERENCES_TOLD_MAX {
+        let more = differences.len() - DIFFERENCES_TOLD_MAX;
+        complain(format_args!("{}: {more} more figures differ", path.display()));
+    }
+    Ok(if differences.is_empty() { Exit::Fine } else { Exit::Failed })
+}
+
+/// Writes a report to a file or to stdout.
+pub(super) fn put(path: Option<&Path>, text: &str) -> Result<(), Exit> {
+    let written = match path {
+        Some(path) => output::write(path, text),
+        None => io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()),
+    };
+    written.map_err(|error| {
+        let name = path.map_or("stdout".into(), |path| path.display().to_string());
+        complain(format_args!("{name}: cannot be written: {error}"));
+        Exit::Unwritten
+    })
+}
+
+pub(super) fn check(args: &CheckArgs) -> Exit {
+    let plan = match plan(&args.scenario, &args.change.options()) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    for notice in &plan.notices {
+        complain(format_args!("notice: {notice}"));
+    }
+    if args.quiet {
+        return Exit::Fine;
+    }
+    match put(None, &report::effective(&plan)) {
+        Ok(()) => Exit::Fine,
+        Err(exit) => exit,
+    }
+}
+
+pub(super) fn init(args: &InitArgs) -> Exit {
+    if let Some(path) = &args.file
+        && path.exists()
+    {
+        complain(format_args!("{}: is there already", path.display()));
+        return Exit::Input;
+    }
+    match put(args.file.as_deref(), BEGINNING) {
+        Ok(()) => Exit::Fine,
+        Err(exit) => exit,
+    }
+}

@@ -1,0 +1,255 @@
+//! `dormouse sim`: its commands, how they end, and what bad input gets.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use dormouse_tests::program::{self, Scratch, checkout};
+
+const SCENARIO: &str = r#"schema = 1
+name = "small"
+length = "3m"
+seeds = 2
+[policy.now]
+manifest = "app.yaml"
+[policy.wide]
+manifest = "app.yaml"
+set = { "autoscaling.knative.dev/min-scale" = "2" }
+[function.api]
+load = { poisson = "2/s" }
+service = "50ms"
+[score]
+assert = ["arrived >= 100", "wide pods.max >= 2"]
+"#;
+
+const MANIFEST: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: api
+  annotations: {dormouse.dev/enabled: "true", autoscaling.knative.dev/window: "20s"}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec: {containers: [{name: api, image: api}]}
+"#;
+
+/// A folder with a scenario and the manifest that it names.
+fn folder() -> Scratch {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("small.toml"), SCENARIO).unwrap();
+    fs::write(scratch.path().join("app.yaml"), MANIFEST).unwrap();
+    scratch
+}
+
+fn sim(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(program::dormouse());
+    command.arg("sim").args(args).current_dir(folder).env("RUST_BACKTRACE", "0").output().unwrap()
+}
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// How it ended, and what it said on stderr.
+#[track_caller]
+fn ends(folder: &Path, args: &[&str], code: i32, stderr: &str) -> String {
+    let output = sim(folder, args);
+    let complaint = said(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");
+    assert!(complaint.contains(stderr), "{args:?}: {stderr:?} is not in {complaint:?}");
+    said(&output.stdout)
+}
+
+#[test]
+fn every_scenario_of_the_repository_comes_out_as_it_did() {
+    let told = ends(&checkout(), &["test", "sim/scenarios"], 0, "");
+    assert!(told.lines().count() >= 12 && told.lines().all(|line| line.starts_with("ok ")));
+}
+
+#[test]
+fn a_run_tells_what_came_of_it_in_every_shape() {
+    let folder = folder();
+    let outputs = ["-o", "json=out.json", "-o", "junit=out.xml", "-o", "csv=out.csv", "-o", "text"];
+    let text = ends(folder.path(), &[&["run", "small.toml"], &outputs[..]].concat(), 0, "");
+    assert!(text.contains("ok      wide: wide pods.max >= 2"), "{text}");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let json = read("out.json");
+    assert!(json.contains("\"stable_window_s\": 20") && json.contains("\"name\": \"app.yaml\""));
+    assert!(read("out.xml").contains("tests=\"3\" failures=\"0\""));
+    assert!(read("out.csv").contains("wide,2,default/api,pods.max,2\n"));
+    let names = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, 5, "nothing is left beside them");
+    // The same bytes on any number of threads.
+    for jobs in ["1", "2", "7"] {
+        let again =
+            ends(folder.path(), &["run", "small.toml", "-o", "json", "--jobs", jobs], 0, "");
+        assert_eq!(again, json);
+    }
+}
+
+#[test]
+fn flags_come_before_the_scenario() {
+    let folder = folder();
+    let run = |flags: &[&str], code, stderr: &str| {
+        let args = [&["run", "small.toml", "-o", "csv"], flags].concat();
+        ends(folder.path(), &args, code, stderr)
+    };
+    let seeds = run(&["--seed", "5..6", "--policy", "wide"], 0, "");
+    assert!(seeds.contains("wide,5,") && seeds.contains("wide,6,") && !seeds.contains("now,"));
+    let set = run(&["--set", "autoscaling.knative.dev/min-scale=3", "--seed", "1"], 0, "");
+    assert!(set.contains("now,1,default/api,pods.max,3\n"), "{set}");
+    run(&["--only", "apo"], 2, "--only: apo: there is none of this name; there are api");
+    run(&["--seed", "9..1"], 2, "must not end before it begins");
+    run(&["--set", "autoscaling.knative.dev/min-scale=-3"], 2, "must be a whole number");
+    run(&["--max-events", "100"], 2, "raise --max-events");
+    run(&["--manifest", "none.yaml"], 2, "none.yaml: cannot be read");
+    fs::write(folder.path().join("other.yaml"), MANIFEST.replace("20s", "30s")).unwrap();
+    let args = ["check", "small.toml", "--manifest", "other.yaml"];
+    let effective = ends(folder.path(), &args, 0, "");
+    assert!(effective.contains("# scaling.stable_window_s = 30\n"), "{effective}");
+}
+
+#[test]
+fn what_fails_is_told_and_the_report_is_written_all_the_same() {
+    let folder = folder();
+    let args =
+        ["run", "small.toml", "--assert", "wait.max < 1us", "-o", "junit=out.xml", "--quiet"];
+    ends(folder.path(), &args, 1, "FAILED  now: wait.max < 1us");
+    let junit = fs::read_to_string(folder.path().join("out.xml")).unwrap();
+    assert!(junit.contains("against 1 us, seed ") && junit.contains(", worst from "), "{junit}");
+    let args = ["run", "small.toml", "--assert", "wait.p99 < 1s after 2m59s999999999ns"];
+    assert!(ends(folder.path(), &args, 1, "").contains("NO DATA now"));
+}
+
+#[test]
+fn a_baseline_is_compared_with_and_blessed() {
+    let folder = folder();
+    let baseline = |flags: &[&str], code, stderr: &str| {
+        let args = ["run", "small.toml", "--quiet", "--baseline", "was.json"];
+        ends(folder.path(), &[&args[..], flags].concat(), code, stderr)
+    };
+    baseline(&[], 2, "was.json: No such file");
+    baseline(&["--bless"], 0, "");
+    baseline(&[], 0, "");
+    let set = "autoscaling.knative.dev/min-scale=5";
+    baseline(&["--set", set], 1, "now, seed 1, all: pods.max: was ");
+    fs::write(folder.path().join("was.json"), "{}").unwrap();
+    baseline(&[], 2, "was.json: has schema null");
+}
+
+#[test]
+fn a_folder_is_tested_and_one_without_scenarios_has_nothing_to_judge() {
+    let folder = folder();
+    let test = |code, stderr: &str| ends(folder.path(), &["test", "."], code, stderr);
+    test(0, "");
+    ends(folder.path(), &["test", ".", "--bless"], 0, "");
+    test(0, "");
+    let golden = folder.path().join("small.json");
+    let text = fs::read_to_string(&golden).unwrap();
+    fs::write(&golden, text.replacen("\"arrived\": ", "\"arrived\": 1", 1)).unwrap();
+    test(1, "now, seed 1, all: arrived: was 1");
+    fs::remove_file(&golden).unwrap();
+    let mute = SCENARIO.split("[score]").next().unwrap();
+    fs::write(folder.path().join("small.toml"), mute).unwrap();
+    test(3, "asserts nothing, and has no");
+    fs::remove_file(folder.path().join("small.toml")).unwrap();
+    test(3, "there is no .toml file in it");
+    let silent = mute.replace("2/s", "0/s");
+    fs::write(folder.path().join("silent.toml"), silent).unwrap();
+    ends(folder.path(), &["run", "silent.toml"], 3, "nothing arrived");
+}
+
+#[test]
+fn bad_input_is_named_with_its_place_and_nothing_is_written() {
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("bad.toml", &SCENARIO.replace("length = \"3m\"", "lenght = \"3m\"\nseed = 1"));
+    let args = ["run", "bad.toml", "-o", "json=out.json"];
+    ends(
+        folder.path(),
+        &args,
+        2,
+        "bad.toml:3:1: lenght: there is no such key; did you mean length?",
+    );
+    ends(folder.path(), &args, 2, "bad.toml:4:1: seed: there is no such key; did you mean seeds?");
+    ends(folder.path(), &args, 2, "bad.toml:1:1: length is missing");
+    ends(folder.path(), &["run", "none.toml"], 2, "none.toml: cannot be read");
+    write("app.yaml", &MANIFEST.replace("20s", "5s"));
+    let rule = "small.toml:10:11: policy.now, function.api: annotation \
+                autoscaling.knative.dev/window: \"5s\": must be a duration";
+    ends(folder.path(), &["check", "small.toml"], 2, rule);
+    write("app.yaml", &MANIFEST.replace("name: api", "name: web"));
+    ends(folder.path(), &["check", "small.toml"], 2, "there is no such workload");
+    let trace = "schema = 1\nlength = \"2m\"\n[function.\"f/*\"]\nservice = \"1ms\"\n\
+                 [function.\"f/*\".trace]\nformat = \"azure-2019\"\ncounts = \"c.csv\"\n";
+    write("trace.toml", trace);
+    ends(folder.path(), &["run", "trace.toml"], 2, "c.csv: cannot be read");
+    let header = "HashOwner,HashApp,HashFunction,Trigger,1,2\r\n";
+    write("c.csv", &format!("{header}o,a,f,http,3,NaN\r\n"));
+    let rule = "c.csv:2: column 2: \"NaN\": must be a whole number from 0 to 100000000";
+    ends(folder.path(), &["run", "trace.toml"], 2, rule);
+    write("c.csv", &format!("{header}o,a,f,http,3\r\n"));
+    ends(folder.path(), &["run", "trace.toml"], 2, "c.csv:2: has 5 columns, the header has 6");
+    write("c.csv", header);
+    ends(folder.path(), &["run", "trace.toml"], 2, "c.csv: has no row but the header");
+    write("trace.toml", &trace.replace("2m", "3m"));
+    write("c.csv", &format!("\u{feff}{header}o,\"a,b\",f,http,3,1\r\n"));
+    ends(folder.path(), &["run", "trace.toml"], 2, "has 2 minutes after 0s, the run has 3");
+    write("trace.toml", trace);
+    ends(folder.path(), &["run", "trace.toml"], 0, "");
+    assert!(!folder.path().join("out.json").exists());
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_no_partial_file() {
+    let folder = folder();
+    let args = ["run", "small.toml", "-o", "json=none/out.json"];
+    ends(folder.path(), &args, 74, "none/out.json: cannot be written");
+    assert!(!folder.path().join("none").exists());
+    let full = Command::new(program::dormouse())
+        .args(["sim", "run", "small.toml"])
+        .current_dir(folder.path())
+        .stdout(fs::File::options().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(full.status.code(), Some(74), "{}", said(&full.stderr));
+}
+
+#[test]
+fn an_interrupted_run_ends_at_once_and_leaves_nothing() {
+    let folder = folder();
+    let long = SCENARIO.replace("3m", "8000h").replace("2/s", "100/s");
+    fs::write(folder.path().join("long.toml"), long).unwrap();
+    let mut child = Command::new(program::dormouse())
+        .args(["sim", "run", "long.toml", "-o", "json=out.json", "--progress"])
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    // It is inside the run once it has its signal handler: before, it would end by the signal.
+    let status = loop {
+        let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+        let path = format!("/proc/{pid}/task");
+        let is_running = fs::read_dir(path).is_ok_and(|tasks| tasks.count() > 1);
+        if is_running {
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+            break child.wait().unwrap();
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing was written");
+}
+
+#[test]
+fn a_decision_is_explained_and_a_beginning_is_given() {
+    let folder = folder();
+    let told = ends(folder.path(), &["explain", "small.toml", "--at", "1m"], 0, "");
+    assert!(told.contains("policy wide, seed 1, default/api\n  decided at 5"), "{told}");
+    ends(folder.path(), &["explain", "small.toml", "--at", "3m"], 2, "before the end of the run");
+    let beginning = ends(folder.path(), &["init"], 0, "");
+    fs::write(folder.path().join("begin.toml"), &beginning).unwrap();
+    ends(folder.path(), &["check", "begin.toml"], 0, "");
+    ends(folder.path(), &["init", "begin.toml"], 2, "begin.toml: is there already");
+}
