@@ -64,11 +64,6 @@ const TESTS: &[(&str, Company, Test)] = &[
     ),
     ("a_burst_scales_out_and_in_again", Company::Welcome, whole::a_burst_scales_out_and_in_again),
     (
-        "a_rolling_update_under_load_loses_nothing",
-        Company::Alone,
-        whole::a_rolling_update_under_load_loses_nothing,
-    ),
-    (
         "requests_outlive_the_autoscaler_and_every_part_of_kubernetes",
         Company::Alone,
         faults::requests_outlive_the_autoscaler_and_every_part_of_kubernetes,

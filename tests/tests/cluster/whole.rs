@@ -68,31 +68,3 @@ pub(crate) fn a_burst_scales_out_and_in_again(stage: &Stage<'_>) {
     function.wait_asleep();
     function.assert_none_lost(&outcomes);
 }
-
-pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage<'_>) {
-    let gateway = gateway(stage);
-    let annotations =
-        [("autoscaling.knative.dev/min-scale", "2"), ("autoscaling.knative.dev/max-scale", "3")];
-    let function = Function::create(stage, "rolling", &annotations, &["--work=5ms"]);
-    // Its end is news to routers and to the app at the same moment: an app that is to lose nothing
-    // goes on for a while.
-    let linger = r#"{"spec": {"template": {"spec": {"containers": [
-        {"name": "app", "lifecycle": {"preStop": {"sleep": {"seconds": 3}}}}]}}}}"#;
-    stage.kubectl(&["patch", "deployment", "rolling", "--patch", linger]);
-    stage.kubectl(&["rollout", "status", "deployment/rolling", "--timeout=60s"]);
-    function.wait_known(gateway);
-    wait::until("two pods", || (pods(stage, "rolling").len() >= 2).then_some(()));
-    let kept = function.load(gateway, 25, Connections::Kept);
-    let fresh = function.load(gateway, 25, Connections::Fresh);
-    kept.pass(50);
-    for _ in 0..2 {
-        stage.kubectl(&["rollout", "restart", "deployment/rolling"]);
-        stage.kubectl(&["rollout", "status", "deployment/rolling", "--timeout=60s"]);
-    }
-    stage.kubectl(&["rollout", "undo", "deployment/rolling"]);
-    stage.kubectl(&["rollout", "status", "deployment/rolling", "--timeout=60s"]);
-    kept.pass(50);
-    let mut outcomes = kept.finish();
-    outcomes.append(&mut fresh.finish());
-    function.assert_none_lost(&outcomes);
-}
