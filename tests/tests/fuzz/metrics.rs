@@ -25,6 +25,9 @@ impl Clock for Still {
 /// What the requests of a namespace's function are.
 type Requests = BTreeMap<(String, String), u64>;
 
+/// A sample's labels and their values.
+type Labels<'a> = Vec<(&'a str, String)>;
+
 /// Functions of these names, with a request more each, and what was counted of them.
 fn count(names: &[&str]) -> (Arc<Registry>, Requests) {
     let registry = Arc::new(Registry::bounded(1, FUNCTIONS_MAX));
@@ -42,10 +45,10 @@ fn count(names: &[&str]) -> (Arc<Registry>, Requests) {
 }
 
 /// A sample's name, labels and figure, by the book: nothing else stands on its line.
-fn sample(line: &str) -> Option<(&str, Vec<(&str, String)>, &str)> {
+fn sample(line: &str) -> Option<(&str, Labels<'_>, &str)> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at(end);
-    let mut labels = Vec::new();
+    let mut labels = Labels::new();
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         loop {
