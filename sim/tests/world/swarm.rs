@@ -1,7 +1,5 @@
 //! Random worlds, each checked after every event.
 
-use std::fmt::Write;
-
 use dormouse_sim::draw::{Distribution, Stream};
 use dormouse_sim::world::{
     Api, Capacity, Fault, Function, Kill, Nodes, Rate, Readiness, Report, SECOND_NS, Setup,
@@ -189,19 +187,6 @@ impl Plan {
         }
         self
     }
-
-    /// As a scenario, to be looked at with the commands.
-    fn scenario(&self) -> String {
-        let mut text = format!(
-            "schema = 1\nname = \"swarm {}\"\nseeds = [{}]\nlength = \"{}s\"\n",
-            self.seed, self.seed, self.seconds
-        );
-        for (number, shape) in self.functions.iter().enumerate() {
-            writeln!(text, "# function {number}: {shape:?}").unwrap();
-        }
-        writeln!(text, "# {self:?}").unwrap();
-        text
-    }
 }
 
 impl Shape {
@@ -265,7 +250,7 @@ fn random_worlds_keep_every_rule() {
         if plan.breaks().is_some() {
             let plan = plan.shrink();
             let what = plan.breaks().unwrap_or_default();
-            panic!("{what}\n{}", plan.scenario());
+            panic!("{what}\n{plan:#?}");
         }
     }
 }
