@@ -2,6 +2,7 @@
 //!
 //! Pure: time comes in, text comes out.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,13 +57,19 @@ impl Account {
 
     /// Compares `statuses` with what was told; [`Account::take`] has what is new.
     /// A table has at most `lines_max` lines: a higher one than the terminal could not be redrawn.
-    pub(crate) fn update(&mut self, statuses: &[FunctionStatus], now: Instant, lines_max: usize) {
+    pub(crate) fn update(
+        &mut self,
+        statuses: &[impl Borrow<FunctionStatus>],
+        now: Instant,
+        lines_max: usize,
+    ) {
         self.due = None;
+        let statuses: Vec<&FunctionStatus> = statuses.iter().map(Borrow::borrow).collect();
         if self.style == Style::Table {
-            self.news.table = Some(bounded_table(statuses, lines_max));
+            self.news.table = Some(bounded_table(&statuses, lines_max));
             return;
         }
-        for status in statuses {
+        for &status in &statuses {
             let row = Row::new(status);
             match self.told.get(&row.name) {
                 Some(told) if told.row == row => continue,
@@ -198,8 +205,8 @@ pub(crate) fn table(rows: &[Row]) -> Vec<String> {
 }
 
 /// The table, functions whole, in at most `lines_max` lines, or its last line if that is less.
-fn bounded_table(statuses: &[FunctionStatus], lines_max: usize) -> Vec<String> {
-    let rows: Vec<Row> = statuses.iter().map(Row::new).collect();
+fn bounded_table(statuses: &[impl Borrow<FunctionStatus>], lines_max: usize) -> Vec<String> {
+    let rows: Vec<Row> = statuses.iter().map(|status| Row::new(status.borrow())).collect();
     let height = |row: &Row| 1 + usize::from(row.message.is_some());
     // Without the head and, where rows are left out, the line that says so.
     let fitting = |room: usize| {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dormouse_autoscaler::status::FunctionStatus;
+use dormouse_autoscaler::status;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing_subscriber::fmt::MakeWriter;
@@ -32,7 +32,7 @@ const BATCH_LINES: usize = 256;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The state of every function, newest first to arrive last to be drawn.
-pub(crate) type Statuses = watch::Receiver<Arc<Vec<FunctionStatus>>>;
+pub(crate) type Statuses = watch::Receiver<status::Statuses>;
 
 /// Hands lines to the console thread. Cheap to clone; never waits.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Ending, Fault, Output};
-use dormouse_link::frame::{Down, Learnt, Listen, Reading, Up};
+use dormouse_link::frame::{Down, Learnt, Listen, Listening, Reading, Up};
 use dormouse_policy::decision::Why;
 use dormouse_policy::function::{Function, FunctionName};
 use dormouse_policy::readings::{Counters, Reporters};
@@ -99,6 +99,8 @@ pub(crate) struct Core {
     reported: BTreeMap<String, (u64, BTreeSet<FunctionName>)>,
     functions: BTreeMap<FunctionName, FunctionState>,
     claims: Claims,
+    /// Listeners by endpoint.
+    listening: BTreeMap<String, Listening>,
     history: History,
     ways: Ways,
     /// None unless decisions are written down.
@@ -106,7 +108,8 @@ pub(crate) struct Core {
     timers: BTreeSet<(u64, FunctionName)>,
     orders: u64,
     actions: Vec<Action>,
-    is_status_stale: bool,
+    /// Functions whose statuses may have changed since they were made.
+    stale: BTreeSet<FunctionName>,
 }
 
 impl Core {
@@ -119,12 +122,13 @@ impl Core {
             reported: BTreeMap::new(),
             functions: BTreeMap::new(),
             claims: Claims::default(),
+            listening: BTreeMap::new(),
             history: History::new(),
             ways: Ways::default(),
             timers: BTreeSet::new(),
             orders: 0,
             actions: Vec::new(),
-            is_status_stale: false,
+            stale: BTreeSet::new(),
         }
     }
 
@@ -169,13 +173,7 @@ impl Core {
         timer.into_iter().chain(self.link.due_us()).min()
     }
 
-    /// Whether the statuses may have changed since this was last asked.
-    pub(crate) fn take_status_stale(&mut self) -> bool {
-        std::mem::take(&mut self.is_status_stale)
-    }
-
     fn take_fact(&mut self, fact: Fact, now_us: u64) {
-        self.is_status_stale = true;
         match fact {
             Fact::Function(function) => self.describe(*function, now_us),
             Fact::Gone(name) => {
@@ -183,6 +181,7 @@ impl Core {
                     return;
                 };
                 info!(function = %name, "function gone");
+                self.stale.insert(name.clone());
                 if let Some(timer_us) = gone.timer_us {
                     self.timers.remove(&(timer_us, name.clone()));
                 }
@@ -249,6 +248,7 @@ impl Core {
             }
             state.set_aside = aside;
         }
+        self.stale.insert(name.clone());
         self.say(name, now_us);
         self.put_entry(name, now_us);
         self.begin(name, now_us);
@@ -263,6 +263,7 @@ impl Core {
         {
             scaling.placed = None;
         }
+        self.stale.insert(name.clone());
         let window_us = u64::from(state.description.settings.scaling.stable_window_s) * 1_000_000;
         state.others.see(pods.replicas, pods.set_by.as_ref(), window_us, now_us);
         let before = state.seen.replace(Seen { pods, at_us: now_us });
@@ -351,7 +352,10 @@ impl Core {
                 self.ways.is_stale = true;
                 info!(reporter, "activator disconnected");
             }
-            Output::Lost { reporter } => warn!(reporter, "activator given up for lost"),
+            Output::Lost { reporter } => {
+                warn!(reporter, "activator given up for lost");
+                self.look_at_listeners();
+            }
             Output::Report { reporter, boot, at_us, readings, learnt } => {
                 self.learn(learnt, now_us);
                 self.take_report(reporter, boot, at_us, readings, now_us)
@@ -359,7 +363,7 @@ impl Core {
             Output::Woken(function) => self.wake(&function, now_us),
             Output::Pressed(function) => self.press(&function, now_us),
             Output::Listening => {
-                self.is_status_stale = true;
+                self.look_at_listeners();
                 self.ways.is_stale = true;
             }
             Output::Patch { function, epoch } => self.patch(&function, epoch),
@@ -383,9 +387,7 @@ impl Core {
             Some((since_us, named)) => (Some(since_us), named),
             None => (None, BTreeSet::new()),
         };
-        let has_load = !named_before.is_empty() || !readings.is_empty();
-        self.is_status_stale |= has_load;
-        self.ways.is_stale |= has_load;
+        self.ways.is_stale |= !named_before.is_empty() || !readings.is_empty();
         let mut named = BTreeSet::new();
         let mut recorded = Vec::new();
         for reading in readings {
@@ -415,6 +417,7 @@ impl Core {
                 state.load.rest(&reporter);
             }
         }
+        self.stale.extend(named_before.union(&named).cloned());
         if let Some(recording) = &mut self.recording {
             let reporter = reporter.clone();
             let report =
@@ -465,7 +468,7 @@ impl Core {
 
     fn retirement_ended(&mut self, name: &FunctionName, epoch: u64, ending: Ending, now_us: u64) {
         debug!(function = %name, epoch, ?ending, "retirement over");
-        self.is_status_stale = true;
+        self.stale.insert(name.clone());
         if let Some(scaling) = self.scaling_of(name)
             && (scaling.retiring.as_ref()).is_some_and(|retiring| retiring.epoch == epoch)
         {

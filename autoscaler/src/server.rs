@@ -11,7 +11,6 @@ mod tests;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dormouse_policy::function::FunctionName;
@@ -25,7 +24,7 @@ use tracing::{info, warn};
 
 use crate::cluster::{Facts, Hands, Scale, ScaleError};
 use crate::core::Event;
-use crate::status::FunctionStatus;
+use crate::status::Statuses;
 use recorder::Recorder;
 use serving::{Happening, Server};
 
@@ -108,7 +107,7 @@ pub struct Bound {
     link_address: SocketAddr,
     admin: TcpListener,
     admin_address: SocketAddr,
-    status: watch::Sender<Arc<Vec<FunctionStatus>>>,
+    status: watch::Sender<Statuses>,
 }
 
 /// Why an autoscaler could not be bound.
@@ -222,7 +221,7 @@ impl Bound {
     /// Every function's status, sorted by name: new on change, and each second while something is
     /// in flight.
     #[must_use]
-    pub fn status(&self) -> watch::Receiver<Arc<Vec<FunctionStatus>>> {
+    pub fn status(&self) -> watch::Receiver<Statuses> {
         self.status.subscribe()
     }
 

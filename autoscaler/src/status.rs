@@ -1,10 +1,14 @@
 //! What people and programs are told about functions: the JSON of the admin API and of `--json`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use dormouse_policy::decision::Decision;
 use dormouse_policy::function::{FunctionName, WorkloadKind};
 use serde::{Deserialize, Serialize};
+
+/// Every function's status, sorted by name. What did not change is shared with the list before.
+pub type Statuses = Arc<[Arc<FunctionStatus>]>;
 
 /// One function, now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_autoscaler::status::{FunctionStatus, State};
+use dormouse_autoscaler::status::{self, FunctionStatus, State};
 use tokio::time::timeout;
 
 use crate::console::{Console, Statuses};
@@ -22,8 +22,9 @@ pub(super) async fn greet(
     functions: usize,
 ) {
     let settled = async |statuses: &mut Statuses| {
-        let settled =
-            |now: &Arc<Vec<FunctionStatus>>| now.len() == functions && now.iter().all(is_settled);
+        let settled = |now: &status::Statuses| {
+            now.len() == functions && now.iter().all(|status| is_settled(status))
+        };
         match statuses.wait_for(settled).await {
             Ok(now) => console.print(greeting(gateway, &now)),
             // The autoscaler has ended; whoever waits for it says so.
@@ -45,7 +46,7 @@ fn is_settled(status: &FunctionStatus) -> bool {
 }
 
 /// The words, as far as listeners are known.
-fn greeting(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
+fn greeting(gateway: SocketAddr, statuses: &[Arc<FunctionStatus>]) -> String {
     let mut text = format!("gateway http://{gateway}\n");
     let mut example = None;
     let served = statuses.iter().filter(|status| status.state != State::SetAside);

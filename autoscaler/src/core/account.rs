@@ -1,6 +1,7 @@
 //! What the core tells of itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dormouse_link::frame::Listening;
 use dormouse_policy::decision::Decision;
@@ -11,7 +12,7 @@ use super::function::FunctionState;
 use crate::cluster::{self, Topic};
 use crate::status::{
     DecisionSummary, EndpointStatus, Explanation, FailureStatus, FunctionStatus, Kept, PodPhase,
-    PodStatus, State,
+    PodStatus, State, Statuses,
 };
 
 /// In-flight requests that do not pass an activator would be unknown, and unknown is never zero.
@@ -20,11 +21,28 @@ const ALWAYS_IN_PATH: &str = "always through the activators, for nothing else sa
                               (dormouse.dev/metrics) is not yet supported";
 
 impl Core {
-    /// Every function's status, sorted by name.
-    pub(crate) fn statuses(&self, now_us: u64) -> Vec<FunctionStatus> {
-        let listening = self.listening();
+    /// Whether statuses may have changed since they were made.
+    pub(crate) fn has_stale_statuses(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// Every function's status; none if nothing changed since the last call. Those that cannot have
+    /// changed are not made anew.
+    pub(crate) fn statuses(&mut self, now_us: u64) -> Option<Statuses> {
+        let mut is_news = false;
+        for name in std::mem::take(&mut self.stale) {
+            let status = self.functions.get(&name).map(|state| self.status(state, now_us));
+            match (self.functions.get_mut(&name), status) {
+                (Some(state), Some(status)) if state.status.as_deref() != Some(&status) => {
+                    state.status = Some(Arc::new(status));
+                    is_news = true;
+                }
+                (Some(_), _) => {}
+                (None, _) => is_news = true,
+            }
+        }
         let functions = self.functions.values();
-        functions.map(|state| self.status(state, &listening, now_us)).collect()
+        is_news.then(|| functions.filter_map(|state| state.status.clone()).collect())
     }
 
     /// A function's status and kept decisions, each made again; none if there is no such function.
@@ -37,35 +55,37 @@ impl Core {
             decision: (**decision).clone(),
         });
         Some(Explanation {
-            status: self.status(state, &self.listening(), now_us),
+            status: self.status(state, now_us),
             path: ALWAYS_IN_PATH.to_owned(),
             decisions: decisions.collect(),
         })
     }
 
-    /// Listeners by endpoint. Of several activators' one that has an address is shown.
-    fn listening(&self) -> BTreeMap<&str, &Listening> {
-        let mut listening: BTreeMap<&str, &Listening> = BTreeMap::new();
+    /// Takes in where endpoints listen. Of several activators' listeners one that has an address is
+    /// shown.
+    pub(super) fn look_at_listeners(&mut self) {
+        let mut listening: BTreeMap<String, Listening> = BTreeMap::new();
         for listener in self.link.listening() {
-            let shown = listening.entry(&listener.endpoint).or_insert(listener);
-            if shown.address.is_none() {
-                *shown = listener;
+            match listening.get_mut(&listener.endpoint) {
+                Some(shown) if shown.address.is_some() => {}
+                Some(shown) => shown.clone_from(listener),
+                None => {
+                    listening.insert(listener.endpoint.clone(), listener.clone());
+                }
             }
         }
-        listening
+        let endpoints = listening.keys().chain(self.listening.keys());
+        let changed = endpoints.filter(|it| listening.get(*it) != self.listening.get(*it));
+        self.stale.extend(changed.flat_map(|endpoint| self.claims.claimants(endpoint)).cloned());
+        self.listening = listening;
     }
 
-    fn status(
-        &self,
-        state: &FunctionState,
-        listening: &BTreeMap<&str, &Listening>,
-        now_us: u64,
-    ) -> FunctionStatus {
+    pub(super) fn status(&self, state: &FunctionState, now_us: u64) -> FunctionStatus {
         let figures = state.load.figures();
         let scaling = state.scaling.as_ref();
         let last = scaling.and_then(|scaling| scaling.last.as_ref());
         let endpoints = state.description.endpoints.iter().map(|endpoint| {
-            let listener = listening.get(endpoint.name.as_str());
+            let listener = self.listening.get(&endpoint.name);
             EndpointStatus {
                 name: endpoint.name.clone(),
                 hosts: endpoint.hosts.clone(),

@@ -69,6 +69,12 @@ impl Claims {
         })
     }
 
+    /// The functions that claim an endpoint.
+    pub(super) fn claimants(&self, endpoint: &str) -> impl Iterator<Item = &FunctionName> {
+        let claimants = self.things.get(&Claim::Endpoint(endpoint.to_owned()));
+        claimants.into_iter().flatten().map(|(_, name)| name)
+    }
+
     /// Whether the endpoint of that index has its Service port's own number for its listener.
     pub(super) fn has_port(&self, function: &Function, index: usize) -> bool {
         let port = function.endpoints.get(index).map(|it| it.service_port);

@@ -72,6 +72,7 @@ impl Core {
             return;
         };
         scaling.placed = scaling.placed.filter(|placed| now_us < placed.until_us);
+        self.stale.insert(name.clone());
         if scaling.tick_us.is_some_and(|tick_us| tick_us <= now_us) {
             scaling.tick_us = None;
             let why = match asked {
@@ -147,7 +148,7 @@ impl Core {
         scaling.wish = decision.desired;
         scaling.last = Some(Arc::clone(&decision));
         self.history.push(name, decision);
-        self.is_status_stale = true;
+        self.stale.insert(name.clone());
         self.pursue(name, now_us);
         if bursts {
             // The threshold follows what was asked for.
@@ -259,7 +260,7 @@ impl Core {
         let why = scaling.last.as_ref().map(|decision| decision.to_string());
         info!(function = %name, replicas, why, "scaling");
         scaling.order = Some(order);
-        self.is_status_stale = true;
+        self.stale.insert(name.clone());
         self.actions.push(Action::Scale { order: self.orders, scale });
     }
 
@@ -300,7 +301,7 @@ impl Core {
         if self.functions.get(name).is_some_and(FunctionState::is_paused) {
             self.heed_pause(name);
         }
-        self.is_status_stale = true;
+        self.stale.insert(name.clone());
         self.set_timer(name, now_us);
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Event;
-use crate::status::FunctionStatus;
+use crate::status::Statuses;
 
 /// Whether the autoscaler can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Readiness {
 /// Where answers come from.
 #[derive(Clone)]
 pub(super) struct Sources {
-    pub(super) status: watch::Receiver<Arc<Vec<FunctionStatus>>>,
+    pub(super) status: watch::Receiver<Statuses>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) ready: watch::Receiver<Readiness>,
 }
@@ -72,7 +72,7 @@ async fn readiness(State(sources): State<Sources>) -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, missing.to_owned())
 }
 
-async fn functions(State(sources): State<Sources>) -> Json<Arc<Vec<FunctionStatus>>> {
+async fn functions(State(sources): State<Sources>) -> Json<Statuses> {
     Json(Arc::clone(&sources.status.borrow()))
 }
 

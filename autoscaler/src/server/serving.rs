@@ -22,7 +22,7 @@ use super::recorder::Recorder;
 use super::{Bound, Clock, RunError, admin, peer};
 use crate::cluster::{Activators, Fact, Note, Scale};
 use crate::core::{Action, Core, Event, Record, Surroundings};
-use crate::status::FunctionStatus;
+use crate::status::Statuses;
 
 /// Most connections at once, greeted or not: far more than there are activators.
 const CONNECTIONS_MAX: usize = 256;
@@ -67,7 +67,7 @@ pub(super) struct Server {
     admin_end: CancellationToken,
     events_in: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
-    status: watch::Sender<Arc<Vec<FunctionStatus>>>,
+    status: watch::Sender<Statuses>,
     status_due: Option<Instant>,
     /// The earliest time for the next status.
     status_next: Instant,
@@ -198,7 +198,7 @@ impl Server {
                 }
             }
         }
-        if self.core.take_status_stale() && self.status_due.is_none() {
+        if self.core.has_stale_statuses() && self.status_due.is_none() {
             self.status_due = Some(self.status_next);
         }
         Ok(orders)
@@ -277,12 +277,9 @@ impl Server {
     fn publish(&mut self) {
         let start = Instant::now();
         self.status_due = None;
-        let statuses = Arc::new(self.core.statuses(self.clock.now_us()));
-        self.status.send_if_modified(|known| {
-            let is_news = *known != statuses;
-            *known = statuses;
-            is_news
-        });
+        if let Some(statuses) = self.core.statuses(self.clock.now_us()) {
+            self.status.send_replace(statuses);
+        }
         let end = Instant::now();
         self.status_next = end + STATUS_PAUSE.max((end - start) * STATUS_COSTS);
     }

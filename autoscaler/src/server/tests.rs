@@ -1,5 +1,7 @@
 //! The loop over real sockets on loopback, and a peer's ways of misbehaving.
 
+use std::sync::Arc;
+
 use dormouse_link::frame::{Down, Entry, Up};
 use dormouse_policy::function::{Function, Probe, WorkloadKind};
 use dormouse_policy::record::Line;
@@ -72,7 +74,7 @@ fn hello(token: &str) -> Up {
 struct Running {
     link: SocketAddr,
     admin: SocketAddr,
-    status: watch::Receiver<Arc<Vec<FunctionStatus>>>,
+    status: watch::Receiver<Statuses>,
     facts: mpsc::Sender<Fact>,
     orders: mpsc::Receiver<Scale>,
     shutdown: CancellationToken,
@@ -143,7 +145,7 @@ async fn a_wake_on_the_link_is_a_call_to_the_hands() {
     send(&mut link, &hello("secret")).await;
     running.facts.send(function()).await.unwrap();
     running.facts.send(pods(0)).await.unwrap();
-    let is_asleep = |all: &Arc<Vec<FunctionStatus>>| all.iter().any(|it| it.state == State::Asleep);
+    let is_asleep = |all: &Statuses| all.iter().any(|it| it.state == State::Asleep);
     running.status.wait_for(is_asleep).await.unwrap();
 
     running.facts.send(Fact::Complete).await.unwrap();
@@ -159,7 +161,7 @@ async fn a_wake_on_the_link_is_a_call_to_the_hands() {
     let order = running.orders.recv().await.unwrap();
     assert_eq!((order.function, order.replicas), (name(), 1));
     running.facts.send(pods(1)).await.unwrap();
-    let is_ready = |all: &Arc<Vec<FunctionStatus>>| all.iter().any(|it| it.state == State::Ready);
+    let is_ready = |all: &Statuses| all.iter().any(|it| it.state == State::Ready);
     running.status.wait_for(is_ready).await.unwrap();
     let Down::Table { functions, .. } = receive(&mut link).await else {
         panic!("no table");

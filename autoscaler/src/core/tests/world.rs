@@ -11,7 +11,7 @@ use dormouse_policy::settings::{self, Annotations, ClusterDefaults};
 use super::super::*;
 use crate::cluster::{PodFact, PodPhase};
 use crate::server::Victims;
-use crate::status::FunctionStatus;
+use crate::status::{FunctionStatus, Statuses};
 
 pub(super) const SECOND_US: u64 = 1_000_000;
 
@@ -43,6 +43,8 @@ pub(super) struct World {
     pods: u64,
     /// What was written down, replayed at the end of every test.
     pub(super) record: Vec<Line>,
+    /// What was last told of every function.
+    statuses: Statuses,
 }
 
 /// An activator that counts requests and acknowledges what it is asked to when nothing is in
@@ -115,6 +117,7 @@ impl World {
             connections: 0,
             pods: 0,
             record: vec![Line::Header(Header::new(0))],
+            statuses: Statuses::default(),
         }
     }
 
@@ -193,6 +196,7 @@ impl World {
             if self.core.due_us().is_some_and(|due_us| due_us <= next_us) {
                 self.apply(Event::Due);
             }
+            self.check_statuses();
         }
     }
 
@@ -322,9 +326,18 @@ impl World {
     }
 
     pub(super) fn status(&self, function: &str) -> FunctionStatus {
-        let statuses = self.core.statuses(self.now_us);
-        let mut statuses = statuses.into_iter();
-        statuses.find(|status| status.name == name(function)).unwrap()
+        self.core.status(&self.core.functions[&name(function)], self.now_us)
+    }
+
+    /// What was told of every function is what it would be if it were made now.
+    fn check_statuses(&mut self) {
+        if let Some(statuses) = self.core.statuses(self.now_us) {
+            self.statuses = statuses;
+        }
+        let functions = self.core.functions.values();
+        let anew = functions.map(|state| self.core.status(state, self.now_us));
+        let told = self.statuses.iter().map(|status| (**status).clone());
+        assert_eq!(told.collect::<Vec<_>>(), anew.collect::<Vec<_>>());
     }
 
     /// The last entry of a function sent to anyone.
