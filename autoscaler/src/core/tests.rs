@@ -8,7 +8,9 @@ mod ways;
 mod world;
 
 use dormouse_link::frame::Retiring;
+use dormouse_policy::decision::Decision;
 use dormouse_policy::function::WorkloadKind;
+use dormouse_policy::tick::TICK_US;
 use world::{Hands, SECOND_US, World, function, name};
 
 use super::*;
@@ -346,6 +348,9 @@ fn of_ten_thousand_functions_the_one_that_changed_is_told_anew() {
         Core::new(Surroundings { record: Record::None, ..world.core.surroundings.clone() });
     let core = &mut world.core;
     let mut described = function("hello", &[]);
+    // Nothing that two could claim.
+    described.endpoints[0].hosts.clear();
+    described.endpoints[0].service_port = 80;
     let names: Vec<_> = (0..10_000).map(|number| name(&number.to_string())).collect();
     for name in &names {
         described.name = name.clone();
@@ -367,6 +372,28 @@ fn of_ten_thousand_functions_the_one_that_changed_is_told_anew() {
     let rest = core.statuses(4).unwrap();
     let is_kept = |status: &Arc<_>| after.iter().any(|kept| Arc::ptr_eq(kept, status));
     assert_eq!((rest.len(), is_kept(&rest[0])), (names.len() - 1, true));
+}
+
+#[test]
+fn one_of_two_activators_cut_off_delays_no_scale_up_of_what_the_other_sees() {
+    let mut world = World::with(function("hello", &[("target", "10"), ("window", "60s")]), 1);
+    let cut = world.connect("b");
+    world.load("hello", 1, 0);
+    world.run(70);
+    assert_eq!((world.ordered(), world.status("hello").coverage), (vec![], 1.0));
+    world.cut(cut);
+    world.run(10);
+    world.load("hello", 200, 0);
+    let since_us = world.now_us;
+    world.run(10);
+    let hello = name("hello");
+    let is_rise = |it: &&Arc<Decision>| it.desired > it.inputs.replicas;
+    let first = world.core.history.of(&hello).find(is_rise).map(|it| it.inputs.now_us - since_us);
+    assert!(first.is_some_and(|after_us| after_us <= 2 * TICK_US), "{first:?}");
+    assert!(world.status("hello").desired >= 10);
+    world.run(10);
+    let ordered = world.ordered();
+    assert!(ordered.is_sorted(), "nothing falls meanwhile: {ordered:?}");
 }
 
 #[test]

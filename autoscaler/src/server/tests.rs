@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::cluster::{Activators, Fact, Note, PodFact, PodPhase, Pods};
-use crate::status::{Explanation, State};
+use crate::status::{Explanation, FunctionStatus, State};
 
 struct Told(mpsc::Receiver<Fact>);
 
