@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dormouse_link::frame::{Failure, Reading};
-use dormouse_metrics::counters::{Counters, Loads};
-use dormouse_metrics::counts::Refusal;
+use dormouse_metrics::counters::Counters;
+use dormouse_metrics::counts::{Load, Refusal};
 use dormouse_policy::admission::{Bound, Prospect};
 use dormouse_policy::function::{FunctionName, Probe};
 
@@ -48,9 +48,8 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// What is reported of it, `loads` being of `now_us`; none if a worker could not be read.
-    pub(crate) fn reading(&self, loads: &Loads, now_us: u64) -> Option<Reading> {
-        let load = loads.of(&self.counters)?;
+    /// What is reported of it, `load` being of `now_us`; none if a worker could not be read.
+    pub(crate) fn reading(&self, load: Load, now_us: u64) -> Option<Reading> {
         let counts = self.counters.read(now_us)?;
         Some(Reading {
             function: self.name.clone(),

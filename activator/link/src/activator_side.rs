@@ -244,8 +244,10 @@ impl ActivatorSide {
     pub fn tick(&mut self, now_us: u64, readings: Vec<Reading>) -> Vec<Action> {
         let mut actions = self.expire(now_us);
         if self.connected {
-            let readings: Vec<Reading> =
-                readings.into_iter().filter(|r| self.says_something_new(r)).collect();
+            let readings: Vec<Reading> = readings
+                .into_iter()
+                .filter(|it| self.is_news(&it.function, it.started, it.in_flight))
+                .collect();
             for reading in &readings {
                 self.reported.insert(reading.function.clone(), reading.clone());
             }
@@ -261,11 +263,11 @@ impl ActivatorSide {
         self.pressures.names()
     }
 
-    /// The functions of `readings` whose open requests crossed their threshold: report at once,
+    /// Of functions with so many open requests, those that crossed their threshold: report at once,
     /// then say so with [`Self::press`].
     #[must_use]
-    pub fn crossed(&mut self, now_us: u64, readings: &[Reading]) -> Vec<FunctionName> {
-        if self.connected { self.pressures.crossed(now_us, readings) } else { Vec::new() }
+    pub fn crossed(&mut self, now_us: u64, open: &[(FunctionName, u64)]) -> Vec<FunctionName> {
+        if self.connected { self.pressures.crossed(now_us, open) } else { Vec::new() }
     }
 
     /// Says that these functions crossed their thresholds.
@@ -274,13 +276,13 @@ impl ActivatorSide {
         self.send(Up::Pressure { functions })
     }
 
-    fn says_something_new(&self, reading: &Reading) -> bool {
-        match self.reported.get(&reading.function) {
-            None => reading.started > 0,
-            Some(last) => {
-                let at_rest = last.in_flight == 0 && reading.in_flight == 0;
-                !at_rest || last.started != reading.started
-            }
+    /// Whether the next report has to name a function that has begun so many requests and has so
+    /// many in flight.
+    #[must_use]
+    pub fn is_news(&self, function: &FunctionName, started: u64, in_flight: u64) -> bool {
+        match self.reported.get(function) {
+            None => started > 0,
+            Some(last) => last.in_flight > 0 || in_flight > 0 || last.started != started,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the control thread says of load: each second, and at once when a threshold is crossed.
 
-use dormouse_link::frame::Reading;
+use dormouse_metrics::counts::Load;
 use dormouse_policy::function::FunctionName;
 use tracing::debug;
 
@@ -20,14 +20,21 @@ impl<N: Network> Control<N> {
                 continue;
             };
             let function = &tended.function;
-            let held = match function.reading(&loads, now_us) {
-                // A report without it would say it had no load. The next one covers this second.
-                None => return debug!(function = %name, "counters unreadable; report put off"),
-                Some(reading) => {
-                    let held = reading.held;
-                    readings.push(reading);
-                    held
-                }
+            let load = loads.of(&function.counters);
+            let is_news = |load: &Load| self.side.is_news(&name, load.started, load.in_flight);
+            let held = match (load, load.filter(is_news)) {
+                // All that is counted of a function is read only where there is something to tell.
+                (Some(_), None) => 0,
+                (_, news) => match news.and_then(|load| function.reading(load, now_us)) {
+                    // A report without it would say it had no load. The next one covers this
+                    // second.
+                    None => return debug!(function = %name, "counters unreadable; report put off"),
+                    Some(reading) => {
+                        let held = reading.held;
+                        readings.push(reading);
+                        held
+                    }
+                },
             };
             let waits = match held > 0 && function.view.load().takes_requests() {
                 true => Waits::ForTheirTurn,
@@ -54,9 +61,12 @@ impl<N: Network> Control<N> {
         let now_us = self.parts.clock.now_us();
         let watched = self.side.watched().filter_map(|name| self.parts.table.function(name));
         let loads = self.parts.registry.loads(now_us);
-        let readings: Vec<Reading> =
-            watched.filter_map(|function| function.reading(&loads, now_us)).collect();
-        let crossed = self.side.crossed(now_us, &readings);
+        let open = watched.filter_map(|function| {
+            let load = loads.of(&function.counters)?;
+            Some((function.name.clone(), load.in_flight))
+        });
+        let open: Vec<(FunctionName, u64)> = open.collect();
+        let crossed = self.side.crossed(now_us, &open);
         if !crossed.is_empty() {
             self.report().await;
             let actions = self.side.press(crossed);

@@ -2,7 +2,7 @@
 
 use dormouse_link::activator_side::{Action, PRESSURE_US_MIN, Wanted};
 use dormouse_link::autoscaler_side::Connection;
-use dormouse_link::frame::{Down, Learnt, Reading, Retiring, Up};
+use dormouse_link::frame::{Down, Learnt, Retiring, Up};
 use dormouse_metrics::counts::Refusal;
 use dormouse_policy::admission::Amount;
 use dormouse_policy::function::FunctionName;
@@ -328,20 +328,12 @@ impl Sim<'_> {
         self.queue.push(again_ns, Class::Timer, 0, event);
         let now_us = self.now_us();
         let activator = &mut self.activators[way];
-        let readings = activator.side.watched().filter_map(|name| {
+        let open = activator.side.watched().filter_map(|name| {
             let at = *self.names.get(name)?;
-            let reading = activator.counters[at].read(now_us)?;
-            Some(Reading {
-                function: name.clone(),
-                area_us: reading.area_us,
-                started: reading.started,
-                in_flight: reading.in_flight,
-                held: reading.held,
-                refused: reading.refused[Refusal::QueueFull as usize],
-            })
+            Some((name.clone(), activator.counters[at].read(now_us)?.in_flight))
         });
-        let readings: Vec<Reading> = readings.collect();
-        let crossed = activator.side.crossed(now_us, &readings);
+        let open: Vec<_> = open.collect();
+        let crossed = activator.side.crossed(now_us, &open);
         if !crossed.is_empty() {
             self.report(way);
             let actions = self.activators[way].side.press(crossed);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dormouse_policy::function::FunctionName;
 
-use crate::frame::{Entry, Reading};
+use crate::frame::Entry;
 
 /// Least time between two words on one function, in microseconds: pods take longer to start, and
 /// ten early decisions a second are enough to follow any burst.
@@ -57,13 +57,17 @@ impl Pressures {
 
     /// The functions to speak of now: each once when it exceeds its threshold, and again only when
     /// it exceeds a higher one or fell below in between.
-    pub(super) fn crossed(&mut self, now_us: u64, readings: &[Reading]) -> Vec<FunctionName> {
+    pub(super) fn crossed(
+        &mut self,
+        now_us: u64,
+        open: &[(FunctionName, u64)],
+    ) -> Vec<FunctionName> {
         let mut crossed = Vec::new();
-        for reading in readings {
-            let Some(Watched { threshold, said }) = self.watched.get_mut(&reading.function) else {
+        for (function, open) in open {
+            let Some(Watched { threshold, said }) = self.watched.get_mut(function) else {
                 continue;
             };
-            if reading.in_flight <= *threshold {
+            if *open <= *threshold {
                 if let Some(said) = said {
                     said.above = None;
                 }
@@ -75,7 +79,7 @@ impl Pressures {
             });
             if is_due {
                 *said = Some(Said { at_us: now_us, above: Some(*threshold) });
-                crossed.push(reading.function.clone());
+                crossed.push(function.clone());
             }
         }
         crossed

@@ -207,7 +207,7 @@ fn pressure_is_said_once_per_threshold_and_not_more_often_than_ten_times_a_secon
     for (step, (passed_us, threshold, open, said)) in cases.into_iter().enumerate() {
         now_us += passed_us;
         drop(side.receive(table(threshold), now_us));
-        let crossed = side.crossed(now_us, &[reading(open, open)]);
+        let crossed = side.crossed(now_us, &[(name("a"), open)]);
         assert_eq!(!crossed.is_empty(), said, "step {step}");
     }
     assert_eq!(
@@ -215,9 +215,9 @@ fn pressure_is_said_once_per_threshold_and_not_more_often_than_ten_times_a_secon
         [Action::Send(Up::Pressure { functions: vec![name("a")] })]
     );
     side.disconnect();
-    assert_eq!(side.crossed(now_us + LOOK_US, &[reading(9, 0), reading(90, 90)]), []);
+    assert_eq!(side.crossed(now_us + LOOK_US, &[(name("a"), 90)]), []);
     drop(side.connect());
-    let again = side.crossed(now_us + LOOK_US, &[reading(90, 90)]);
+    let again = side.crossed(now_us + LOOK_US, &[(name("a"), 90)]);
     assert_eq!(again, [name("a")], "a new connection was told nothing");
     drop(
         side.receive(
