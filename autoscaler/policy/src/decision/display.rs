@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{Average, Decision, Keep, Outcome, Reason, Rule, Why};
-use crate::burst::Demand;
+use serde_json::Value;
+
+use super::{Average, Decision, Keep, Outcome, Reason, Rule, SECOND_US, Why};
 use crate::settings::Metric;
 
 /// What is done first, then why, then the figures: whatever cuts a line cuts its end.
@@ -59,58 +60,61 @@ impl fmt::Display for Reason {
 }
 
 impl fmt::Display for Rule {
+    /// Its sentence with the figures of its JSON, so that the one says what the other says.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SECOND_US: u64 = 1_000_000;
-        match *self {
-            Self::MaxScaleDownRate { ready, rate } => {
-                write!(f, "max-scale-down-rate {rate} of {ready} ready")
-            }
-            Self::MaxScaleUpRate { ready, rate } => {
-                write!(f, "max-scale-up-rate {rate} of {ready} ready")
-            }
-            Self::ActivationScale { scale } => write!(f, "activation-scale {scale}"),
-            Self::Panic { wanted, most, .. } => {
-                write!(f, "panic (wants {wanted}, highest {most})")
-            }
-            Self::ScaleDownDelay { delay_s } => write!(f, "scale-down-delay {delay_s} s"),
-            Self::Coverage { known_s, window_s } => {
-                write!(f, "coverage ({known_s} of {window_s} s known)")
-            }
-            Self::InFlight { in_flight, held } => {
-                write!(f, "open requests ({in_flight} in flight, {held} held)")
-            }
-            Self::Burst(Demand { open, refused, to_come }) => {
-                write!(f, "burst ({open} open, {refused} refused, {to_come:.1} to come)")
-            }
-            Self::Wake { .. } => f.write_str("wake"),
-            Self::InitialScale { initial } => write!(f, "initial-scale {initial}"),
-            Self::Starting { for_us, limit_us } => {
-                let (for_s, limit_s) = (for_us / SECOND_US, limit_us / SECOND_US);
-                write!(f, "start-up (for {for_s} of {limit_s} s)")
-            }
-            Self::JustActive { for_us, window_s } => {
-                write!(f, "active for {} of {window_s} s", for_us / SECOND_US)
-            }
-            Self::MinScale { min } => write!(f, "min-scale {min}"),
-            Self::MaxScale { max } => write!(f, "max-scale {max}"),
-            Self::ScaleToZero => f.write_str("enable-scale-to-zero false"),
-            Self::Retention { for_us, retention_us } => {
-                let (for_s, retention_s) = (for_us / SECOND_US, retention_us / SECOND_US);
-                write!(f, "retention (idle for {for_s} of {retention_s} s)")
-            }
-            Self::Grace { waited_us, grace_us } => {
-                let (waited_s, grace_s) = (waited_us / SECOND_US, grace_us / SECOND_US);
-                write!(f, "grace ({waited_s} of {grace_s} s)")
-            }
-            Self::Pressure { replicas } => {
-                write!(f, "pressure, which only raises, with {replicas} asked for")
-            }
-            Self::Keep(Keep::Zero) => f.write_str("another writer, who set it to 0"),
-            Self::Keep(Keep::SetByOther(replicas)) => {
-                write!(f, "another writer, who set it to {replicas}")
-            }
-            Self::Keep(Keep::Rollout(replicas)) => write!(f, "rollout of {replicas} under way"),
-            Self::Paused { .. } => f.write_str("paused"),
+        let json = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        let mut sentence = self.sentence();
+        while let Some((before, (name, after))) = sentence
+            .split_once('{')
+            .and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+        {
+            f.write_str(before)?;
+            f.write_str(&figure(name, &json["inputs"][name]))?;
+            sentence = after;
         }
+        f.write_str(sentence)
+    }
+}
+
+impl Rule {
+    /// What it says; the figures of its JSON stand where their names are in braces.
+    fn sentence(&self) -> &'static str {
+        match self {
+            Self::MaxScaleDownRate { .. } => "max-scale-down-rate {rate} of {ready} ready",
+            Self::MaxScaleUpRate { .. } => "max-scale-up-rate {rate} of {ready} ready",
+            Self::ActivationScale { .. } => "activation-scale {scale}",
+            Self::Panic { .. } => "panic (wants {wanted}, highest {most})",
+            Self::ScaleDownDelay { .. } => "scale-down-delay {delay_s} s",
+            Self::Coverage { .. } => "coverage ({known_s} of {window_s} s known)",
+            Self::InFlight { .. } => "open requests ({in_flight} in flight, {held} held)",
+            Self::Burst(_) => "burst ({open} open, {refused} refused, {to_come} to come)",
+            Self::Wake { .. } => "wake",
+            Self::InitialScale { .. } => "initial-scale {initial}",
+            Self::Starting { .. } => "start-up (for {for_us} of {limit_us} s)",
+            Self::JustActive { .. } => "active for {for_us} of {window_s} s",
+            Self::MinScale { .. } => "min-scale {min}",
+            Self::MaxScale { .. } => "max-scale {max}",
+            Self::ScaleToZero => "enable-scale-to-zero false",
+            Self::Retention { .. } => "retention (idle for {for_us} of {retention_us} s)",
+            Self::Grace { .. } => "grace ({waited_us} of {grace_us} s)",
+            Self::Pressure { .. } => "pressure, which only raises, with {replicas} asked for",
+            Self::Keep(Keep::Zero) => "another writer, who set it to 0",
+            Self::Keep(Keep::SetByOther(_)) => "another writer, who set it to {set-by-other}",
+            Self::Keep(Keep::Rollout(_)) => "rollout of {rollout} under way",
+            Self::Paused { .. } => "paused",
+        }
+    }
+}
+
+/// A figure in words: microseconds as whole seconds, fractions to a thousandth.
+fn figure(name: &str, value: &Value) -> String {
+    match (value.as_u64(), value.as_f64()) {
+        (Some(us), _) if name.ends_with("_us") => (us / SECOND_US).to_string(),
+        (Some(whole), _) => whole.to_string(),
+        (None, Some(number)) => {
+            let digits = format!("{number:.3}");
+            digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        (None, None) => value.to_string(),
     }
 }

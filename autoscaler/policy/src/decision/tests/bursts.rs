@@ -29,11 +29,11 @@ fn a_wake_is_sized_by_what_waits() {
     );
     let open = "0 → 1 by open requests (40 in flight, 40 held)";
     let queue = burst(Burst::Queue, Some(2_500_000));
-    check(queue, &[open, "1 → 7 by burst (40 open, 5 refused, 0.0 to come)"], 7);
+    check(queue, &[open, "1 → 7 by burst (40 open, 5 refused, 0 to come)"], 7);
     let start_up = burst(Burst::StartUp, Some(2_500_000));
-    check(start_up, &[open, "1 → 18 by burst (40 open, 5 refused, 75.0 to come)"], 18);
+    check(start_up, &[open, "1 → 18 by burst (40 open, 5 refused, 75 to come)"], 18);
     let not_learnt = burst(Burst::StartUp, None);
-    check(not_learnt, &[open, "1 → 7 by burst (40 open, 5 refused, 0.0 to come)"], 7);
+    check(not_learnt, &[open, "1 → 7 by burst (40 open, 5 refused, 0 to come)"], 7);
 }
 
 #[test]
