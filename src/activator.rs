@@ -11,14 +11,10 @@ use clap::Args;
 use dormouse_activator::activator::Activator;
 use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken};
 use dormouse_link::activator_side::Identity;
-use dormouse_policy::admission::Amount;
 use serde::Serialize;
 
-use crate::cli::{LogArgs, UsageError};
-use crate::flags::{
-    address, check, drain_timeout, held_bytes_max, held_max, host_and_port, workers,
-    workers_default,
-};
+use crate::cli::{LogArgs, UsageError, checked};
+use crate::flags::{Serving, ServingArgs, address, check, drain_timeout, host_and_port};
 use crate::logging::Log;
 use crate::open_files;
 use crate::secret;
@@ -50,21 +46,11 @@ pub(crate) struct ActivatorArgs {
     /// [default: none does]
     #[arg(long, value_name = "ADDRS", env = "DORMOUSE_POD_IPS", value_delimiter = ',')]
     pod_ips: Vec<String>,
-    /// Threads that forward requests, 2 to 256 [default: one per core, at least 2]
-    #[arg(long, value_name = "N", env = "DORMOUSE_WORKERS")]
-    workers: Option<String>,
-    /// Most requests held at once over all functions
-    #[arg(long, value_name = "N", env = "DORMOUSE_HELD_MAX", default_value = "10000")]
-    held_max: String,
-    /// Most memory that held requests may keep
-    #[arg(long, value_name = "BYTES", env = "DORMOUSE_HELD_BYTES_MAX", default_value = "64Mi")]
-    held_bytes_max: String,
     /// How long connections are still accepted after SIGTERM: what routers need to look elsewhere
     #[arg(long, value_name = "DURATION", env = "DORMOUSE_DRAIN_DELAY", default_value = "5s")]
     drain_delay: String,
-    /// Longest wait, after that, for requests that are held or open
-    #[arg(long, value_name = "DURATION", env = "DORMOUSE_DRAIN_TIMEOUT", default_value = "30s")]
-    drain_timeout: String,
+    #[command(flatten)]
+    serving: ServingArgs,
 }
 
 /// How `dormouse activator` runs.
@@ -78,11 +64,9 @@ struct Config {
     token: String,
     name: String,
     pod_ips: Vec<IpAddr>,
-    workers: usize,
-    held_max: u64,
-    held_bytes_max: u64,
     drain_delay: Duration,
-    drain_timeout: Duration,
+    #[serde(flatten)]
+    serving: Serving,
 }
 
 impl Config {
@@ -98,39 +82,18 @@ impl Config {
         let pod_ips =
             args.pod_ips.iter().map(|typed| check("--pod-ips", typed, pod_ip, &mut faults));
         let pod_ips: Vec<IpAddr> = pod_ips.collect::<Vec<_>>().into_iter().flatten().collect();
-        let workers = match &args.workers {
-            Some(typed) => check("--workers", typed, workers, &mut faults),
-            None => Some(workers_default()),
-        };
-        let held_max = check("--held-max", &args.held_max, held_max, &mut faults);
-        let held_bytes_max =
-            check("--held-bytes-max", &args.held_bytes_max, held_bytes_max, &mut faults);
         let delay = check("--drain-delay", &args.drain_delay, drain_timeout, &mut faults);
-        let timeout = check("--drain-timeout", &args.drain_timeout, drain_timeout, &mut faults);
-        match (
-            gateway,
-            admin,
-            link_dial,
-            token,
-            name,
-            workers,
-            held_max,
-            held_bytes_max,
-            delay,
-            timeout,
-        ) {
+        let serving = Serving::new(&args.serving, &mut faults);
+        match (gateway, admin, link_dial, token, name, delay, serving) {
             (
                 Some(gateway),
                 Some(admin),
                 Some(link_dial),
                 Some(token),
                 Some(name),
-                Some(workers),
-                Some(held_max),
-                Some(held_bytes_max),
                 Some(drain_delay),
-                Some(drain_timeout),
-            ) => Ok(Self {
+                Some(serving),
+            ) if faults.is_empty() => Ok(Self {
                 gateway,
                 admin,
                 link_dial,
@@ -138,11 +101,8 @@ impl Config {
                 token,
                 name,
                 pod_ips,
-                workers,
-                held_max,
-                held_bytes_max,
                 drain_delay,
-                drain_timeout,
+                serving,
             }),
             _ => Err(UsageError(faults)),
         }
@@ -171,13 +131,7 @@ fn pod_ip(typed: &str) -> Result<IpAddr, String> {
 /// # Errors
 /// [`UsageError`] before any port is bound; later, what could not be started or ended by itself.
 pub(crate) fn run(args: &ActivatorArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
-    let (config, log) = match (Config::new(args), Log::new(log)) {
-        (Ok(config), Ok(log)) => (config, log),
-        (config, log) => {
-            let faults = config.err().into_iter().chain(log.err());
-            return Err(UsageError(faults.flat_map(|error| error.0).collect()).into());
-        }
-    };
+    let (config, log) = checked(Config::new(args), Log::new(log))?;
     log.start(io::stderr);
     crate::runtime().context("cannot start a runtime")?.block_on(serve(&config))
 }
@@ -192,13 +146,13 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         boot: getrandom::u64().context("no random numbers")?,
     };
     let activator = Activator::start(ActivatorConfig {
-        workers: config.workers,
+        workers: config.serving.workers,
         admin: Some(config.admin),
         reached_at: config.pod_ips.clone(),
         gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
-        held_max: Amount { requests: config.held_max, bytes: config.held_bytes_max },
+        held_max: config.serving.held(),
         drain_delay: config.drain_delay,
-        drain_timeout: config.drain_timeout,
+        drain_timeout: config.serving.drain_timeout,
         ..ActivatorConfig::new(config.link_dial.clone(), identity)
     })
     .context("the activator cannot start")?;
@@ -242,10 +196,10 @@ mod tests {
             "--token-file=/nowhere/token",
             "--name=two words",
             "--pod-ips=0.0.0.0",
+            "--drain-delay=5",
             "--workers=1",
             "--held-max=0",
             "--held-bytes-max=1Ki",
-            "--drain-delay=5",
             "--drain-timeout=2h",
         ];
         let Command::Activator(args) = Cli::try_parse_from(line).unwrap().command else {

@@ -12,7 +12,7 @@ use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig, Victims};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{LogArgs, UsageError};
+use crate::cli::{LogArgs, UsageError, checked};
 use crate::flags::{address, check};
 use crate::logging::Log;
 use crate::secret;
@@ -96,13 +96,7 @@ fn namespace(typed: &str) -> Result<String, String> {
 /// # Errors
 /// [`UsageError`] before any port is bound; later, what could not be started or ended by itself.
 pub(crate) fn run(args: &AutoscalerArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
-    let (config, log) = match (Config::new(args), Log::new(log)) {
-        (Ok(config), Ok(log)) => (config, log),
-        (config, log) => {
-            let faults = config.err().into_iter().chain(log.err());
-            return Err(UsageError(faults.flat_map(|error| error.0).collect()).into());
-        }
-    };
+    let (config, log) = checked(Config::new(args), Log::new(log))?;
     log.start(io::stderr);
     crate::runtime().context("cannot start a runtime")?.block_on(serve(&config))
 }

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::activator::ActivatorArgs;
 use crate::autoscaler::AutoscalerArgs;
 use crate::demo::DemoArgs;
+use crate::flags::ServingArgs;
 use crate::sim::SimCommand;
 
 const EXAMPLES: &str = "\
@@ -124,15 +125,8 @@ pub(crate) struct UpArgs {
     /// Where every function answers by its Host name; port 0 takes any free one
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_GATEWAY", default_value = "127.0.0.1:8080")]
     pub(crate) gateway: String,
-    /// Threads that forward requests, 2 to 256 [default: one per core, at least 2]
-    #[arg(long, value_name = "N", env = "DORMOUSE_WORKERS")]
-    pub(crate) workers: Option<String>,
-    /// Most requests held at once over all functions
-    #[arg(long, value_name = "N", env = "DORMOUSE_HELD_MAX", default_value = "10000")]
-    pub(crate) held_max: String,
-    /// Most memory they may keep, as in 64Mi
-    #[arg(long, value_name = "BYTES", env = "DORMOUSE_HELD_BYTES_MAX", default_value = "64Mi")]
-    pub(crate) held_bytes_max: String,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
     /// Where `dormouse status` and `explain` are answered; port 0 takes any free one
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "127.0.0.1:0")]
     pub(crate) admin: String,
@@ -150,9 +144,6 @@ pub(crate) struct UpArgs {
     /// Where the activator dials the autoscaler, if not where it listens (for a proxy between them)
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_LINK_DIAL")]
     pub(crate) link_dial: Option<String>,
-    /// Longest wait, after the first Ctrl-C or SIGTERM, for requests that are held or open
-    #[arg(long, value_name = "DURATION", env = "DORMOUSE_DRAIN_TIMEOUT", default_value = "30s")]
-    pub(crate) drain_timeout: String,
     /// Record every decision, with all that led to it, in a new file of one JSON object a line
     #[arg(long, value_name = "FILE", env = "DORMOUSE_RECORD")]
     pub(crate) record: Option<PathBuf>,
@@ -192,6 +183,20 @@ pub(crate) struct ExplainArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What was typed, checked, or all its faults at once.
+pub(crate) fn checked<A, B>(
+    one: Result<A, UsageError>,
+    other: Result<B, UsageError>,
+) -> Result<(A, B), UsageError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (one, other) => {
+            let faults = one.err().into_iter().chain(other.err());
+            Err(UsageError(faults.flat_map(|error| error.0).collect()))
+        }
+    }
 }
 
 /// What was typed, or what a manifest says, cannot hold. Nothing was started.

@@ -19,12 +19,11 @@ use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand
 use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Programs};
 use dormouse_autoscaler::{Autoscaler, BindError, Config as AutoscalerConfig, Victims};
 use dormouse_link::activator_side::Identity;
-use dormouse_policy::admission::Amount;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Style;
-use crate::cli::{LogArgs, UpArgs, UsageError};
+use crate::cli::{LogArgs, UpArgs, UsageError, checked};
 use crate::console::{self, Console, Statuses};
 use crate::instance::{self, Instance, Registration};
 use crate::logging::Log;
@@ -52,13 +51,7 @@ const TOKEN_BYTES: usize = 32;
 /// # Errors
 /// [`UsageError`] before any port is bound; later, what could not be started or ended by itself.
 pub(crate) fn run(args: &UpArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
-    let (config, log) = match (Config::new(args), Log::new(log)) {
-        (Ok(config), Ok(log)) => (config, log),
-        (config, log) => {
-            let faults = config.err().into_iter().chain(log.err());
-            return Err(UsageError(faults.flat_map(|error| error.0).collect()).into());
-        }
-    };
+    let (config, log) = checked(Config::new(args), Log::new(log))?;
     let style = match (config.output, io::stderr().is_terminal()) {
         (Output::Json, _) => Style::Json,
         (Output::Human, true) => Style::Table,
@@ -226,7 +219,7 @@ impl Parts {
                 () = self.autoscaler.ended() => {}
             }
         };
-        if timeout(config.drain_timeout + DRAIN_MARGIN, drained).await.is_err() {
+        if timeout(config.serving.drain_timeout + DRAIN_MARGIN, drained).await.is_err() {
             tracing::error!("the activator hangs; replicas are stopped all the same");
         }
         self.stop.cancel();
@@ -311,11 +304,11 @@ fn activator_config(
     };
     let dial = config.link_dial.clone().unwrap_or_else(|| link.to_string());
     Ok(ActivatorConfig {
-        workers: config.workers,
+        workers: config.serving.workers,
         gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
         admin: Some(config.activator_admin),
-        drain_timeout: config.drain_timeout,
-        held_max: Amount { requests: config.held_max, bytes: config.held_bytes_max },
+        drain_timeout: config.serving.drain_timeout,
+        held_max: config.serving.held(),
         ..ActivatorConfig::new(dial, identity)
     })
 }

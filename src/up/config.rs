@@ -2,15 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::{UpArgs, UsageError};
-use crate::flags::{
-    address, check, drain_timeout, held_bytes_max, held_max, host_and_port, workers,
-    workers_default,
-};
+use crate::flags::{Serving, address, check, host_and_port};
 
 /// How `dormouse up` runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,12 +15,9 @@ pub(crate) struct Config {
     pub(crate) files: Vec<PathBuf>,
     /// Where functions answer by Host.
     pub(crate) gateway: SocketAddr,
-    /// Threads that forward requests.
-    pub(crate) workers: usize,
-    /// Most requests held at once over all functions.
-    pub(crate) held_max: u64,
-    /// Most memory they may keep, in bytes.
-    pub(crate) held_bytes_max: u64,
+    /// How requests are served.
+    #[serde(flatten)]
+    pub(crate) serving: Serving,
     /// Where `status` and `explain` are answered.
     pub(crate) admin: SocketAddr,
     /// Where the activator answers `/metrics`.
@@ -33,8 +26,6 @@ pub(crate) struct Config {
     pub(crate) link_listen: SocketAddr,
     /// Where the activator dials it, if elsewhere.
     pub(crate) link_dial: Option<String>,
-    /// Longest wait for open requests at the end.
-    pub(crate) drain_timeout: Duration,
     /// The new file for the record of decisions; none = no record.
     pub(crate) record: Option<PathBuf>,
     /// What stdout is for.
@@ -66,50 +57,26 @@ impl Config {
             Some(typed) => check("--link-dial", typed, host_and_port, &mut faults).map(Some),
             None => Some(None),
         };
-        let workers = match &args.workers {
-            Some(typed) => check("--workers", typed, workers, &mut faults),
-            None => Some(workers_default()),
-        };
-        let held_max = check("--held-max", &args.held_max, held_max, &mut faults);
-        let held_bytes_max =
-            check("--held-bytes-max", &args.held_bytes_max, held_bytes_max, &mut faults);
-        let drain_timeout =
-            check("--drain-timeout", &args.drain_timeout, drain_timeout, &mut faults);
+        let serving = Serving::new(&args.serving, &mut faults);
         let (
             Some(gateway),
             Some(admin),
             Some(activator_admin),
             Some(link_listen),
             Some(link_dial),
-            Some(workers),
-            Some(held_max),
-            Some(held_bytes_max),
-            Some(drain_timeout),
-        ) = (
-            gateway,
-            admin,
-            activator_admin,
-            link_listen,
-            link_dial,
-            workers,
-            held_max,
-            held_bytes_max,
-            drain_timeout,
-        )
+            Some(serving),
+        ) = (gateway, admin, activator_admin, link_listen, link_dial, serving)
         else {
             return Err(UsageError(faults));
         };
         Ok(Self {
             files: args.files.clone(),
             gateway,
-            workers,
-            held_max,
-            held_bytes_max,
+            serving,
             admin,
             activator_admin,
             link_listen,
             link_dial,
-            drain_timeout,
             record: args.record.clone(),
             output: if args.json { Output::Json } else { Output::Human },
         })
@@ -118,6 +85,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser;
 
     use super::*;
@@ -135,10 +104,11 @@ mod tests {
     fn defaults_hold() {
         let config = config(&[]).unwrap();
         assert_eq!(config.gateway.to_string(), "127.0.0.1:8080");
-        assert!(config.workers >= 2);
-        assert_eq!((config.held_max, config.held_bytes_max), (10_000, 64 * 1024 * 1024));
+        assert!(config.serving.workers >= 2);
+        let held = config.serving.held();
+        assert_eq!((held.requests, held.bytes), (10_000, 64 * 1024 * 1024));
         assert_eq!(config.link_dial, None);
-        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+        assert_eq!(config.serving.drain_timeout, Duration::from_secs(30));
     }
 
     #[test]
