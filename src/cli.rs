@@ -40,6 +40,7 @@ Examples:
   dormouse explain hello                        by name, if it is the only one of that name
   dormouse explain default/hello                by namespace and name
   dormouse explain hello --last 3               the newest ones
+  dormouse explain hello --since 5m             those of the last five minutes
   dormouse explain hello --json | jq .          with every figure that led to each decision";
 
 /// Scale plain Deployments to zero and back, by annotation alone.
@@ -180,6 +181,9 @@ pub(crate) struct ExplainArgs {
     /// Show the last N decisions; 64 are kept, fewer of a function that was asleep for long
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) last: usize,
+    /// Show those of the last DURATION alone, as in 10m
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) since: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,

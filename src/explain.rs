@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use dormouse_autoscaler::status::{Explanation, FunctionStatus, Kept};
 use dormouse_policy::function::FunctionName;
 
-use crate::cli::ExplainArgs;
+use crate::cli::{ExplainArgs, UsageError};
+use crate::flags::{check, duration};
 use crate::status::{FUNCTIONS_PATH, expect_ok};
 use crate::{client, instance};
 
@@ -20,9 +21,15 @@ const LIKENESS_MIN: f64 = 0.7;
 /// Asks, makes each decision again, and prints.
 ///
 /// # Errors
-/// None or several run here, the one asked does not answer, or it knows no such function; after all
+/// [`UsageError`]; none or several run here, the one asked does not answer, or it knows no such function; after all
 /// is printed, a decision that does not come out the same again.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let mut faults = Vec::new();
+    let since = match &args.since {
+        Some(typed) => check("--since", typed, duration, &mut faults),
+        None => Some(Duration::MAX),
+    };
+    let since = since.ok_or(UsageError(faults))?;
     let admin = instance::admin(&args.instance)?;
     let listed = expect_ok(client::get(admin, FUNCTIONS_PATH)?)?;
     let listed: Vec<FunctionStatus> =
@@ -32,6 +39,9 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let body = expect_ok(client::get(admin, &format!("{FUNCTIONS_PATH}/{name}"))?)?;
     let mut explanation: Explanation =
         serde_json::from_slice(&body).context("unexpected answer")?;
+    let now_ms = unix_ms();
+    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    explanation.decisions.retain(|kept| now_ms.saturating_sub(kept.at_ms) <= since_ms);
     let earlier = explanation.decisions.len().saturating_sub(args.last);
     explanation.decisions.drain(..earlier);
     let differ = decide_again(&mut explanation.decisions);
@@ -40,7 +50,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         serde_json::to_writer(&mut stdout, &explanation)?;
         writeln!(stdout)?;
     } else {
-        stdout.write_all(text::render(&explanation, unix_ms()).as_bytes())?;
+        stdout.write_all(text::render(&explanation, now_ms).as_bytes())?;
     }
     if differ > 0 {
         let shown = explanation.decisions.len();

@@ -128,6 +128,10 @@ fn held_bytes_max(typed: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "a number of bytes of at least 256Ki, as in 64Mi or 1Gi".to_owned())
 }
 
+pub(crate) fn duration(typed: &str) -> Result<Duration, String> {
+    humantime::parse_duration(typed).map_err(|_| "a duration with units, as in 30s".to_owned())
+}
+
 pub(crate) fn drain_timeout(typed: &str) -> Result<Duration, String> {
     let rule = || "a duration with units, at most 1h (as in 30s)".to_owned();
     humantime::parse_duration(typed)

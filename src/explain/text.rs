@@ -57,8 +57,8 @@ fn decision(text: &mut String, kept: &Kept, now_ms: u64) {
         None => line("  nothing is known of the load".to_owned()),
     }
     line(format!(
-        "  now     {} of {} ready, {} in flight, {} held",
-        inputs.ready, inputs.replicas, inputs.in_flight, inputs.held
+        "  now     {} of {} ready, {} in flight, {} held, {} refused",
+        inputs.ready, inputs.replicas, inputs.in_flight, inputs.held, inputs.refused
     ));
     line(format!("  target  {} per pod, which asks for {}", scaling.target, made.raw));
     for reason in &made.reasons {

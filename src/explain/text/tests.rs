@@ -65,7 +65,7 @@ fn a_decision_shows_its_figures_its_rules_and_its_result() {
         "12:00:02.000Z (3 s ago)  tick",
         "  stable  concurrency 250.00 over 60 s (2 s of it known)",
         "  panic   concurrency 250.00 over 6 s (2 s of it known)",
-        "  now     1 of 1 ready, 0 in flight, 0 held",
+        "  now     1 of 1 ready, 0 in flight, 0 held, 0 refused",
         "  target  70 per pod, which asks for 4",
     ];
     assert_eq!(shown[..expected.len()], expected, "{text}");

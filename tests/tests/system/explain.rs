@@ -1,9 +1,13 @@
 //! Each decision can be made again by hand from what `dormouse explain --json` says of it.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dormouse_tests::manifest::Function;
+use dormouse_tests::program;
 use dormouse_tests::up::{Start, Up};
 use serde_json::Value;
 
@@ -37,6 +41,61 @@ fn one_decision_of_each_kind_follows_from_the_figures_shown_with_it() {
     assert!(rules.contains("max-scale"), "{rules:?}");
     let newest = up.ask_json(&["explain", "busy", "--json", "--last", "3"]);
     assert_eq!(newest["decisions"].as_array().unwrap()[..], decisions[decisions.len() - 3..]);
+}
+
+#[test]
+fn it_fails_for_whom_nobody_knows_and_for_a_decision_that_does_not_come_out_again() {
+    let up = Start::new().functions(&[&Function::demo("hello", &[])]).up();
+    let explained = dormouse_tests::wait::until("a decision", || {
+        let explained = up.ask_json(&["explain", "hello", "--json"]);
+        (!explained["decisions"].as_array()?.is_empty()).then_some(explained)
+    });
+    let said = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    for (typed, answer) in [
+        (&["hallo"][..], "no function is named \"hallo\"; did you mean default/hello?"),
+        (&["other/hello"], "no function is named \"other/hello\""),
+    ] {
+        let output = up.ask(&[&["explain"], typed].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output.stderr).contains(answer), "{}", said(&output.stderr));
+    }
+    let output = up.ask(&["explain", "hello", "--since", "5"]);
+    assert_eq!(output.status.code(), Some(2), "no unit");
+    assert!(said(&output.stderr).contains("--since \"5\" must be a duration"));
+    let kept = |since: &str| {
+        let explained = up.ask_json(&["explain", "hello", "--json", "--since", since]);
+        explained["decisions"].as_array().unwrap().len()
+    };
+    assert_eq!((kept("0s"), kept("1h") > 0), (0, true));
+
+    let mut falsified = explained;
+    falsified["decisions"][0]["decision"]["desired"] = 99.into();
+    let output = ask_one_who_answers(&falsified, &["explain", "hello"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output.stdout).contains("NOT REPRODUCED"), "{}", said(&output.stdout));
+    assert!(said(&output.stderr).contains("come out otherwise"), "{}", said(&output.stderr));
+}
+
+/// Runs a `dormouse` command against an admin port that says this of its one function.
+fn ask_one_who_answers(explained: &Value, arguments: &[&str]) -> Output {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = listener.local_addr().unwrap().to_string();
+    let bodies = [Value::from(vec![explained["status"].clone()]), explained.clone()];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for body in bodies {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                while !head.next().unwrap().unwrap().is_empty() {}
+                let body = body.to_string();
+                let length = body.len();
+                write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
+                    .unwrap();
+            }
+        });
+        let mut command = Command::new(program::dormouse());
+        command.args(arguments).args(["--admin", &admin]).output().unwrap()
+    })
 }
 
 fn load_until(up: &Up, clients: usize, reached: impl Fn(&Value) -> bool) {
