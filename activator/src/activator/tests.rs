@@ -37,7 +37,7 @@ fn a_worker_that_sleeps_holds_no_function() {
     client.write_all(b"GET / HTTP/1.1\r\nhost: nobody\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     drop(registry.register("default/old").unwrap());
     drop(registry.remove("default/old"));
     let until = Instant::now() + PATIENCE;

@@ -98,7 +98,7 @@ fn the_defaults_in_the_table_are_true() {
 #[test]
 fn each_honoured_value_arrives_in_the_settings() {
     type Change = fn(&mut Settings);
-    let cases: [(&str, &str, Change); 24] = [
+    let cases: [(&str, &str, Change); 25] = [
         ("autoscaling.knative.dev/metric", "rps", |it| {
             let (total, target) = (200.0, 140.0);
             it.scaling = Scaling { metric: Metric::Rps, total, target, ..it.scaling.clone() };
@@ -151,6 +151,8 @@ fn each_honoured_value_arrives_in_the_settings() {
             it.local_command = Some("exec ./server".to_owned());
         }),
         ("dormouse.dev/enabled", "true", |_| {}),
+        // It is said of a Service.
+        ("dormouse.dev/target", "hello", |_| {}),
     ];
     // The class has but one value, its default, and a burst has two that are not.
     let honoured = ANNOTATIONS.keys.iter().filter(|key| key.standing == Standing::Honoured);
