@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use dormouse_activator::activator::Activator;
-use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken};
+use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken, Token};
 use dormouse_link::activator_side::Identity;
 use serde::Serialize;
 
@@ -32,11 +32,17 @@ pub(crate) struct ActivatorArgs {
     /// Where `/metrics`, `/livez` and `/readyz` are answered; port 0 takes any free one
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "0.0.0.0:9002")]
     admin: String,
-    /// Where the autoscaler listens; a name is looked up anew for each connection, and the first of
-    /// its addresses that answers is taken
-    #[arg(long, value_name = "HOST:PORT", env = "DORMOUSE_LINK_DIAL")]
-    link_dial: String,
-    /// The file of the secret to show there
+    /// Where autoscalers listen, separated by commas; each address of a name is dialled, and names
+    /// are looked up again every two seconds
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "DORMOUSE_LINK_DIAL",
+        value_delimiter = ',',
+        required = true
+    )]
+    link_dial: Vec<String>,
+    /// The file of the token to show there, read anew for each connection
     #[arg(long, value_name = "PATH", env = "DORMOUSE_TOKEN_FILE")]
     token_file: PathBuf,
     /// The name of this activator, unlike any other's [default: the host's name]
@@ -58,10 +64,8 @@ pub(crate) struct ActivatorArgs {
 struct Config {
     gateway: SocketAddr,
     admin: SocketAddr,
-    link_dial: String,
+    link_dial: Vec<String>,
     token_file: PathBuf,
-    #[serde(skip)]
-    token: String,
     name: String,
     pod_ips: Vec<IpAddr>,
     drain_delay: Duration,
@@ -74,7 +78,10 @@ impl Config {
         let mut faults = Vec::new();
         let gateway = check("--gateway", &args.gateway, address, &mut faults);
         let admin = check("--admin", &args.admin, address, &mut faults);
-        let link_dial = check("--link-dial", &args.link_dial, host_and_port, &mut faults);
+        let dials = args.link_dial.iter();
+        let link_dial: Option<Vec<String>> =
+            dials.map(|typed| check("--link-dial", typed, host_and_port, &mut faults)).collect();
+        // Only looked at: it may be another one when it is shown.
         let token = secret::read(&args.token_file).map_err(|fault| faults.push(fault)).ok();
         let host_name = || nix::unistd::gethostname().ok()?.into_string().ok();
         let typed = args.name.clone().or_else(host_name).unwrap_or_default();
@@ -89,7 +96,7 @@ impl Config {
                 Some(gateway),
                 Some(admin),
                 Some(link_dial),
-                Some(token),
+                Some(_),
                 Some(name),
                 Some(drain_delay),
                 Some(serving),
@@ -98,7 +105,6 @@ impl Config {
                 admin,
                 link_dial,
                 token_file: args.token_file.clone(),
-                token,
                 name,
                 pod_ips,
                 drain_delay,
@@ -141,7 +147,6 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let identity = Identity {
-        token: config.token.clone(),
         reporter: config.name.clone(),
         boot: getrandom::u64().context("no random numbers")?,
     };
@@ -153,7 +158,11 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         held_max: config.serving.held(),
         drain_delay: config.drain_delay,
         drain_timeout: config.serving.drain_timeout,
-        ..ActivatorConfig::new(config.link_dial.clone(), identity)
+        ..ActivatorConfig::new(
+            config.link_dial.clone(),
+            Token::File(config.token_file.clone()),
+            identity,
+        )
     })
     .context("the activator cannot start")?;
     let gateway = activator.gateway_address().context("the activator has no gateway")?;

@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use dormouse_autoscaler::cluster::kubernetes::{KubernetesCluster, Options};
-use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig, Victims};
+use dormouse_autoscaler::cluster::kubernetes::{KubernetesCluster, Options, TokenReviews};
+use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig, Gate, Leadership, Victims};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,9 @@ use crate::signals::Signals;
 
 /// Longest name of a namespace: a DNS label.
 const NAMESPACE_BYTES_MAX: usize = 63;
+
+/// Longest name of other objects: a DNS subdomain.
+const OBJECT_BYTES_MAX: usize = 253;
 
 /// Arguments of `dormouse autoscaler`.
 #[derive(Debug, Args)]
@@ -36,9 +40,26 @@ pub(crate) struct AutoscalerArgs {
     /// Where health, status and decisions are asked for; port 0 takes any free one
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN", default_value = "0.0.0.0:9002")]
     admin: String,
-    /// The file of the secret that activators have to show
+    /// The file of a secret that activators have to show [default: each shows its pod's own token
+    /// for the audience `dormouse`, and the API server is asked whose it is]
     #[arg(long, value_name = "PATH", env = "DORMOUSE_TOKEN_FILE")]
-    token_file: PathBuf,
+    token_file: Option<PathBuf>,
+    /// The Lease, in the autoscaler's own namespace, by which several agree on who leads
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DORMOUSE_LEASE",
+        default_value = "dormouse-autoscaler"
+    )]
+    lease: String,
+    /// The service account, in the autoscaler's own namespace, whose pods may show such a token
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "DORMOUSE_ACTIVATOR_ACCOUNT",
+        default_value = "dormouse-activator"
+    )]
+    activator_account: String,
 }
 
 /// How `dormouse autoscaler` runs.
@@ -49,9 +70,12 @@ struct Config {
     kubeconfig: Option<PathBuf>,
     link_listen: SocketAddr,
     admin: SocketAddr,
-    token_file: PathBuf,
+    token_file: Option<PathBuf>,
+    /// None = tokens are reviewed.
     #[serde(skip)]
-    token: String,
+    secret: Option<String>,
+    activator_account: String,
+    lease: String,
 }
 
 impl Config {
@@ -59,20 +83,31 @@ impl Config {
         let mut faults = Vec::new();
         let link_listen = check("--link-listen", &args.link_listen, address, &mut faults);
         let admin = check("--admin", &args.admin, address, &mut faults);
-        let token = secret::read(&args.token_file).map_err(|fault| faults.push(fault)).ok();
+        let secret = args.token_file.as_deref().map(secret::read).transpose();
+        let secret = secret.map_err(|fault| faults.push(fault)).ok();
+        let account = check("--activator-account", &args.activator_account, object, &mut faults);
+        let lease = check("--lease", &args.lease, object, &mut faults);
         let mut namespaces = Vec::new();
         for typed in &args.namespace {
             let name = check("--namespace", typed, namespace, &mut faults);
             namespaces.extend(name.filter(|name| !namespaces.contains(name)));
         }
-        match (link_listen, admin, token) {
-            (Some(link_listen), Some(admin), Some(token)) if faults.is_empty() => Ok(Self {
+        match (link_listen, admin, secret, account, lease) {
+            (
+                Some(link_listen),
+                Some(admin),
+                Some(secret),
+                Some(activator_account),
+                Some(lease),
+            ) if faults.is_empty() => Ok(Self {
                 namespaces,
                 kubeconfig: args.kubeconfig.clone(),
                 link_listen,
                 admin,
                 token_file: args.token_file.clone(),
-                token,
+                secret,
+                activator_account,
+                lease,
             }),
             _ => Err(UsageError(faults)),
         }
@@ -91,6 +126,16 @@ fn namespace(typed: &str) -> Result<String, String> {
     }
 }
 
+/// The name of an object: a DNS subdomain.
+fn object(typed: &str) -> Result<String, String> {
+    let is_name = (1..=OBJECT_BYTES_MAX).contains(&typed.len())
+        && typed.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+    match is_name {
+        true => Ok(typed.to_owned()),
+        false => Err("the name of an object of the cluster".to_owned()),
+    }
+}
+
 /// Runs until a signal, or until it ends by itself.
 ///
 /// # Errors
@@ -104,19 +149,32 @@ pub(crate) fn run(args: &AutoscalerArgs, log: &LogArgs) -> anyhow::Result<ExitCo
 async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let gate = match &config.secret {
+        Some(secret) => Gate::Secret(secret.clone()),
+        None => {
+            let (kubeconfig, account) = (config.kubeconfig.as_deref(), &config.activator_account);
+            let reviews = TokenReviews::connect(kubeconfig, account).await;
+            Gate::Vouched(Arc::new(reviews.context("the cluster cannot be reached")?))
+        }
+    };
     let bound = Autoscaler::bind(AutoscalerConfig {
         link_listen: config.link_listen,
         admin_listen: config.admin,
-        token: config.token.clone(),
+        gate,
         // Services have addresses of their own here; the way in is the gateway.
         endpoint_listen: None,
         victims: Victims::Unknown,
+        leadership: Leadership::Elected,
         record: None,
     })
     .await
     .context("the autoscaler cannot start")?;
-    let options =
-        Options { kubeconfig: config.kubeconfig.clone(), namespaces: config.namespaces.clone() };
+    let options = Options {
+        kubeconfig: config.kubeconfig.clone(),
+        namespaces: config.namespaces.clone(),
+        lease: config.lease.clone(),
+        identity: identity()?,
+    };
     let (facts, hands) =
         KubernetesCluster::start(&options).await.context("the cluster cannot be reached")?;
     let stop = CancellationToken::new();
@@ -133,6 +191,13 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         () = signals.next() => return Ok(ExitCode::FAILURE),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The host's name, for people, and a number by which processes on one host differ.
+fn identity() -> anyhow::Result<String> {
+    let host = nix::unistd::gethostname().context("this host has no name")?;
+    let number = getrandom::u64().context("no random numbers")?;
+    Ok(format!("{}_{number:016x}", host.to_string_lossy()))
 }
 
 #[cfg(test)]
@@ -157,9 +222,19 @@ mod tests {
             "--admin=127.0.0.1",
             "--token-file=/nowhere/token",
             "--namespace=shop,Shop,-",
+            "--activator-account=A",
+            "--lease=",
         ];
         let faults = config(&typed).unwrap_err().0;
-        let flags = ["--link-listen", "--admin", "--token-file", "--namespace", "--namespace"];
+        let flags = [
+            "--link-listen",
+            "--admin",
+            "--token-file",
+            "--activator-account",
+            "--lease",
+            "--namespace",
+            "--namespace",
+        ];
         assert_eq!(faults.len(), flags.len(), "{faults:?}");
         for (fault, flag) in faults.iter().zip(flags) {
             assert!(fault.starts_with(flag), "{fault}");

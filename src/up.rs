@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use dormouse_activator::activator::Activator;
-use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken};
+use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken, Token};
 use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand, Options};
 use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Programs};
-use dormouse_autoscaler::{Autoscaler, BindError, Config as AutoscalerConfig, Victims};
+use dormouse_autoscaler::{
+    Autoscaler, BindError, Config as AutoscalerConfig, Gate, Leadership, Victims,
+};
 use dormouse_link::activator_side::Identity;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -272,10 +274,11 @@ fn autoscaler_config(config: &Config, token: &str) -> AutoscalerConfig {
     AutoscalerConfig {
         link_listen: config.link_listen,
         admin_listen: config.admin,
-        token: token.to_owned(),
+        gate: Gate::Secret(token.to_owned()),
         // Functions are for the people of this machine, wherever the gateway listens.
         endpoint_listen: Some(Ipv4Addr::LOCALHOST.into()),
         victims: Victims::Ours,
+        leadership: Leadership::Alone,
         record: config.record.clone(),
     }
 }
@@ -298,7 +301,6 @@ fn activator_config(
     token: String,
 ) -> anyhow::Result<ActivatorConfig> {
     let identity = Identity {
-        token,
         reporter: "local".to_owned(),
         boot: getrandom::u64().context("no random numbers")?,
     };
@@ -309,7 +311,7 @@ fn activator_config(
         admin: Some(config.activator_admin),
         drain_timeout: config.serving.drain_timeout,
         held_max: config.serving.held(),
-        ..ActivatorConfig::new(dial, identity)
+        ..ActivatorConfig::new(vec![dial], Token::Fixed(token), identity)
     })
 }
 

@@ -23,7 +23,7 @@ use crate::control::table::Table;
 use crate::control::{self, Control};
 use crate::crowd::{Crowd, Handed};
 use crate::hold::limited::Limited;
-use crate::link_client;
+use crate::link_client::LinkClient;
 use crate::listen;
 use crate::network::Tcp;
 use crate::route::{Entrance, Routes};
@@ -317,8 +317,12 @@ impl Start {
         (drain, stop): (CancellationToken, CancellationToken),
     ) -> Result<Thread, StartError> {
         let (events, link) = mpsc::channel(LINK_EVENTS_QUEUED_MAX);
-        let rng = fastrand::Rng::with_seed(self.seed.wrapping_sub(1));
-        let address = self.config.link.clone();
+        let link_client = LinkClient {
+            places: self.config.link.clone(),
+            token: self.config.token.clone(),
+            events,
+            rng: fastrand::Rng::with_seed(self.seed.wrapping_sub(1)),
+        };
         let (config, clock) = (Arc::clone(&self.config), self.clock);
         let (registry, routes) = (Arc::clone(&self.registry), Arc::clone(&self.routes));
         let common = Arc::clone(&self.common);
@@ -340,7 +344,7 @@ impl Start {
             };
             tokio::select! {
                 () = Control::new(parts, Tcp).run() => {}
-                () = link_client::run(address, events, rng) => {}
+                () = link_client.run() => {}
             }
         })
     }

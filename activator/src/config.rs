@@ -1,6 +1,10 @@
 //! What the activator is told at its start.
 
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dormouse_link::activator_side::Identity;
@@ -17,8 +21,10 @@ pub struct Config {
     /// Where `/metrics`, `/livez` and `/readyz` are answered; none = nowhere. Port 0 = any free
     /// one.
     pub admin: Option<SocketAddr>,
-    /// Where the autoscaler listens, `host:port`.
-    pub link: String,
+    /// Where autoscalers listen, `host:port`. A name leads to as many as it has addresses.
+    pub link: Vec<String>,
+    /// What is shown to autoscalers.
+    pub token: Token,
     /// Who this activator says it is.
     pub identity: Identity,
     /// The addresses at which it is reached by whoever can reach a pod: Services of their own
@@ -37,6 +43,44 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Most requests held at once over all functions, and the memory they may keep.
     pub held_max: Amount,
+}
+
+/// What is shown to autoscalers.
+#[derive(Clone)]
+pub enum Token {
+    /// This.
+    Fixed(String),
+    /// What the file holds whenever one is dialled: the kubelet writes a new one before the last
+    /// one ends.
+    File(PathBuf),
+}
+
+impl Token {
+    /// Longer ones are no token but another file.
+    const BYTES_MAX: u64 = 4096;
+
+    /// The token as it is now.
+    pub(crate) fn read(&self) -> Result<String, String> {
+        let path = match self {
+            Self::Fixed(token) => return Ok(token.clone()),
+            Self::File(path) => path,
+        };
+        let failed = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+        let mut text = String::new();
+        let file = File::open(path).map_err(failed)?;
+        file.take(Self::BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+impl fmt::Debug for Token {
+    /// Without the token, which must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(_) => f.write_str("Fixed"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
 }
 
 /// The gateway's listener.
@@ -58,14 +102,15 @@ pub enum IfTaken {
 }
 
 impl Config {
-    /// The defaults, dialling the autoscaler at `link`.
+    /// The defaults, dialling the autoscalers at `link`.
     #[must_use]
-    pub fn new(link: String, identity: Identity) -> Self {
+    pub fn new(link: Vec<String>, token: Token, identity: Identity) -> Self {
         Self {
             workers: 2,
             gateway: None,
             admin: None,
             link,
+            token,
             identity,
             reached_at: Vec::new(),
             // What common servers and clouds' balancers allow at most; larger heads are attacks.

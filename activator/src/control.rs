@@ -5,11 +5,12 @@ pub(crate) mod table;
 mod listeners;
 mod reporting;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use dormouse_link::Connection;
 use dormouse_link::activator_side::{Action, ActivatorSide, PRESSURE_US_MIN, Wanted};
 use dormouse_link::frame::{Down, Retiring, Up};
 use dormouse_metrics::counts::WakePhase;
@@ -77,7 +78,8 @@ pub(crate) struct Parts {
 pub(crate) struct Control<N: Network> {
     parts: Parts,
     side: ActivatorSide,
-    outgoing: Option<mpsc::Sender<Up>>,
+    /// Towards each autoscaler.
+    outgoing: BTreeMap<Connection, mpsc::Sender<Up>>,
     listeners: Listeners,
     prober: Prober<N>,
     settling: JoinSet<Settled>,
@@ -134,7 +136,7 @@ impl<N: Network> Control<N> {
         Self {
             parts,
             side,
-            outgoing: None,
+            outgoing: BTreeMap::new(),
             listeners: Listeners::default(),
             prober: Prober::new(network),
             settling: JoinSet::new(),
@@ -190,15 +192,16 @@ impl<N: Network> Control<N> {
                 function.signalled.swap(false, Ordering::AcqRel);
                 self.evaluate(&function.name);
             }
-            Event::Link(LinkEvent::Connected(outgoing)) => {
-                self.outgoing = Some(outgoing);
-                let actions = self.side.connect();
+            Event::Link(LinkEvent::Connected(connection, token, outgoing)) => {
+                self.outgoing.insert(connection, outgoing);
+                let actions = self.side.connect(connection, token);
                 self.act(actions).await;
             }
-            Event::Link(LinkEvent::Frame(frame)) => self.hear(frame).await,
-            Event::Link(LinkEvent::Disconnected) => {
-                self.outgoing = None;
-                self.side.disconnect();
+            Event::Link(LinkEvent::Frame(connection, frame)) => self.hear(connection, frame).await,
+            Event::Link(LinkEvent::Disconnected(connection)) => {
+                self.outgoing.remove(&connection);
+                let actions = self.side.disconnect(connection);
+                self.act(actions).await;
             }
             Event::Found(found) => {
                 debug!(function = %found.function, pod = found.pod.name, "pod takes requests");
@@ -223,12 +226,16 @@ impl<N: Network> Control<N> {
         }
     }
 
-    async fn hear(&mut self, frame: Down) {
-        if let Down::Welcome { version } = &frame {
-            info!(version, "autoscaler answered");
+    async fn hear(&mut self, connection: Connection, frame: Down) {
+        match &frame {
+            Down::Welcome { version, leads } => {
+                info!(connection = connection.0, version, leads, "autoscaler answered");
+            }
+            Down::Leads { term } => info!(connection = connection.0, term, "autoscaler leads"),
+            _ => {}
         }
         let whole = matches!(frame, Down::Table { whole: true, .. });
-        let actions = self.side.receive(frame, self.parts.clock.now_us());
+        let actions = self.side.receive(connection, frame, self.parts.clock.now_us());
         if whole {
             self.parts.table.renew_routes();
         }
@@ -243,7 +250,7 @@ impl<N: Network> Control<N> {
         let mut gone = Vec::new();
         for action in actions {
             match action {
-                Action::Send(frame) => self.send(frame),
+                Action::Send(connection, frame) => self.send(connection, frame),
                 Action::Update(function) => self.update(&function).await,
                 Action::Remove(function) => gone.extend(self.remove(&function)),
                 Action::Retire(function) => self.retire(&function).await,
@@ -255,9 +262,9 @@ impl<N: Network> Control<N> {
                     self.evaluate(&function);
                 }
                 Action::Unnamed => self.unnamed(),
-                Action::Close(reason) => {
-                    error!(reason, "the autoscaler refused this activator");
-                    self.outgoing = None;
+                Action::Close(connection, reason) => {
+                    error!(connection = connection.0, reason, "link refused");
+                    self.outgoing.remove(&connection);
                 }
             }
         }
@@ -270,11 +277,19 @@ impl<N: Network> Control<N> {
         }
     }
 
-    fn send(&mut self, frame: Up) {
-        let sent = self.outgoing.as_ref().map(|outgoing| outgoing.try_send(frame));
+    fn send(&mut self, connection: Connection, frame: Up) {
+        let sent = self.outgoing.get(&connection).map(|outgoing| outgoing.try_send(frame));
         if let Some(Err(error)) = sent {
-            debug!(%error, "frame not queued; the link starts over");
-            self.outgoing = None;
+            debug!(connection = connection.0, %error, "frame not queued; the link starts over");
+            self.outgoing.remove(&connection);
+        }
+    }
+
+    fn send_all(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            if let Action::Send(connection, frame) = action {
+                self.send(connection, frame);
+            }
         }
     }
 
@@ -361,11 +376,7 @@ impl<N: Network> Control<N> {
         if retiring.all(|pod| pod.is_empty()) {
             self.emptying.remove(name);
             let actions = self.side.emptied(name);
-            for action in actions {
-                if let Action::Send(frame) = action {
-                    self.send(frame);
-                }
-            }
+            self.send_all(actions);
         }
     }
 
@@ -413,11 +424,8 @@ impl<N: Network> Control<N> {
         if reached {
             self.parts.writer.wake(&function.counters, phase);
         }
-        for action in self.side.wake(name, wanted) {
-            if let Action::Send(frame) = action {
-                self.send(frame);
-            }
-        }
+        let actions = self.side.wake(name, wanted);
+        self.send_all(actions);
     }
 
     /// Begins the drain: routers learn to look elsewhere, and so do Services that lead here.
@@ -460,11 +468,8 @@ impl<N: Network> Control<N> {
                 worker.send(command).await.unwrap_or_default();
             }
         }
-        for action in self.side.listening(self.listeners.listening()) {
-            if let Action::Send(frame) = action {
-                self.send(frame);
-            }
-        }
+        let actions = self.side.listening(self.listeners.listening());
+        self.send_all(actions);
     }
 
     async fn tell_workers(&self, command: impl Fn() -> Command) {

@@ -1,17 +1,25 @@
-//! Dials the autoscaler, again and again; turns the connection into frames.
+//! Dials every autoscaler there is, again and again; turns each connection into frames.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dormouse_link::Connection;
 use dormouse_link::frame::{Down, FRAME_BYTES_MAX, Up};
+use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use tracing::{debug, info, warn};
 
-/// Longest wait for a connection to the autoscaler.
+use crate::config::Token;
+
+/// Longest wait for a connection to an autoscaler, and for a name to be looked up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest silence accepted while writing: a peer that reads nothing for so long is gone.
@@ -22,52 +30,160 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Frames queued towards the autoscaler. Some hundred are the most that a second brings; a peer
+/// How often names are looked up: a new autoscaler is to be heard before it leads.
+const LOOK_UP_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Most autoscalers dialled: more than anybody runs, so that a name cannot make us dial the world.
+const AUTOSCALERS_MAX: usize = 16;
+
+/// Frames queued towards an autoscaler. Some hundred are the most that a second brings; a peer
 /// that leaves more unread is cut.
 pub(crate) const FRAMES_QUEUED_MAX: usize = 4_096;
 
 /// What happens on the link.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
-    /// A connection stands; frames sent here go out. Dropping the sender closes it.
-    Connected(mpsc::Sender<Up>),
+    /// A connection stands, and this is to be shown there; frames sent here go out. Dropping the
+    /// sender closes it.
+    Connected(Connection, String, mpsc::Sender<Up>),
     /// A frame came.
-    Frame(Down),
+    Frame(Connection, Down),
     /// The connection is gone.
-    Disconnected,
+    Disconnected(Connection),
 }
 
-/// Keeps a connection to `address` for as long as it is polled and someone takes the events.
-pub(crate) async fn run(address: String, events: mpsc::Sender<LinkEvent>, mut rng: fastrand::Rng) {
-    let mut pause = PAUSE_MIN;
-    loop {
-        match connect(&address).await {
-            Ok(stream) => {
-                info!(%address, "link connected");
-                let (frames, outgoing) = mpsc::channel(FRAMES_QUEUED_MAX);
-                if events.send(LinkEvent::Connected(frames)).await.is_err() {
-                    return;
+/// Keeps connections to every autoscaler.
+pub(crate) struct LinkClient {
+    /// Where autoscalers listen, `host:port`.
+    pub(crate) places: Vec<String>,
+    /// What they are shown.
+    pub(crate) token: Token,
+    /// Where events go.
+    pub(crate) events: mpsc::Sender<LinkEvent>,
+    /// Spreads the pauses.
+    pub(crate) rng: fastrand::Rng,
+}
+
+/// Nobody takes events any more.
+struct Unheard;
+
+/// One autoscaler's address.
+struct Dialler {
+    address: SocketAddr,
+    token: Token,
+    events: mpsc::Sender<LinkEvent>,
+    rng: fastrand::Rng,
+    /// Whether it is to be dialled again, should its connection end.
+    is_listed: Rc<Cell<bool>>,
+    /// Numbers connections, of all diallers.
+    connections: Rc<Cell<u64>>,
+}
+
+impl LinkClient {
+    /// Runs for as long as it is polled and someone takes the events.
+    pub(crate) async fn run(mut self) {
+        let connections = Rc::new(Cell::new(0));
+        let mut diallers = FuturesUnordered::new();
+        let mut dialled: BTreeMap<SocketAddr, Rc<Cell<bool>>> = BTreeMap::new();
+        loop {
+            if let Some(listed) = look_up(&self.places).await {
+                for (address, is_listed) in &dialled {
+                    is_listed.set(listed.contains(address));
                 }
-                let heard = converse(stream, outgoing, &events).await;
-                if heard.frames > 0 {
-                    pause = PAUSE_MIN;
-                }
-                warn!(%address, reason = %heard.end, "link lost; serving by the last table");
-                if events.send(LinkEvent::Disconnected).await.is_err() {
-                    return;
+                for address in listed {
+                    if dialled.contains_key(&address) || dialled.len() >= AUTOSCALERS_MAX {
+                        continue;
+                    }
+                    let is_listed = Rc::new(Cell::new(true));
+                    dialled.insert(address, Rc::clone(&is_listed));
+                    let dialler = Dialler {
+                        address,
+                        token: self.token.clone(),
+                        events: self.events.clone(),
+                        rng: self.rng.fork(),
+                        is_listed,
+                        connections: Rc::clone(&connections),
+                    };
+                    diallers.push(dialler.run());
                 }
             }
-            Err(error) => debug!(%address, %error, "link not connected"),
+            let mut again = Box::pin(sleep(LOOK_UP_INTERVAL));
+            loop {
+                tokio::select! {
+                    () = &mut again => break,
+                    Some(ended) = diallers.next() => match ended {
+                        Ok(address) => drop(dialled.remove(&address)),
+                        Err(Unheard) => return,
+                    },
+                }
+            }
         }
-        sleep(pause.mul_f64(0.5 + rng.f64())).await;
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-async fn connect(address: &str) -> std::io::Result<TcpStream> {
-    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// The addresses of all places; none if one could not be looked up, for what is missing may exist.
+/// Of a name with addresses of both families only those of the first one count: an autoscaler has
+/// one of each, and is to be dialled once.
+async fn look_up(places: &[String]) -> Option<Vec<SocketAddr>> {
+    let mut all = Vec::new();
+    for place in places {
+        let found = match timeout(CONNECT_TIMEOUT, lookup_host(place)).await {
+            Ok(Ok(found)) => found.collect::<Vec<_>>(),
+            Ok(Err(error)) => {
+                debug!(place, %error, "name not found");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        let family = found.first().map(SocketAddr::is_ipv4);
+        all.extend(found.into_iter().filter(|address| Some(address.is_ipv4()) == family));
+    }
+    all.sort();
+    all.dedup();
+    Some(all)
+}
+
+impl Dialler {
+    /// Keeps a connection to the address until it is listed no longer, and returns it.
+    async fn run(mut self) -> Result<SocketAddr, Unheard> {
+        let address = self.address;
+        let mut pause = PAUSE_MIN;
+        while self.is_listed.get() {
+            match self.dial().await {
+                Ok((stream, token)) => {
+                    self.connections.set(self.connections.get() + 1);
+                    let connection = Connection(self.connections.get());
+                    info!(%address, connection = connection.0, "link connected");
+                    let (frames, outgoing) = mpsc::channel(FRAMES_QUEUED_MAX);
+                    self.tell(LinkEvent::Connected(connection, token, frames)).await?;
+                    let heard = converse(stream, connection, outgoing, &self.events).await;
+                    if heard.frames > 0 {
+                        pause = PAUSE_MIN;
+                    }
+                    warn!(%address, connection = connection.0, reason = %heard.end, "link lost");
+                    self.tell(LinkEvent::Disconnected(connection)).await?;
+                }
+                Err(error) => debug!(%address, error, "link not connected"),
+            }
+            sleep(pause.mul_f64(0.5 + self.rng.f64())).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        Ok(address)
+    }
+
+    /// A connection, and what is to be shown there: read anew, for it changes while we run.
+    async fn dial(&self) -> Result<(TcpStream, String), String> {
+        let token = self.token.read()?;
+        let dialled = timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address)).await;
+        let dialled = dialled.map_err(|_| "no answer".to_owned())?;
+        let stream = dialled.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        Ok((stream, token))
+    }
+
+    async fn tell(&self, event: LinkEvent) -> Result<(), Unheard> {
+        self.events.send(event).await.map_err(|_| Unheard)
+    }
 }
 
 /// How a connection went.
@@ -78,6 +194,7 @@ struct Heard {
 
 async fn converse(
     stream: TcpStream,
+    connection: Connection,
     mut outgoing: mpsc::Receiver<Up>,
     events: &mpsc::Sender<LinkEvent>,
 ) -> Heard {
@@ -100,7 +217,7 @@ async fn converse(
             let frame = serde_json::from_slice(&bytes)
                 .map_err(|error| format!("a frame that is none: {error}"))?;
             frames += 1;
-            if events.send(LinkEvent::Frame(frame)).await.is_err() {
+            if events.send(LinkEvent::Frame(connection, frame)).await.is_err() {
                 break;
             }
         }
@@ -111,4 +228,19 @@ async fn converse(
         end = read => end,
     };
     Heard { frames, end: end.unwrap_or_else(|error| error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_place_is_dialled_once_and_one_unknown_hides_none() {
+        let places = |places: &[&str]| places.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
+        let twice = places(&["127.0.0.1:9", "127.0.0.1:8", "127.0.0.1:9"]);
+        let found = look_up(&twice).await.unwrap();
+        let expected: [SocketAddr; 2] = [([127, 0, 0, 1], 8).into(), ([127, 0, 0, 1], 9).into()];
+        assert_eq!(found, expected);
+        assert_eq!(look_up(&places(&["127.0.0.1:9", "no such name:1"])).await, None);
+    }
 }

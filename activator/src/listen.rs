@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::config::Config;
+    use crate::config::{Config, Token};
     use crate::crowd::Crowd;
     use crate::hold::limited::Limited;
     use crate::worker::Parts;
@@ -209,8 +209,8 @@ mod tests {
 
     fn workers(crowd: &Arc<Crowd>) -> Vec<Rc<Worker<Tcp>>> {
         let registry = Arc::new(Registry::new(2));
-        let identity = Identity { token: String::new(), reporter: String::new(), boot: 0 };
-        let config = Arc::new(Config::new(String::new(), identity));
+        let identity = Identity { reporter: String::new(), boot: 0 };
+        let config = Arc::new(Config::new(Vec::new(), Token::Fixed(String::new()), identity));
         let common = Arc::new(CommonBound::new(config.held_max));
         let limited = Arc::new(Limited::new(Arc::clone(&common)));
         let (signals, _) = mpsc::channel(1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dormouse_activator::activator::Activator;
-use dormouse_activator::config::{Config, Gateway, IfTaken};
+use dormouse_activator::config::{Config, Gateway, IfTaken, Token};
 use dormouse_link::activator_side::Identity;
 use dormouse_link::frame::{Down, EndpointEntry, Entry, Failure, Pod, Retiring, Up, VERSION};
 use dormouse_policy::burst::StartUps;
@@ -94,8 +94,9 @@ async fn start() -> (Activator, Autoscaler, SocketAddr) {
 
 async fn start_with(workers: usize) -> (Activator, Autoscaler, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let identity = Identity { token: "secret".into(), reporter: "local".into(), boot: 1 };
-    let mut config = Config::new(listener.local_addr().unwrap().to_string(), identity);
+    let identity = Identity { reporter: "local".into(), boot: 1 };
+    let place = listener.local_addr().unwrap().to_string();
+    let mut config = Config::new(vec![place], Token::Fixed("secret".into()), identity);
     config.workers = workers;
     let address = "127.0.0.1:0".parse().unwrap();
     config.gateway = Some(Gateway { address, if_taken: IfTaken::Fail });
@@ -110,7 +111,7 @@ async fn start_with(workers: usize) -> (Activator, Autoscaler, SocketAddr) {
         })
         .await;
     assert_eq!(token, "secret");
-    autoscaler.say(Down::Welcome { version: VERSION }).await;
+    autoscaler.say(Down::Welcome { version: VERSION, leads: Some(1) }).await;
     (activator, autoscaler, gateway)
 }
 

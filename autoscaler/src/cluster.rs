@@ -81,6 +81,20 @@ pub enum Fact {
     /// Everything there was at the start has been told, once. Before that, what is missing may
     /// exist.
     Complete,
+    /// Whether this autoscaler is the one of several whose decisions are carried out.
+    Leading(Leading),
+}
+
+/// Whether an autoscaler is the one of several whose decisions are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leading {
+    /// It is, in this term: each leader's is higher than those before. At most 2³¹.
+    Yes {
+        /// The term.
+        term: u64,
+    },
+    /// Another one is, or none.
+    No,
 }
 
 /// The pods of one function as their manager sees them.
@@ -161,6 +175,11 @@ pub trait Hands {
     /// Tells whoever looks at a function's workload what is to be said of it from now on. Does not
     /// wait.
     fn note(&self, note: Note);
+
+    /// Gives up the lead, if there is one to give up: called once, after the last order.
+    fn release(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }
 
 /// The activators through which traffic can be led.
@@ -248,6 +267,9 @@ pub enum ScaleError {
     /// Somebody changed the function since it was looked at; the order was not placed.
     #[error("{0} was changed meanwhile")]
     Changed(FunctionName),
+    /// Another autoscaler may be leading; the order was not placed.
+    #[error("this replica does not lead")]
+    NotLeading,
     /// The manager did not answer; the order may or may not have been placed.
     #[error("no answer: {0}")]
     Unknown(String),

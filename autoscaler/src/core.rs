@@ -6,6 +6,7 @@ mod claims;
 mod deciding;
 mod function;
 mod history;
+mod leading;
 mod load;
 mod notes;
 mod order;
@@ -19,18 +20,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Ending, Fault, Output};
+use dormouse_link::Connection;
+use dormouse_link::autoscaler_side::{AutoscalerSide, Ending, Fault, Output};
 use dormouse_link::frame::{Down, Learnt, Listen, Listening, Reading, Up};
-use dormouse_policy::decision::Why;
 use dormouse_policy::function::{Function, FunctionName};
 use dormouse_policy::readings::{Counters, Reporters};
 use dormouse_policy::record::{self, Line, Taken};
-use dormouse_policy::settings::Burst;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
-use crate::cluster::{Activators, Fact, Note, Pods, Scale, ScaleError};
-use crate::server::Victims;
+use crate::cluster::{Activators, Fact, Leading, Note, Pods, Scale, ScaleError};
+use crate::server::{Leadership, Victims};
 use crate::status::Explanation;
 use claims::Claims;
 use function::{FunctionState, Seen, listen_at};
@@ -76,10 +76,10 @@ pub(crate) enum Action {
 /// What the core has to be told of its surroundings.
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
-    /// What an activator has to show to be admitted.
-    pub(crate) token: String,
     /// Where endpoints have listeners of their own; none = nowhere.
     pub(crate) endpoint_listen: Option<IpAddr>,
+    /// Whether there is nobody else to lead; else the facts say who does.
+    pub(crate) leadership: Leadership,
     /// Whether we choose which pods of a Deployment go.
     pub(crate) victims: Victims,
     /// Unix time at `now_us` = 0, in microseconds.
@@ -110,12 +110,26 @@ pub(crate) struct Core {
     actions: Vec<Action>,
     /// Functions whose statuses may have changed since they were made.
     stale: BTreeSet<FunctionName>,
+    leading: Leading,
+    /// Nothing is scaled down before, in microseconds.
+    lowering_from_us: u64,
 }
 
 impl Core {
     pub(crate) fn new(surroundings: Surroundings) -> Self {
+        let mut link = AutoscalerSide::new();
+        let leading = match surroundings.leadership {
+            // Of two processes one after the other the later one has the higher term.
+            Leadership::Alone => Leading::Yes { term: surroundings.wall_us / 1_000_000 },
+            Leadership::Elected => Leading::No,
+        };
+        if let Leading::Yes { term } = leading {
+            link.lead(term);
+        }
         Self {
-            link: AutoscalerSide::new(surroundings.token.clone(), surroundings.wall_us),
+            link,
+            leading,
+            lowering_from_us: 0,
             recording: Recording::new(surroundings.record, surroundings.wall_us),
             surroundings,
             reporters: Reporters::new(),
@@ -195,6 +209,7 @@ impl Core {
             Fact::Named { number, addresses } => self.ways.named(number, addresses),
             // The loop lets activators in from now on.
             Fact::Complete => {}
+            Fact::Leading(leading) => self.heed_lead(leading, now_us),
         }
     }
 
@@ -214,7 +229,7 @@ impl Core {
                     }
                 }
                 if known.is_paused() {
-                    self.heed_pause(&name);
+                    self.withdraw(&name);
                 }
             }
             None => {
@@ -475,31 +490,5 @@ impl Core {
             scaling.retiring = None;
             self.set_timer(name, now_us);
         }
-    }
-
-    /// More requests are open than the function's burst mode waits for a tick with.
-    fn press(&mut self, name: &FunctionName, now_us: u64) {
-        let Some(state) = self.functions.get(name) else {
-            return;
-        };
-        let burst = state.description.settings.scaling.burst;
-        if burst != Burst::Kpa && state.scaling.is_some() {
-            self.decide(name, Why::Pressure, now_us);
-            self.set_timer(name, now_us);
-        }
-    }
-
-    /// A function that no activator wanted awake is wanted awake.
-    fn wake(&mut self, name: &FunctionName, now_us: u64) {
-        let Some(state) = self.functions.get(name) else {
-            return;
-        };
-        let Some(scaling) = &state.scaling else {
-            return;
-        };
-        if state.asked(now_us) == 0 || scaling.wish == 0 {
-            self.decide(name, Why::Wake, now_us);
-        }
-        self.set_timer(name, now_us);
     }
 }

@@ -2,6 +2,7 @@
 //! the clock and calls to the hands are here and nowhere further in.
 
 mod admin;
+mod gate;
 mod peer;
 mod recorder;
 mod serving;
@@ -25,6 +26,7 @@ use tracing::{info, warn};
 use crate::cluster::{Facts, Hands, Scale, ScaleError};
 use crate::core::Event;
 use crate::status::Statuses;
+pub use gate::{Gate, NotAdmitted, Vouch};
 use recorder::Recorder;
 use serving::{Happening, Server};
 
@@ -42,8 +44,8 @@ pub struct Config {
     pub link_listen: SocketAddr,
     /// Where people and programs ask; port 0 = any free one. Not for strangers: it needs no token.
     pub admin_listen: SocketAddr,
-    /// What an activator has to show to be admitted.
-    pub token: String,
+    /// Which activators are let in.
+    pub gate: Gate,
     /// The address on which endpoints have listeners of their own: each at its Service port's
     /// number where that is at least 1024, free and not claimed by an older function, else at a
     /// free one. None = the gateway is the only way in.
@@ -53,6 +55,17 @@ pub struct Config {
     pub record: Option<PathBuf>,
     /// Who chooses which pods of a Deployment go when there are to be fewer.
     pub victims: Victims,
+    /// Whether there may be other autoscalers for the same cluster.
+    pub leadership: Leadership,
+}
+
+/// Who carries decisions out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leadership {
+    /// This process, for there is no other.
+    Alone,
+    /// The one of several that the facts name.
+    Elected,
 }
 
 /// Who chooses which pods of a Deployment go when there are to be fewer.
@@ -65,23 +78,24 @@ pub enum Victims {
 }
 
 impl Default for Config {
-    /// Loopback, free ports, endpoints on loopback, no record, and no token: nothing but an empty
+    /// Loopback, free ports, endpoints on loopback, no record, and no secret: nothing but an empty
     /// one fits.
     fn default() -> Self {
         let loopback = IpAddr::from([127, 0, 0, 1]);
         Self {
             link_listen: SocketAddr::new(loopback, 0),
             admin_listen: SocketAddr::new(loopback, 0),
-            token: String::new(),
+            gate: Gate::Secret(String::new()),
             endpoint_listen: Some(loopback),
             record: None,
             victims: Victims::Ours,
+            leadership: Leadership::Alone,
         }
     }
 }
 
 impl std::fmt::Debug for Config {
-    /// Without the token, which must not reach a log.
+    /// Without the gate, whose secret must not reach a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("link_listen", &self.link_listen)
@@ -89,6 +103,7 @@ impl std::fmt::Debug for Config {
             .field("endpoint_listen", &self.endpoint_listen)
             .field("record", &self.record)
             .field("victims", &self.victims)
+            .field("leadership", &self.leadership)
             .finish_non_exhaustive()
     }
 }
@@ -268,6 +283,8 @@ impl Bound {
         }
         let farewell = async {
             while calls.next().await.is_some() {}
+            // The last word: nobody writes in our name any more.
+            hands.release().await;
             server.part().await;
         };
         if timeout(FAREWELL_MAX, farewell).await.is_err() {

@@ -1,7 +1,7 @@
 //! A Kubernetes API server in the test's own process: list, watch with bookmarks and 410, patches
-//! of `/scale` with their preconditions, Events, objects patched and deleted; no schemas, no
-//! rights, no controllers but one that gives workloads their pods and one that deletes what goes
-//! with its owner. Faults and latency are set by the test, every request is on record.
+//! with their preconditions, Leases, TokenReviews, Events, objects deleted; no schemas, no rights,
+//! no controllers but one that gives workloads their pods and one that deletes what goes with its
+//! owner. Faults and latency are set by the test, every request is on record.
 
 mod answer;
 mod state;
@@ -83,6 +83,15 @@ impl FakeApi {
     /// Creates or replaces an object. `resource` is its plural, as in `deployments`.
     pub fn put(&self, resource: &str, object: Value) {
         self.shared.change(|state| state.put(resource, object));
+    }
+
+    /// Makes a token known as that of a pod of this service account of the default namespace.
+    pub fn give_token(&self, token: &str, account: &str, pod: &str) {
+        let user = json!({
+            "username": format!("system:serviceaccount:default:{account}"),
+            "extra": {"authentication.kubernetes.io/pod-name": [pod]},
+        });
+        self.put("tokens", json!({"metadata": {"name": pod}, "token": token, "user": user}));
     }
 
     /// Changes an object that is there.

@@ -24,15 +24,17 @@ pub struct Part {
     log: Journal<Value>,
 }
 
-/// An autoscaler that watches a cluster, and an activator that dials it.
+/// Autoscalers that watch a cluster, and activators that dial them.
 pub struct Parts {
     scratch: Scratch,
     arguments: Vec<String>,
-    autoscaler: Part,
-    activator: Part,
-    /// Where functions answer by their Host name.
+    autoscalers: Vec<Part>,
+    activators: Vec<Part>,
+    /// Where functions answer by their Host name, at each activator.
+    pub gateways: Vec<SocketAddr>,
+    /// The first of these.
     pub gateway: SocketAddr,
-    /// Where the autoscaler is asked.
+    /// Where the first autoscaler is asked.
     pub admin: SocketAddr,
     link: SocketAddr,
 }
@@ -107,7 +109,7 @@ impl Drop for Part {
 }
 
 impl Parts {
-    /// Both, on free ports, with a cluster that is `api`.
+    /// One of both, on free ports, with a cluster that is `api`.
     ///
     /// # Panics
     /// If one of them does not start.
@@ -124,28 +126,78 @@ impl Parts {
     #[must_use]
     #[track_caller]
     pub fn with(api: &FakeApi, further: &[&str]) -> Self {
-        let scratch = Scratch::new();
-        std::fs::write(scratch.path().join("token"), TOKEN).expect("the folder is writable");
-        let kubeconfig = api.kubeconfig(scratch.path()).to_string_lossy().into_owned();
-        let mut arguments = vec!["--token-file".to_owned(), "token".to_owned()];
-        arguments.extend(["--kubeconfig".to_owned(), kubeconfig]);
-        arguments.extend(further.iter().map(|text| (*text).to_owned()));
-        let (autoscaler, link, admin) = autoscaler(&scratch, &arguments, "127.0.0.1:0");
-        let activator = activator(&scratch, link, "activator-1", address_of_its_own());
-        let gateway = address(&activator.wait_log("listening"), "gateway");
-        Self { scratch, arguments, autoscaler, activator, gateway, admin, link }
+        Self::several(api, further, 1)
     }
 
-    /// The autoscaler.
+    /// So many of each, with further flags for the autoscalers.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn several(api: &FakeApi, further: &[&str], count: usize) -> Self {
+        let further = [&["--token-file=token"], further].concat();
+        Self::showing(api, &further, &vec![TOKEN; count])
+    }
+
+    /// With an autoscaler and an activator for each token that is shown, and these flags for the
+    /// autoscalers.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn showing(api: &FakeApi, further: &[&str], tokens: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let write = |name: &str, token: &str| {
+            std::fs::write(scratch.path().join(name), token).expect("the folder is writable");
+        };
+        write("token", TOKEN);
+        let kubeconfig = api.kubeconfig(scratch.path()).to_string_lossy().into_owned();
+        let mut arguments = vec!["--kubeconfig".to_owned(), kubeconfig];
+        arguments.extend(further.iter().map(|text| (*text).to_owned()));
+        let (mut autoscalers, mut links, mut admins) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in tokens {
+            let (part, link, admin) = autoscaler(&scratch, &arguments, "127.0.0.1:0");
+            autoscalers.push(part);
+            links.push(link);
+            admins.push(admin);
+        }
+        let dial: Vec<String> = links.iter().map(SocketAddr::to_string).collect();
+        let start = |(number, token): (usize, &&str)| {
+            let (name, file) = (format!("activator-{number}"), format!("token-{number}"));
+            write(&file, token);
+            let part = activator(&scratch, &dial.join(","), &name, &file, address_of_its_own());
+            let gateway = address(&part.wait_log("listening"), "gateway");
+            (part, gateway)
+        };
+        let (activators, gateways): (Vec<_>, Vec<_>) = (1..).zip(tokens).map(start).unzip();
+        let (gateway, admin, link) = (gateways[0], admins[0], links[0]);
+        Self { scratch, arguments, autoscalers, activators, gateways, gateway, admin, link }
+    }
+
+    /// The first autoscaler.
     #[must_use]
     pub fn autoscaler(&mut self) -> &mut Part {
-        &mut self.autoscaler
+        &mut self.autoscalers[0]
     }
 
-    /// The activator.
+    /// The first activator.
     #[must_use]
     pub fn activator(&mut self) -> &mut Part {
-        &mut self.activator
+        &mut self.activators[0]
+    }
+
+    /// Every autoscaler.
+    #[must_use]
+    pub fn autoscalers(&self) -> &[Part] {
+        &self.autoscalers
+    }
+
+    /// Every activator.
+    #[must_use]
+    pub fn activators(&self) -> &[Part] {
+        &self.activators
     }
 
     /// Kills the autoscaler and starts another at the same address.
@@ -155,7 +207,7 @@ impl Parts {
     #[must_use]
     #[track_caller]
     pub fn succeed(&self) -> Part {
-        self.autoscaler.signal(Signal::SIGKILL);
+        self.autoscalers[0].signal(Signal::SIGKILL);
         wait::until("its port to be free", || TcpStream::connect(self.link).err());
         autoscaler(&self.scratch, &self.arguments, &self.link.to_string()).0
     }
@@ -164,7 +216,7 @@ impl Parts {
     #[must_use]
     #[track_caller]
     pub fn add_activator(&self, name: &str, at: Ipv4Addr) -> Part {
-        activator(&self.scratch, self.link, name, at)
+        activator(&self.scratch, &self.link.to_string(), name, "token", at)
     }
 
     /// Sends one GET to a function's gateway host on a connection of its own.
@@ -219,20 +271,19 @@ fn autoscaler(
     (part, link, admin)
 }
 
-fn activator(scratch: &Scratch, link: SocketAddr, name: &str, at: Ipv4Addr) -> Part {
-    Part::start(
-        scratch,
-        "activator",
-        &[
-            "--gateway=127.0.0.1:0".to_owned(),
-            "--admin=127.0.0.1:0".to_owned(),
-            format!("--link-dial={link}"),
-            "--token-file=token".to_owned(),
-            format!("--name={name}"),
-            format!("--pod-ips={at}"),
-            "--drain-delay=0".to_owned(),
-        ],
-    )
+/// An activator that dials these places.
+#[track_caller]
+fn activator(scratch: &Scratch, dial: &str, name: &str, token: &str, at: Ipv4Addr) -> Part {
+    let arguments = [
+        "--gateway=127.0.0.1:0".to_owned(),
+        "--admin=127.0.0.1:0".to_owned(),
+        format!("--link-dial={dial}"),
+        format!("--token-file={token}"),
+        format!("--name={name}"),
+        format!("--pod-ips={at}"),
+        "--drain-delay=0".to_owned(),
+    ];
+    Part::start(scratch, "activator", &arguments)
 }
 
 /// A loopback address that no other test of this machine uses, as pods have: ports there are free.

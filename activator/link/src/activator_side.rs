@@ -1,26 +1,33 @@
 //! The activator's side of the link: what it was told (the table, open retirements) and what it
 //! has to say (wakes, where it listens, readings), as a state machine without sockets.
 //!
-//! It outlives connections. While there is none it keeps the last table, and lets retirements run
-//! out; on the next one it says everything that is level-triggered anew.
+//! It is connected to every autoscaler there is, says everything to each, and goes by the table of
+//! the one that leads, else by any. It outlives connections: while there is none it keeps the last
+//! table, and lets retirements run out; on the next one it says everything that is level-triggered
+//! anew.
 
+mod announcing;
 mod pressure;
+mod session;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dormouse_policy::function::FunctionName;
 
+use crate::Connection;
 use crate::frame::{Down, Entry, Learnt, Listening, Reading, Retiring, Standing, Up, VERSION};
 
 pub use pressure::PRESSURE_US_MIN;
 use pressure::Pressures;
+use session::Session;
+pub use session::Table;
 
 /// Who this activator is, as it says in Hello.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Proof that it belongs here.
-    pub token: String,
     /// Its name.
     pub reporter: String,
     /// Drawn at process start.
@@ -31,7 +38,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Send this frame on the connection.
-    Send(Up),
+    Send(Connection, Up),
     /// The function appeared or its entry changed: take the entry up.
     Update(FunctionName),
     /// The function is gone from the table.
@@ -48,8 +55,8 @@ pub enum Action {
     Retired(FunctionName),
     /// No Service leads to this activator any more: it may cease to listen.
     Unnamed,
-    /// The peer refused this activator: close, and try again later.
-    Close(String),
+    /// This peer refused this activator or cannot be understood: close, and try again later.
+    Close(Connection, String),
 }
 
 /// A retirement this activator was told of.
@@ -59,34 +66,32 @@ pub struct Retirement {
     pub epoch: u64,
     /// The pods it is about.
     pub pods: Retiring,
+    /// Who said so last.
+    by: Connection,
     /// When it runs out unless renewed, in microseconds.
     until_us: u64,
     /// Nothing is in flight on its pods.
     emptied: bool,
-    /// A recall was sent on this connection.
-    recalled: bool,
+    /// Where a recall was sent.
+    recalled: Option<Connection>,
 }
 
 /// The activator's side of the link.
 #[derive(Debug)]
 pub struct ActivatorSide {
     identity: Identity,
-    connected: bool,
-    table: BTreeMap<FunctionName, Entry>,
+    sessions: BTreeMap<Connection, Session>,
+    /// Whose table is followed; none while nobody has told one.
+    following: Option<Connection>,
+    table: Table,
     retirements: BTreeMap<FunctionName, Retirement>,
     /// Functions with held requests and no usable pod.
     wakes: BTreeSet<FunctionName>,
-    /// The set was not empty when last sent, so its end has to be sent too.
-    wakes_told: bool,
     listening: Vec<Listening>,
     /// Where Services can lead to.
     reached_at: Vec<IpAddr>,
     standing: Standing,
     pressures: Pressures,
-    /// What each function's last report on this connection said, so that quiet ones are left out.
-    reported: BTreeMap<FunctionName, Reading>,
-    /// Functions of which more was learnt than this connection was told.
-    learnt: BTreeSet<FunctionName>,
 }
 
 impl ActivatorSide {
@@ -96,23 +101,21 @@ impl ActivatorSide {
     pub fn new(identity: Identity, reached_at: Vec<IpAddr>) -> Self {
         Self {
             identity,
-            connected: false,
-            table: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            following: None,
+            table: Table::new(),
             retirements: BTreeMap::new(),
             wakes: BTreeSet::new(),
-            wakes_told: false,
             listening: Vec::new(),
             reached_at,
             standing: Standing::Stays,
             pressures: Pressures::default(),
-            reported: BTreeMap::new(),
-            learnt: BTreeSet::new(),
         }
     }
 
-    /// The table as last told.
+    /// The table as last told by whom we follow.
     #[must_use]
-    pub fn table(&self) -> &BTreeMap<FunctionName, Entry> {
+    pub fn table(&self) -> &Table {
         &self.table
     }
 
@@ -122,52 +125,69 @@ impl ActivatorSide {
         self.retirements.get(function)
     }
 
-    /// A connection stands: say who we are and everything that is level-triggered.
+    /// A connection stands: show `token`, say who we are and everything that is level-triggered.
     #[must_use]
-    pub fn connect(&mut self) -> Vec<Action> {
-        self.connected = true;
-        self.reported.clear();
-        self.pressures.start_over();
+    pub fn connect(&mut self, connection: Connection, token: String) -> Vec<Action> {
         let learnt = self.table.iter().filter(|(_, entry)| !entry.start_ups.is_empty());
-        self.learnt = learnt.map(|(name, _)| name.clone()).collect();
-        for retirement in self.retirements.values_mut() {
-            retirement.recalled = false;
-        }
-        let mut actions = vec![Action::Send(Up::Hello {
+        let learnt = learnt.map(|(name, _)| name.clone()).collect();
+        self.sessions.insert(connection, Session::new(learnt));
+        self.pressures.start_over();
+        let mut frames = vec![Up::Hello {
             version: VERSION,
-            token: self.identity.token.clone(),
+            token,
             reporter: self.identity.reporter.clone(),
             boot: self.identity.boot,
-        })];
+        }];
         if !self.listening.is_empty() {
-            actions.push(Action::Send(self.announcement()));
+            frames.push(self.announcement());
         }
-        self.wakes_told = false;
-        actions.extend(self.whole_wakes());
+        let mut actions: Vec<Action> =
+            frames.into_iter().map(|frame| Action::Send(connection, frame)).collect();
+        actions.extend(self.whole_wakes(connection));
         actions
     }
 
-    /// The connection ended. The table stays; retirements run out by themselves.
-    pub fn disconnect(&mut self) {
-        self.connected = false;
+    /// A connection ended. Another autoscaler's table is followed; without one the last stays.
+    /// Retirements run out by themselves.
+    #[must_use]
+    pub fn disconnect(&mut self, connection: Connection) -> Vec<Action> {
+        self.sessions.remove(&connection);
+        self.follow()
     }
 
     /// A frame arrived.
     #[must_use]
-    pub fn receive(&mut self, frame: Down, now_us: u64) -> Vec<Action> {
+    pub fn receive(&mut self, connection: Connection, frame: Down, now_us: u64) -> Vec<Action> {
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return Vec::new();
+        };
         match frame {
-            Down::Welcome { .. } => Vec::new(),
-            Down::Refused { reason } => vec![Action::Close(reason)],
-            Down::Table { whole, functions, removed } => self.take_table(whole, functions, removed),
-            Down::Prepare { function, epoch, pods, hold_ms } => self.prepare(
-                function,
-                epoch,
-                pods,
-                now_us.saturating_add(hold_ms.saturating_mul(1_000)),
-            ),
+            Down::Welcome { version, leads } => {
+                session.version = Some(version);
+                session.term = leads;
+                self.follow()
+            }
+            Down::Leads { term } => {
+                session.term = term;
+                self.follow()
+            }
+            Down::Refused { reason } => vec![Action::Close(connection, reason)],
+            Down::Table { whole, functions, removed } => {
+                self.take_table(connection, whole, functions, removed)
+            }
+            Down::Prepare { function, epoch, pods, hold_ms } => {
+                let until_us = now_us.saturating_add(hold_ms.saturating_mul(1_000));
+                self.prepare(connection, function, epoch, pods, until_us)
+            }
             Down::Commit { function, epoch } => self.end(function, epoch, Action::Retired),
             Down::Abort { function, epoch } => self.end(function, epoch, Action::Resume),
-            Down::Unnamed => vec![Action::Unnamed],
+            // Who leads writes what names activators; another one may not have seen it yet.
+            Down::Unnamed if self.following == Some(connection) => vec![Action::Unnamed],
+            Down::Unnamed => Vec::new(),
+            Down::Unknown if session.version.is_some_and(|version| version > VERSION) => Vec::new(),
+            Down::Unknown => {
+                vec![Action::Close(connection, "a frame of a kind that is none".to_owned())]
+            }
         }
     }
 
@@ -178,8 +198,8 @@ impl ActivatorSide {
             return Vec::new();
         };
         retirement.emptied = true;
-        let epoch = retirement.epoch;
-        self.send(Up::Prepared { function: function.clone(), epoch })
+        let (by, epoch) = (retirement.by, retirement.epoch);
+        self.send(by, Up::Prepared { function: function.clone(), epoch })
     }
 
     /// `function` now holds requests that no usable pod can take, or no longer does.
@@ -192,26 +212,18 @@ impl ActivatorSide {
         if !changed {
             return Vec::new();
         }
-        let mut actions = Vec::new();
         let one = vec![function.clone()];
         match wanted {
             Wanted::Yes => {
-                if let Some(retirement) = self.retirements.get_mut(function)
-                    && self.connected
-                    && !retirement.recalled
-                {
-                    retirement.recalled = true;
-                    let recall = Up::Recall { function: function.clone(), epoch: retirement.epoch };
-                    actions.push(Action::Send(recall));
+                let mut actions = self.recall(function);
+                for session in self.sessions.values_mut() {
+                    session.wakes_told = true;
                 }
-                self.wakes_told |= self.connected;
-                actions.extend(self.send(Up::WakesChanged { added: one, removed: Vec::new() }));
+                actions.extend(self.send_all(&Up::WakesChanged { added: one, removed: vec![] }));
+                actions
             }
-            Wanted::No => {
-                actions.extend(self.send(Up::WakesChanged { added: Vec::new(), removed: one }));
-            }
+            Wanted::No => self.send_all(&Up::WakesChanged { added: vec![], removed: one }),
         }
-        actions
     }
 
     /// Where the endpoints listen changed; `listeners` is all of it.
@@ -221,39 +233,28 @@ impl ActivatorSide {
             return Vec::new();
         }
         self.listening = listeners;
-        self.send(self.announcement())
-    }
-
-    /// The activator is about to go: from now on Services are to lead elsewhere.
-    #[must_use]
-    pub fn leave(&mut self) -> Vec<Action> {
-        self.standing = Standing::Leaves;
-        if self.is_named() { self.send(self.announcement()) } else { Vec::new() }
-    }
-
-    /// Whether Services may lead here, so that [`Action::Unnamed`] is worth waiting for.
-    #[must_use]
-    pub fn is_named(&self) -> bool {
-        let mut listening = self.listening.iter();
-        !self.reached_at.is_empty() && listening.any(|listening| listening.address.is_some())
+        self.send_all(&self.announcement())
     }
 
     /// Once a second: report the readings that say something new, say the wake set again while it
     /// is not empty, and let retirements run out that nobody renewed.
     #[must_use]
-    pub fn tick(&mut self, now_us: u64, readings: Vec<Reading>) -> Vec<Action> {
+    pub fn tick(&mut self, now_us: u64, readings: &[Reading]) -> Vec<Action> {
         let mut actions = self.expire(now_us);
-        if self.connected {
-            let readings: Vec<Reading> = readings
-                .into_iter()
-                .filter(|it| self.is_news(&it.function, it.started, it.in_flight))
-                .collect();
-            for reading in &readings {
-                self.reported.insert(reading.function.clone(), reading.clone());
+        let connections: Vec<Connection> = self.sessions.keys().copied().collect();
+        for connection in connections {
+            if let Some(session) = self.sessions.get_mut(&connection) {
+                let readings = session.news(readings);
+                let learnt = std::mem::take(&mut session.learnt).into_iter();
+                let learnt = learnt.filter_map(|function| {
+                    let start_ups = self.table.get(&function)?.start_ups.clone();
+                    Some(Learnt { function, start_ups })
+                });
+                let learnt = learnt.collect();
+                let report = Up::Report { at_us: now_us, readings, learnt };
+                actions.push(Action::Send(connection, report));
             }
-            let learnt = self.take_learnt();
-            actions.push(Action::Send(Up::Report { at_us: now_us, readings, learnt }));
-            actions.extend(self.whole_wakes());
+            actions.extend(self.whole_wakes(connection));
         }
         actions
     }
@@ -267,46 +268,100 @@ impl ActivatorSide {
     /// then say so with [`Self::press`].
     #[must_use]
     pub fn crossed(&mut self, now_us: u64, open: &[(FunctionName, u64)]) -> Vec<FunctionName> {
-        if self.connected { self.pressures.crossed(now_us, open) } else { Vec::new() }
+        match self.sessions.is_empty() {
+            true => Vec::new(),
+            false => self.pressures.crossed(now_us, open),
+        }
     }
 
     /// Says that these functions crossed their thresholds.
     #[must_use]
     pub fn press(&self, functions: Vec<FunctionName>) -> Vec<Action> {
-        self.send(Up::Pressure { functions })
+        self.send_all(&Up::Pressure { functions })
     }
 
-    /// Whether the next report has to name a function that has begun so many requests and has so
-    /// many in flight.
+    /// Whether the next report to some autoscaler has to name a function that has begun so many
+    /// requests and has so many in flight.
     #[must_use]
     pub fn is_news(&self, function: &FunctionName, started: u64, in_flight: u64) -> bool {
-        match self.reported.get(function) {
-            None => started > 0,
-            Some(last) => last.in_flight > 0 || in_flight > 0 || last.started != started,
-        }
+        self.sessions.values().any(|session| session.is_news(function, started, in_flight))
     }
 
-    fn take_learnt(&mut self) -> Vec<Learnt> {
-        let names = std::mem::take(&mut self.learnt);
-        let learnt = names.into_iter().filter_map(|function| {
-            let start_ups = self.table.get(&function)?.start_ups.clone();
-            Some(Learnt { function, start_ups })
-        });
-        learnt.collect()
-    }
-
-    fn whole_wakes(&mut self) -> Vec<Action> {
-        if self.wakes.is_empty() && !self.wakes_told {
+    fn whole_wakes(&mut self, connection: Connection) -> Vec<Action> {
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return Vec::new();
+        };
+        if self.wakes.is_empty() && !session.wakes_told {
             return Vec::new();
         }
-        self.wakes_told = !self.wakes.is_empty();
-        self.send(Up::Wakes { functions: self.wakes.iter().cloned().collect() })
+        session.wakes_told = !self.wakes.is_empty();
+        let functions = self.wakes.iter().cloned().collect();
+        vec![Action::Send(connection, Up::Wakes { functions })]
     }
 
     fn take_table(
         &mut self,
+        connection: Connection,
         whole: bool,
         functions: Vec<Entry>,
+        removed: Vec<FunctionName>,
+    ) -> Vec<Action> {
+        let entries: Vec<Arc<Entry>> = functions
+            .into_iter()
+            .map(|mut entry| {
+                let known = self.table.get(&entry.function);
+                if let Some(known) = known {
+                    entry.start_ups.merge(&known.start_ups);
+                }
+                known.filter(|known| ***known == entry).cloned().unwrap_or_else(|| Arc::new(entry))
+            })
+            .collect();
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return Vec::new();
+        };
+        if whole {
+            session.table = Some(Table::new());
+        }
+        // Changes of what was never told say nothing.
+        let Some(table) = &mut session.table else {
+            return Vec::new();
+        };
+        for name in &removed {
+            table.remove(name);
+        }
+        table.extend(entries.iter().map(|entry| (entry.function.clone(), Arc::clone(entry))));
+        if self.following == Some(connection) {
+            self.apply(whole, entries, removed)
+        } else {
+            self.follow()
+        }
+    }
+
+    /// Goes by the table of who leads in the highest term, else by the one followed so far, else by
+    /// that of the oldest connection; says what that changes.
+    fn follow(&mut self) -> Vec<Action> {
+        let candidates = self.sessions.iter().filter(|(_, session)| session.table.is_some());
+        let best = candidates.max_by_key(|(connection, session)| {
+            let is_followed = self.following == Some(**connection);
+            (session.term, is_followed, Reverse(**connection))
+        });
+        let Some((connection, session)) = best else {
+            self.following = None;
+            return Vec::new();
+        };
+        if self.following == Some(*connection) {
+            return Vec::new();
+        }
+        self.following = Some(*connection);
+        let entries = session.table.iter().flat_map(Table::values).cloned().collect();
+        self.apply(true, entries, Vec::new())
+    }
+
+    /// Changes the table that is gone by.
+    fn apply(
+        &mut self,
+        whole: bool,
+        entries: Vec<Arc<Entry>>,
         removed: Vec<FunctionName>,
     ) -> Vec<Action> {
         let mut gone: BTreeSet<FunctionName> = removed.into_iter().collect();
@@ -314,17 +369,16 @@ impl ActivatorSide {
             gone.extend(self.table.keys().cloned());
         }
         let mut actions = Vec::new();
-        for mut entry in functions {
+        for entry in entries {
             let name = entry.function.clone();
             gone.remove(&name);
             let known = self.table.get(&name);
-            if let Some(known) = known {
-                entry.start_ups.merge(&known.start_ups);
-            }
             if known != Some(&entry) {
                 let is_known = known.is_some_and(|known| known.start_ups == entry.start_ups);
                 if !is_known && !entry.start_ups.is_empty() {
-                    self.learnt.insert(name.clone());
+                    for session in self.sessions.values_mut() {
+                        session.learnt.insert(name.clone());
+                    }
                 }
                 self.pressures.follow(&entry);
                 self.table.insert(name.clone(), entry);
@@ -336,8 +390,9 @@ impl ActivatorSide {
                 self.retirements.remove(&name);
                 self.wakes.remove(&name);
                 self.pressures.forget(&name);
-                self.reported.remove(&name);
-                self.learnt.remove(&name);
+                for session in self.sessions.values_mut() {
+                    session.forget(&name);
+                }
                 actions.push(Action::Remove(name));
             }
         }
@@ -346,6 +401,7 @@ impl ActivatorSide {
 
     fn prepare(
         &mut self,
+        by: Connection,
         function: FunctionName,
         epoch: u64,
         pods: Retiring,
@@ -357,27 +413,40 @@ impl ActivatorSide {
             }
             if epoch == open.epoch {
                 open.until_us = until_us;
+                open.by = by;
                 let emptied = open.emptied;
+                let mut actions = self.recall(&function);
                 // Said again on every renewal: the first time may have been lost with its link.
-                return if emptied {
-                    self.send(Up::Prepared { function, epoch })
-                } else {
-                    Vec::new()
-                };
+                if emptied {
+                    actions.extend(self.send(by, Up::Prepared { function, epoch }));
+                }
+                return actions;
             }
         }
-        let recalled = self.wakes.contains(&function);
-        let retirement = Retirement { epoch, pods, until_us, emptied: false, recalled };
+        let retirement = Retirement { epoch, pods, by, until_us, emptied: false, recalled: None };
         let superseded = self.retirements.insert(function.clone(), retirement);
         let mut actions = Vec::new();
         if superseded.is_some() {
             actions.push(Action::Doubt(function.clone()));
         }
         actions.push(Action::Retire(function.clone()));
-        if recalled {
-            actions.extend(self.send(Up::Recall { function, epoch }));
-        }
+        actions.extend(self.recall(&function));
         actions
+    }
+
+    /// Asks for a retirement to be taken back, once on each connection that speaks of it, if
+    /// somebody waits for its pods.
+    fn recall(&mut self, function: &FunctionName) -> Vec<Action> {
+        let is_wanted = self.wakes.contains(function);
+        let Some(open) = self.retirements.get_mut(function) else {
+            return Vec::new();
+        };
+        let (by, epoch) = (open.by, open.epoch);
+        if !is_wanted || open.recalled == Some(by) || !self.sessions.contains_key(&by) {
+            return Vec::new();
+        }
+        open.recalled = Some(by);
+        self.send(by, Up::Recall { function: function.clone(), epoch })
     }
 
     fn end(
@@ -400,16 +469,16 @@ impl ActivatorSide {
             .collect()
     }
 
-    fn announcement(&self) -> Up {
-        Up::Listening {
-            listeners: self.listening.clone(),
-            reached_at: self.reached_at.clone(),
-            standing: self.standing,
+    fn send(&self, to: Connection, frame: Up) -> Vec<Action> {
+        match self.sessions.contains_key(&to) {
+            true => vec![Action::Send(to, frame)],
+            false => Vec::new(),
         }
     }
 
-    fn send(&self, frame: Up) -> Vec<Action> {
-        if self.connected { vec![Action::Send(frame)] } else { Vec::new() }
+    fn send_all(&self, frame: &Up) -> Vec<Action> {
+        let all = self.sessions.keys();
+        all.map(|connection| Action::Send(*connection, frame.clone())).collect()
     }
 }
 

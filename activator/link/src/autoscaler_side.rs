@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 use dormouse_policy::function::FunctionName;
 
+use crate::Connection;
 use crate::frame::{Down, Entry, Listening, Retiring, Standing, Up, VERSION};
 
 mod output;
@@ -22,7 +23,7 @@ mod table;
 mod tests;
 
 use output::REPORTER_BYTES_MAX;
-pub use output::{Connection, Fault, Output, Patched, RetireError};
+pub use output::{Fault, Output, Patched, RetireError};
 pub use retirement::{Abort, Ending, HOLD_MS};
 use retirement::{Phase, RENEW_US, Retirement, Turn};
 use table::Table;
@@ -31,10 +32,17 @@ use table::Table;
 /// is waited for: it may be serving by its last table.
 pub const LOST_AFTER_US: u64 = 60_000_000;
 
+/// The first version that knows of leaders.
+const LEADS_VERSION: u32 = 2;
+
+/// Where the term stands in an epoch; below it is the retirement's number.
+const TERM_SHIFT: u32 = 32;
+
 /// The state of the link towards all activators.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AutoscalerSide {
-    token: String,
+    /// The term led in; none if another one leads.
+    term: Option<u64>,
     epoch_next: u64,
     table: Table,
     /// Every activator that exists, connected or away for less than [`LOST_AFTER_US`].
@@ -49,6 +57,8 @@ pub struct AutoscalerSide {
 #[derive(Debug, Default)]
 struct Reporter {
     boot: u64,
+    /// The version it speaks.
+    version: u32,
     /// When it left; none while connected.
     left_us: Option<u64>,
     wakes: BTreeSet<FunctionName>,
@@ -71,20 +81,32 @@ pub struct Announced {
 }
 
 impl AutoscalerSide {
-    /// A link on which `token` admits. Epochs start at `wall_us`, microseconds of wall time, so
-    /// that they exceed every epoch of an earlier process that started fewer than a million
-    /// retirements a second.
+    /// A link without activators, of an autoscaler that does not lead.
     #[must_use]
-    pub fn new(token: String, wall_us: u64) -> Self {
-        Self {
-            token,
-            epoch_next: wall_us,
-            table: Table::default(),
-            reporters: BTreeMap::new(),
-            connected: BTreeMap::new(),
-            retirements: BTreeMap::new(),
-            outputs: Vec::new(),
-        }
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on this autoscaler leads, in a term (at most 2³¹) that no other leads in: its
+    /// retirements' epochs exceed those of all terms before, up to 2³² of them.
+    pub fn lead(&mut self, term: u64) {
+        self.epoch_next = self.epoch_next.max(term << TERM_SHIFT);
+        self.tell_term(Some(term));
+    }
+
+    /// From now on another one leads, or none.
+    pub fn follow(&mut self) {
+        self.tell_term(None);
+    }
+
+    fn tell_term(&mut self, term: Option<u64>) {
+        self.term = term;
+        let knows = |name: &String| {
+            self.reporters.get(name).is_some_and(|reporter| reporter.version >= LEADS_VERSION)
+        };
+        let all = self.connected.iter().filter(|(_, name)| knows(name));
+        let outputs = all.map(|(to, _)| Output::Send(*to, Down::Leads { term }));
+        self.outputs.extend(outputs);
     }
 
     /// What is to be done since the last call, in order; table changes are sent by then.
@@ -93,7 +115,8 @@ impl AutoscalerSide {
         std::mem::take(&mut self.outputs)
     }
 
-    /// A frame arrived; the first of a connection must be Hello.
+    /// A frame arrived; the first of a connection must be Hello, from a peer that was found to be
+    /// who it says it is.
     pub fn hear(&mut self, connection: Connection, frame: Up, now_us: u64) {
         let Some(reporter) = self.connected.get(&connection).cloned() else {
             return self.greet(connection, frame, now_us);
@@ -138,6 +161,13 @@ impl AutoscalerSide {
                 let open = self.retirements.get(&function);
                 if open.is_some_and(|open| open.epoch == epoch) {
                     self.recall(&function);
+                }
+            }
+            Up::Unknown => {
+                let version = self.reporters.get(&reporter).map_or(0, |known| known.version);
+                if version <= VERSION {
+                    self.outputs.push(Output::Close(connection, Fault::Unknown));
+                    self.disconnected(connection, now_us);
                 }
             }
             Up::Listening { listeners, reached_at, standing } => {
@@ -306,10 +336,10 @@ impl AutoscalerSide {
 
     /// First frame of a connection: admits the peer or refuses it.
     fn greet(&mut self, connection: Connection, frame: Up, now_us: u64) {
-        let Up::Hello { version, token, reporter, boot } = frame else {
+        let Up::Hello { version, reporter, boot, .. } = frame else {
             return self.outputs.push(Output::Close(connection, Fault::NoHello));
         };
-        if let Err(fault) = self.check(version, &token, &reporter) {
+        if let Err(fault) = check(version, &reporter) {
             let reason = fault.to_string();
             self.outputs.push(Output::Send(connection, Down::Refused { reason }));
             return self.outputs.push(Output::Close(connection, fault));
@@ -322,6 +352,7 @@ impl AutoscalerSide {
         let before = self.reporters.len();
         let known = self.reporters.entry(reporter.clone()).or_default();
         known.boot = boot;
+        known.version = version;
         known.left_us = None;
         (known.is_announced, known.is_unnamed) = (false, false);
         self.share_again(before);
@@ -331,23 +362,10 @@ impl AutoscalerSide {
         self.outputs.push(Output::Joined { reporter });
     }
 
-    fn check(&self, version: u32, token: &str, reporter: &str) -> Result<(), Fault> {
-        if version.abs_diff(VERSION) > 1 {
-            return Err(Fault::Version(version));
-        }
-        if !is_same_secret(token.as_bytes(), self.token.as_bytes()) {
-            return Err(Fault::Token);
-        }
-        if reporter.is_empty() || reporter.len() > REPORTER_BYTES_MAX {
-            return Err(Fault::Reporter);
-        }
-        Ok(())
-    }
-
     /// Open retirements before the table: a new activator must not use, not even for an instant,
     /// pods about to be stopped.
     fn welcome(&mut self, connection: Connection, reporter: &str) {
-        let welcome = Down::Welcome { version: VERSION };
+        let welcome = Down::Welcome { version: VERSION, leads: self.term };
         self.outputs.push(Output::Send(connection, welcome));
         for (function, open) in &mut self.retirements {
             open.wait_for(reporter);
@@ -444,12 +462,12 @@ fn prepare(function: &FunctionName, open: &Retirement) -> Down {
     }
 }
 
-/// Compares without an early exit, so that the time taken does not tell how much of a guess was
-/// right; the length is not a secret.
-fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
-    let mut difference = u8::from(a.len() != b.len());
-    for (a, b) in a.iter().zip(b) {
-        difference = std::hint::black_box(difference | (a ^ b));
+fn check(version: u32, reporter: &str) -> Result<(), Fault> {
+    if version.abs_diff(VERSION) > 1 {
+        return Err(Fault::Version(version));
     }
-    difference == 0
+    if reporter.is_empty() || reporter.len() > REPORTER_BYTES_MAX {
+        return Err(Fault::Reporter);
+    }
+    Ok(())
 }

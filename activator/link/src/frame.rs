@@ -1,7 +1,8 @@
 //! The frames of the link: one JSON object each, behind a four-byte big-endian length.
 //!
 //! JSON, because a reader of version N skips fields that only N + 1 knows, and because a person can
-//! read a capture. Frames are few: a table at connect, its changes after, one report a second.
+//! read a capture. Frames of a kind that only N + 1 knows are `Unknown` to it, and passed over.
+//! Frames are few: a table at connect, its changes after, one report a second.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +11,8 @@ use dormouse_policy::function::{FunctionName, Probe};
 use serde::{Deserialize, Serialize};
 
 /// The version spoken here. A peer of another version is refused at Hello unless it is one apart.
-pub const VERSION: u32 = 1;
+/// 1: one autoscaler. 2: several, of which one says that it leads.
+pub const VERSION: u32 = 2;
 
 /// Longest frame accepted, in bytes: a table of 10 000 functions with ten pods each is under 8 MiB.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -90,6 +92,9 @@ pub enum Up {
         #[serde(default)]
         standing: Standing,
     },
+    /// Read, never written: a kind that a later version has.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 /// The counters of one function at one moment.
@@ -149,6 +154,14 @@ pub enum Down {
     Welcome {
         /// The version spoken.
         version: u32,
+        /// The term it leads in; none if it does not.
+        #[serde(default)]
+        leads: Option<u64>,
+    },
+    /// It began or ceased to lead. Since version 2.
+    Leads {
+        /// The term it leads in; none if it does not.
+        term: Option<u64>,
     },
     /// The Hello was not accepted; the connection closes after this frame.
     Refused {
@@ -192,6 +205,9 @@ pub enum Down {
     },
     /// To an activator that leaves: no Service leads to it any more.
     Unnamed,
+    /// Read, never written: a kind that a later version has.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 /// The pods a retirement is about.

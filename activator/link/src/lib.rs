@@ -7,3 +7,7 @@
 pub mod frame;
 pub mod activator_side;
 pub mod autoscaler_side;
+
+/// A connection, numbered by who keeps it; a number is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection(pub u64);

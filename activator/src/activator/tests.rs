@@ -11,14 +11,15 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::config::IfTaken;
+use crate::config::Token;
 use crate::worker::IDLE_LOOK_INTERVAL;
 
 /// Longest wait for anything; reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(link: String) -> Start {
-    let identity = Identity { token: String::new(), reporter: String::new(), boot: 0 };
-    Start::new(Arc::new(Config::new(link, identity)), 1).unwrap()
+    let identity = Identity { reporter: String::new(), boot: 0 };
+    Start::new(Arc::new(Config::new(vec![link], Token::Fixed(String::new()), identity)), 1).unwrap()
 }
 
 /// The one place for a function is free again though nobody told the worker that it went.

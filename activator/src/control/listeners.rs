@@ -5,8 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use dormouse_link::frame::{Entry, Listen, Listening};
-use dormouse_policy::function::FunctionName;
+use dormouse_link::activator_side::Table;
+use dormouse_link::frame::{Listen, Listening};
 use tracing::{info, warn};
 
 use crate::config::IfTaken;
@@ -37,7 +37,7 @@ impl Listeners {
     /// opened are tried again. An unspecified address stands for all of `reached_at`.
     pub(crate) fn follow(
         &mut self,
-        table: &BTreeMap<FunctionName, Entry>,
+        table: &Table,
         reached_at: &[IpAddr],
         workers: usize,
     ) -> Changes {
@@ -116,14 +116,14 @@ fn open(
 
 #[cfg(test)]
 mod tests {
-    use dormouse_link::frame::EndpointEntry;
-    use dormouse_policy::function::Probe;
+    use dormouse_link::frame::{EndpointEntry, Entry};
+    use dormouse_policy::function::{FunctionName, Probe};
 
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
 
-    fn table(listen: Option<SocketAddr>) -> BTreeMap<FunctionName, Entry> {
+    fn table(listen: Option<SocketAddr>) -> Table {
         let function = FunctionName::new("shop", "cart");
         let entry = Entry {
             function: function.clone(),
@@ -143,7 +143,7 @@ mod tests {
             start_ups: Default::default(),
             failure: None,
         };
-        BTreeMap::from([(function, entry)])
+        Table::from([(function, Arc::new(entry))])
     }
 
     /// A port that is taken at [`HERE`], by whom.

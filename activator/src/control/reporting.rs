@@ -47,7 +47,7 @@ impl<N: Network> Control<N> {
                 self.look(&name).await;
             }
         }
-        let actions = self.side.tick(now_us, readings);
+        let actions = self.side.tick(now_us, &readings);
         self.act(actions).await;
         // Whoever had the port may have left it.
         if self.listeners.have_failed() {

@@ -23,7 +23,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Token};
 use crate::control::table::Table;
 use crate::crowd::Crowd;
 use crate::function::Function;
@@ -153,7 +153,7 @@ impl World {
     }
 
     fn with_workers(workers: usize, entry: &Entry) -> Self {
-        let identity = Identity { token: String::new(), reporter: String::new(), boot: 0 };
+        let identity = Identity { reporter: String::new(), boot: 0 };
         let (signals, received) = mpsc::channel(64);
         let (clock, registry) = (Clock::start(), Arc::new(Registry::new(workers)));
         let routes = Arc::default();
@@ -163,7 +163,7 @@ impl World {
         table.update(entry, 0, &registry);
         assert!(table.publish_routes());
         let limited = Arc::new(Limited::new(Arc::clone(&common)));
-        let config = Arc::new(Config::new(String::new(), identity));
+        let config = Arc::new(Config::new(Vec::new(), Token::Fixed(String::new()), identity));
         let network = Memory::default();
         let (crowd, _) = Crowd::new(workers);
         let workers = (0..workers).map(|number| {

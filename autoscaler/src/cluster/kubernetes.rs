@@ -7,11 +7,15 @@
 mod api;
 mod objects;
 mod watch;
+mod watching;
 mod failure;
 mod pods;
 mod complaints;
 mod world;
 mod scale;
+mod lease;
+mod leading;
+mod reviews;
 mod event;
 mod pace;
 mod slices;
@@ -28,19 +32,22 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::{Semaphore, oneshot, watch as latest};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
 use self::api::Refusal;
 use self::complaints::Complaint;
-use self::objects::{Pod, Scalers, Services, Watched, Workloads};
+use self::lease::Standing;
+use self::objects::{Pod, Scalers, Services, Workloads};
 use self::pace::Pace;
 use self::scale::{Placed, Target};
 use self::slices::{EndpointSlices, Write};
-use self::watch::{Change, Subject, Watch};
+use self::watch::Change;
 use self::world::{Listing, Ordered, Output, Source, World};
-use super::{Activators, Fact, Hands, Note, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::api::ConnectError;
+pub use self::reviews::TokenReviews;
 
 /// Orders and notes waiting to be taken in; the loop takes them at once.
 const ERRANDS_MAX: usize = 1024;
@@ -76,6 +83,10 @@ pub struct Options {
     pub kubeconfig: Option<PathBuf>,
     /// The namespaces looked at; empty = all, which needs a ClusterRole.
     pub namespaces: Vec<String>,
+    /// The Lease that says who leads, in our own namespace.
+    pub lease: String,
+    /// What this process calls itself there: unlike any other process, ever.
+    pub identity: String,
 }
 
 /// A cluster that is watched.
@@ -90,6 +101,12 @@ pub struct KubernetesCluster {
     watches: JoinSet<()>,
     /// The watches on pods, by number.
     pods: BTreeMap<u64, AbortHandle>,
+    standing: latest::Receiver<Standing>,
+    /// What was last told of it.
+    leading: Leading,
+    /// Tells the candidate that it knows the world; taken when that is so.
+    eligible: Option<oneshot::Sender<()>>,
+    candidate: JoinSet<()>,
     calls: JoinSet<Called>,
     wakes: Arc<Semaphore>,
     orders_pace: Pace,
@@ -142,6 +159,9 @@ enum Happening {
     Activators,
     Wrote(Box<Result<Wrote, JoinError>>),
     WatchEnded(Result<(), JoinError>),
+    /// The standing changed, be it only to last longer.
+    Stands,
+    Resigned(Result<(), JoinError>),
     Due,
     /// Nobody reads facts, or gives orders, any more.
     Left,
@@ -161,8 +181,14 @@ impl KubernetesCluster {
         let (activators_in, activators) = latest::channel(Arc::default());
         let now = Instant::now();
         let sources = sources(&options.namespaces);
+        let (standing_in, standing) = latest::channel(Standing::Follows);
+        let (eligible, is_eligible) = oneshot::channel();
         let mut cluster = Self {
             client,
+            standing: standing.clone(),
+            leading: Leading::No,
+            eligible: Some(eligible),
+            candidate: JoinSet::new(),
             world: World::new(sources.iter().cloned()),
             errands,
             changes_in,
@@ -185,9 +211,17 @@ impl KubernetesCluster {
         for source in sources {
             cluster.watch_source(source);
         }
+        let resign = CancellationToken::new();
+        cluster.stand(options, standing_in, is_eligible, resign.clone());
         let task = tokio::spawn(cluster.run());
         let facts = TaskFacts::new(facts_out, task);
-        Ok((facts, KubernetesHands { errands: errands_in, activators: activators_in.into() }))
+        let hands = KubernetesHands {
+            errands: errands_in,
+            activators: activators_in.into(),
+            standing,
+            resign,
+        };
+        Ok((facts, hands))
     }
 
     async fn run(mut self) {
@@ -205,7 +239,8 @@ impl KubernetesCluster {
         let slices = self.world.is_synced() && self.world.slices.has_work();
         let slices = slices.then_some(self.slices_next);
         let due = [self.world.complaints.due(), self.world.slices.due(), slices];
-        let due = due.into_iter().flatten().min();
+        // One replica's complaints and slices are enough.
+        let due = due.into_iter().flatten().min().filter(|_| self.leading() != Leading::No);
         let due = async {
             match due {
                 Some(due) => sleep_until(due).await,
@@ -216,7 +251,7 @@ impl KubernetesCluster {
             biased;
             errand = self.errands.recv() => errand.map_or(Happening::Left, Happening::Errand),
             Some(called) = self.calls.join_next() => Happening::Called(called),
-            room = self.facts.clone().reserve_owned(), if self.world.has_news() => {
+            room = self.facts.clone().reserve_owned(), if self.has_news() => {
                 room.map_or(Happening::Left, Happening::Room)
             }
             () = self.facts.closed() => Happening::Left,
@@ -225,6 +260,8 @@ impl KubernetesCluster {
             Some(posted) = self.posts.join_next() => Happening::Posted(posted),
             Some(wrote) = self.writes.join_next() => Happening::Wrote(Box::new(wrote)),
             Some(ended) = self.watches.join_next() => Happening::WatchEnded(ended),
+            Ok(()) = self.standing.changed() => Happening::Stands,
+            Some(ended) = self.candidate.join_next() => Happening::Resigned(ended),
             () = due => Happening::Due,
         }
     }
@@ -242,10 +279,13 @@ impl KubernetesCluster {
                 Told::Pod(name, watch, change) => self.world.pods(&name, watch, change),
             },
             Happening::Room(room) => {
-                if let Some(fact) = self.world.tell() {
+                if let Some(fact) = self.tell() {
                     room.send(fact);
                 }
             }
+            // Told when there is room.
+            Happening::Stands => {}
+            Happening::Resigned(ended) => joined(ended),
             Happening::Called(called) => self.called(joined(called)),
             Happening::Posted(posted) => {
                 let (complaint, result) = joined(posted);
@@ -297,14 +337,20 @@ impl KubernetesCluster {
             let wakes = Arc::clone(&self.wakes);
             self.calls.spawn(async move {
                 let permit = wakes.acquire_owned().await;
+                // It needs no leader: the versions it names make a second one harmless.
                 let called = call(client, target, replicas, answer).await;
                 drop(permit);
                 called
             });
         } else {
             let start = self.orders_pace.take(now);
+            let standing = self.standing.clone();
             self.calls.spawn(async move {
                 sleep_until(start).await;
+                if !standing.borrow().covers(scale::CALL_MAX) {
+                    let result = Some(Err(Refusal::NotLeading));
+                    return Called { function: target.name, result, answer };
+                }
                 call(client, target, replicas, answer).await
             });
         }
@@ -320,6 +366,7 @@ impl KubernetesCluster {
             }
             Some(Err(Refusal::Absent)) => Err(ScaleError::Gone(function)),
             Some(Err(Refusal::Conflict)) => Err(ScaleError::Changed(function)),
+            Some(Err(Refusal::NotLeading)) => Err(ScaleError::NotLeading),
             Some(Err(refusal)) => Err(ScaleError::Unknown(refusal.to_string())),
         };
         // One who does not wait for the answer does not miss it.
@@ -328,7 +375,8 @@ impl KubernetesCluster {
 
     /// Writes the slices that need it, as many as may be now.
     fn write_slices(&mut self, now: Instant) {
-        while self.world.is_synced() && self.slices_next <= now {
+        let is_covered = self.standing.borrow().covers(scale::CALL_MAX);
+        while is_covered && self.world.is_synced() && self.slices_next <= now {
             let Some(write) = self.world.slices.next() else {
                 return;
             };
@@ -364,55 +412,6 @@ impl KubernetesCluster {
                 (complaint, result)
             });
         }
-    }
-
-    fn watch_source(&mut self, source: Source) {
-        let Source { listing, namespace } = source.clone();
-        let (group, version, resource) = match listing {
-            Listing::Deployments => ("apps", "v1", "deployments"),
-            Listing::StatefulSets => ("apps", "v1", "statefulsets"),
-            Listing::Services => ("", "v1", "services"),
-            Listing::Slices => ("discovery.k8s.io", "v1", "endpointslices"),
-            Listing::HorizontalPodAutoscalers => ("autoscaling", "v2", "horizontalpodautoscalers"),
-            Listing::ScaledObjects => ("keda.sh", "v1alpha1", "scaledobjects"),
-        };
-        let selector = match listing {
-            Listing::Slices => slices::selector(),
-            _ => String::new(),
-        };
-        let subject = Subject { group, version, resource, namespace, selector };
-        info!(what = %subject, "watching");
-        match listing {
-            Listing::Deployments | Listing::StatefulSets => {
-                self.watch(subject, move |change| Told::Workload(source.clone(), change))
-            }
-            Listing::Services => {
-                self.watch(subject, move |change| Told::Service(source.clone(), change))
-            }
-            Listing::Slices => {
-                self.watch(subject, move |change| Told::Slice(source.clone(), change))
-            }
-            Listing::HorizontalPodAutoscalers | Listing::ScaledObjects => {
-                self.watch(subject, move |change| Told::Scaler(source.clone(), change))
-            }
-        };
-    }
-
-    fn watch<O: Watched>(
-        &mut self,
-        subject: Subject,
-        tell: impl Fn(Change<O>) -> Told + Send + Sync + 'static,
-    ) -> AbortHandle {
-        let (client, changes, rng) =
-            (self.client.clone(), self.changes_in.clone(), self.rng.fork());
-        self.watches.spawn(Watch::new(client, subject, tell, changes, rng).run())
-    }
-
-    fn watch_pods(&mut self, watch: u64, function: FunctionName, selector: String) {
-        let namespace = Some(function.namespace().to_owned());
-        let subject = Subject { group: "", version: "v1", resource: "pods", namespace, selector };
-        let task = self.watch(subject, move |change| Told::Pod(function.clone(), watch, change));
-        self.pods.insert(watch, task);
     }
 }
 
@@ -454,6 +453,8 @@ fn sources(namespaces: &[String]) -> Vec<Source> {
 pub struct KubernetesHands {
     errands: mpsc::Sender<Errand>,
     activators: Arc<latest::Sender<Arc<Activators>>>,
+    standing: latest::Receiver<Standing>,
+    resign: CancellationToken,
 }
 
 impl Hands for KubernetesHands {
@@ -475,5 +476,12 @@ impl Hands for KubernetesHands {
         {
             warn!(?note, "not said: too much is to be done");
         }
+    }
+
+    async fn release(&self) {
+        self.resign.cancel();
+        let mut standing = self.standing.clone();
+        // It ends with the candidate, which has released the Lease then.
+        while standing.changed().await.is_ok() {}
     }
 }

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::function::{FunctionState, Retiring, Scaling};
 use super::order::{Order, Placed, RETIRING_ATTEMPTS_MAX};
 use super::{Action, Core};
-use crate::cluster::{Scale, ScaleError};
+use crate::cluster::{Leading, Scale, ScaleError};
 
 impl Core {
     pub(super) fn scaling_of(&mut self, name: &FunctionName) -> Option<&mut Scaling> {
@@ -82,16 +82,32 @@ impl Core {
             self.put_entry(name, now_us);
             self.decide(name, why, now_us);
         }
-        let orders = &mut self.orders;
-        let state = self.functions.get_mut(name);
-        let scaling = state.and_then(|state| state.scaling.as_mut());
-        if let Some(order) = scaling.and_then(|scaling| scaling.order.as_mut())
-            && order.due_us.is_some_and(|due_us| due_us <= now_us)
-        {
-            *orders += 1;
-            order.id = *orders;
-            order.due_us = None;
-            self.actions.push(Action::Scale { order: order.id, scale: order.scale.clone() });
+        self.send_due_order(name, now_us);
+        self.set_timer(name, now_us);
+    }
+
+    /// More requests are open than the function's burst mode waits for a tick with.
+    pub(super) fn press(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get(name) else {
+            return;
+        };
+        let burst = state.description.settings.scaling.burst;
+        if burst != Burst::Kpa && state.scaling.is_some() {
+            self.decide(name, Why::Pressure, now_us);
+            self.set_timer(name, now_us);
+        }
+    }
+
+    /// A function that no activator wanted awake is wanted awake.
+    pub(super) fn wake(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get(name) else {
+            return;
+        };
+        let Some(scaling) = &state.scaling else {
+            return;
+        };
+        if state.asked(now_us) == 0 || scaling.wish == 0 {
+            self.decide(name, Why::Wake, now_us);
         }
         self.set_timer(name, now_us);
     }
@@ -156,24 +172,13 @@ impl Core {
         }
     }
 
-    /// Asks for no further change of a paused function's replicas: what was not asked for yet, or
-    /// in vain, is dropped.
-    pub(super) fn heed_pause(&mut self, name: &FunctionName) {
-        let Some(scaling) = self.scaling_of(name) else {
-            return;
-        };
-        if let Some(order) = scaling.order.take_if(|order| order.due_us.is_some())
-            && let Some(epoch) = order.epoch
-        {
-            self.link.patched(name, epoch, Patched::Failed);
-        }
-        self.link.recall(name);
-    }
-
     /// Brings what is asked for nearer to what is wanted.
-    fn pursue(&mut self, name: &FunctionName, now_us: u64) {
+    pub(super) fn pursue(&mut self, name: &FunctionName, now_us: u64) {
         if self.functions.get(name).is_some_and(FunctionState::is_paused) {
-            return self.heed_pause(name);
+            return self.withdraw(name);
+        }
+        if self.leading == Leading::No {
+            return self.stand_by(name, now_us);
         }
         let Some(state) = self.functions.get_mut(name) else {
             return;
@@ -201,7 +206,7 @@ impl Core {
         }
         if wish > asked {
             self.place(name, wish, Vec::new(), None);
-        } else if wish < asked && retiring.is_none() {
+        } else if wish < asked && retiring.is_none() && now_us >= self.lowering_from_us {
             self.lower(name, wish, now_us);
         }
     }
@@ -288,7 +293,7 @@ impl Core {
                 warn!(function = %name, %error, replicas = order.scale.replicas, "scaling failed");
                 order.failed += 1;
                 let is_last = order.epoch.is_some() && order.failed >= RETIRING_ATTEMPTS_MAX;
-                if is_last || matches!(error, ScaleError::Gone(_)) {
+                if is_last || matches!(error, ScaleError::Gone(_) | ScaleError::NotLeading) {
                     if let Some(epoch) = order.epoch {
                         self.link.patched(name, epoch, Patched::Failed);
                     }
@@ -298,8 +303,9 @@ impl Core {
                 }
             }
         }
-        if self.functions.get(name).is_some_and(FunctionState::is_paused) {
-            self.heed_pause(name);
+        let is_paused = self.functions.get(name).is_some_and(FunctionState::is_paused);
+        if is_paused || self.leading == Leading::No {
+            self.withdraw(name);
         }
         self.stale.insert(name.clone());
         self.set_timer(name, now_us);

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dormouse_link::autoscaler_side::Connection;
+use dormouse_link::Connection;
 use dormouse_link::frame::{Down, FRAME_BYTES_MAX, Up};
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -13,13 +13,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::{Encoder, FramedRead, LengthDelimitedCodec};
 
+use super::gate::{Gate, NotAdmitted};
 use crate::core::Event;
 
 /// Longest wait for Hello: it is the first thing a real activator sends.
 const HELLO_MAX: Duration = Duration::from_secs(5);
 
-/// Longest Hello accepted, in bytes: until then the peer is a stranger.
-const HELLO_BYTES_MAX: usize = 4 * 1024;
+/// Longest Hello accepted, in bytes: until then the peer is a stranger. A cluster's tokens have
+/// between one and two thousand.
+const HELLO_BYTES_MAX: usize = 8 * 1024;
 
 /// Longest silence: activators report each second.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -38,6 +40,8 @@ const BATCH_FRAMES_MAX: usize = 64;
 pub(super) enum PeerError {
     #[error("no Hello within {HELLO_MAX:?}")]
     HelloLate,
+    #[error("not admitted: {0}")]
+    NotAdmitted(#[from] NotAdmitted),
     #[error("nothing heard for {SILENCE_MAX:?}")]
     Silent,
     #[error("more than {FRAMES_PER_SECOND_MAX} frames in a second")]
@@ -59,20 +63,31 @@ pub(super) enum PeerError {
 pub(super) async fn converse(
     stream: TcpStream,
     connection: Connection,
+    gate: &Gate,
     queue: mpsc::Receiver<Down>,
     events: &mpsc::Sender<Event>,
 ) -> Result<(), PeerError> {
     stream.set_nodelay(true)?;
-    let (reader, writer) = stream.into_split();
-    tokio::select! {
-        end = read(reader, connection, events) => end,
-        end = write(writer, queue) => end,
+    let (reader, mut writer) = stream.into_split();
+    let end = tokio::select! {
+        end = read(reader, connection, gate, events) => end,
+        end = write(&mut writer, queue) => end,
+    };
+    if let Err(PeerError::NotAdmitted(fault)) = &end {
+        // Nothing else was written to it, for it was not known yet.
+        let (refusals, refusal) = mpsc::channel(1);
+        let reason = fault.to_string();
+        refusals.try_send(Down::Refused { reason }).unwrap_or_default();
+        drop(refusals);
+        write(writer, refusal).await?;
     }
+    end
 }
 
 async fn read(
     reader: impl AsyncRead + Unpin,
     connection: Connection,
+    gate: &Gate,
     events: &mpsc::Sender<Event>,
 ) -> Result<(), PeerError> {
     let mut frames = FramedRead::new(reader, codec(HELLO_BYTES_MAX));
@@ -99,7 +114,11 @@ async fn read(
         if frames_in_second > FRAMES_PER_SECOND_MAX {
             return Err(PeerError::Flood);
         }
-        if matches!(frame, Up::Hello { .. }) {
+        // A second one is turned away by who remembers the first.
+        if let Up::Hello { token, reporter, .. } = &frame
+            && bytes_max == HELLO_BYTES_MAX
+        {
+            gate.check(token, reporter).await?;
             bytes_max = FRAME_BYTES_MAX;
             frames.decoder_mut().set_max_frame_length(bytes_max);
             (wait_max, late) = (SILENCE_MAX, PeerError::Silent);
@@ -140,9 +159,14 @@ fn codec(bytes_max: usize) -> LengthDelimitedCodec {
 
 #[cfg(test)]
 mod tests {
+    use dormouse_link::frame::VERSION;
     use tokio::io::duplex;
 
     use super::*;
+
+    fn gate() -> Gate {
+        Gate::Secret(String::new())
+    }
 
     fn frames(frames: &[Up]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -170,7 +194,7 @@ mod tests {
             theirs.write_all(&bytes).await.ok();
             theirs
         };
-        let read = async move { read(ours, Connection(1), &events).await };
+        let read = async move { read(ours, Connection(1), &gate(), &events).await };
         let (end, count, _theirs) = tokio::join!(read, count, write);
         (end, count)
     }
@@ -206,7 +230,7 @@ mod tests {
     async fn a_peer_that_takes_in_nothing_is_given_up() {
         let (_theirs, ours) = duplex(16);
         let (frames, queue) = mpsc::channel(4);
-        frames.send(Down::Welcome { version: 1 }).await.unwrap();
+        frames.send(Down::Welcome { version: VERSION, leads: None }).await.unwrap();
         let end = write(ours, queue).await;
         assert!(matches!(end, Err(PeerError::Stalled)), "{end:?}");
     }
@@ -215,13 +239,13 @@ mod tests {
     async fn what_is_queued_is_written_before_the_end() {
         let (theirs, ours) = duplex(1024);
         let (sender, queue) = mpsc::channel(4);
-        sender.send(Down::Welcome { version: 1 }).await.unwrap();
+        sender.send(Down::Welcome { version: VERSION, leads: None }).await.unwrap();
         drop(sender);
         write(ours, queue).await.unwrap();
         let mut frames = FramedRead::new(theirs, codec(1024));
         let frame = frames.next().await.unwrap().unwrap();
         let frame: Down = serde_json::from_slice(&frame).unwrap();
-        assert_eq!(frame, Down::Welcome { version: 1 });
+        assert_eq!(frame, Down::Welcome { version: VERSION, leads: None });
         assert!(frames.next().await.is_none());
     }
 }

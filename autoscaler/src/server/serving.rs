@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_link::autoscaler_side::Connection;
+use dormouse_link::Connection;
 use dormouse_link::frame::Down;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
@@ -19,7 +19,7 @@ use tracing::warn;
 
 use super::peer::PeerError;
 use super::recorder::Recorder;
-use super::{Bound, Clock, RunError, admin, peer};
+use super::{Bound, Clock, Gate, RunError, admin, peer};
 use crate::cluster::{Activators, Fact, Note, Scale};
 use crate::core::{Action, Core, Event, Record, Surroundings};
 use crate::status::Statuses;
@@ -57,6 +57,7 @@ pub(super) enum Happening {
 pub(super) struct Server {
     core: Core,
     link: TcpListener,
+    gate: Gate,
     accept_again: Instant,
     /// Before, an activator would be given a table that lacks what it serves.
     is_complete: bool,
@@ -105,9 +106,9 @@ impl Server {
         let clock = bound.clock;
         Self {
             core: Core::new(Surroundings {
-                token: bound.config.token,
                 endpoint_listen: bound.config.endpoint_listen,
                 victims: bound.config.victims,
+                leadership: bound.config.leadership,
                 wall_us: clock.wall_us,
                 // Without chance retries of several processes coincide, and no more.
                 seed: getrandom::u64().unwrap_or_default(),
@@ -117,6 +118,7 @@ impl Server {
                 },
             }),
             link: bound.link,
+            gate: bound.config.gate,
             accept_again: clock.start,
             is_complete: false,
             connections: 0,
@@ -264,8 +266,9 @@ impl Server {
         let connection = Connection(self.connections);
         let (frames, queue) = mpsc::channel(QUEUE_FRAMES_MAX);
         let events = self.events_in.clone();
+        let gate = self.gate.clone();
         let task = self.peer_tasks.spawn(async move {
-            let end = peer::converse(stream, connection, queue, &events).await;
+            let end = peer::converse(stream, connection, &gate, queue, &events).await;
             // The loop holds the other end of the channel for as long as it runs.
             events.send(Event::Disconnected(connection)).await.ok();
             (address, end)
@@ -328,6 +331,7 @@ fn resume(error: JoinError) -> ! {
 
 #[cfg(test)]
 mod tests {
+    use dormouse_link::frame::VERSION;
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -345,7 +349,7 @@ mod tests {
             server.admit(stream, address);
         }
         let (deaf, other) = (Connection(1), Connection(2));
-        let frame = || Down::Welcome { version: 1 };
+        let frame = || Down::Welcome { version: VERSION, leads: None };
         // Nothing is awaited here, so nothing is written meanwhile.
         for queued in 0..QUEUE_FRAMES_MAX {
             assert!(server.send(deaf, frame()).is_none(), "cut after {queued}");

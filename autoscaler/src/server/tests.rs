@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dormouse_link::frame::{Down, Entry, Up};
+use dormouse_link::frame::{Down, Entry, Up, VERSION};
 use dormouse_policy::function::{Function, Probe, WorkloadKind};
 use dormouse_policy::record::Line;
 use dormouse_policy::settings::{self, Annotations, ClusterDefaults};
@@ -82,7 +82,7 @@ struct Running {
 }
 
 async fn start() -> Running {
-    let config = Config { token: "secret".into(), ..Config::default() };
+    let config = Config { gate: Gate::Secret("secret".into()), ..Config::default() };
     let bound = Autoscaler::bind(config).await.unwrap();
     let (facts, told) = mpsc::channel(4);
     let (recorded, orders) = mpsc::channel(4);
@@ -149,7 +149,8 @@ async fn a_wake_on_the_link_is_a_call_to_the_hands() {
     running.status.wait_for(is_asleep).await.unwrap();
 
     running.facts.send(Fact::Complete).await.unwrap();
-    assert_eq!(receive(&mut link).await, Down::Welcome { version: 1 });
+    let welcome = receive(&mut link).await;
+    assert!(matches!(welcome, Down::Welcome { version: VERSION, leads: Some(_) }), "{welcome:?}");
     let Down::Table { whole, functions, .. } = receive(&mut link).await else {
         panic!("no table");
     };

@@ -108,17 +108,31 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities:
     drop: ["ALL"]
+{{- end }}
+
+{{- define "dormouse.tokenMount" -}}
 volumeMounts:
   - name: token
     mountPath: /run/dormouse
     readOnly: true
 {{- end }}
 
-{{- define "dormouse.volumes" -}}
+{{/* What activators show on the link. */}}
+{{- define "dormouse.token" -}}
 - name: token
+  {{- if .Values.link.secret }}
   secret:
     secretName: {{ .Values.link.secret }}
     defaultMode: 0440
+  {{- else }}
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken:
+          audience: dormouse
+          expirationSeconds: 3600
+          path: token
+  {{- end }}
 {{- end }}
 
 {{/* A drain of nodes takes one pod of a part at a time. Call with (list . "activator"). */}}

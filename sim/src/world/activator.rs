@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use dormouse_link::Connection;
 use dormouse_link::activator_side::{ActivatorSide, Identity};
-use dormouse_link::autoscaler_side::Connection;
 use dormouse_link::frame::Learnt;
 use dormouse_metrics::counters::Counters;
 use dormouse_metrics::registry::Registry;
@@ -204,7 +204,7 @@ impl Activator {
             View::new(share, admission.container_concurrency)
         });
         let name = format!("activator-{number}");
-        let identity = Identity { token: String::new(), reporter: name.clone(), boot: boot.into() };
+        let identity = Identity { reporter: name.clone(), boot: boot.into() };
         Ok(Self {
             boot,
             presence: Presence::There,

@@ -5,7 +5,8 @@ mod orders;
 
 use std::sync::Arc;
 
-use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Output};
+use dormouse_link::Connection;
+use dormouse_link::autoscaler_side::{AutoscalerSide, Output};
 use dormouse_link::frame::{Entry, Learnt, Up};
 use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Scaler, Why};
@@ -57,7 +58,8 @@ impl Sim<'_> {
     pub(super) fn lead(&mut self) {
         let now_us = self.now_us();
         self.leaders += 1;
-        let mut link = AutoscalerSide::new(String::new(), now_us);
+        let mut link = AutoscalerSide::new();
+        link.lead(self.leaders.into());
         let mut deciders = Vec::with_capacity(self.functions.len());
         for function in &self.functions {
             let scaling = Arc::new(function.spec.settings.scaling.clone());
@@ -99,8 +101,10 @@ impl Sim<'_> {
     pub(super) fn cease_to_lead(&mut self) {
         self.leader = None;
         for activator in &mut self.activators {
-            activator.side.disconnect();
-            activator.connection = None;
+            if let Some(connection) = activator.connection.take() {
+                // There is nobody else to follow.
+                drop(activator.side.disconnect(connection));
+            }
         }
     }
 

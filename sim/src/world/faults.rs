@@ -59,8 +59,11 @@ impl Sim<'_> {
             return;
         }
         activator.presence = Presence::Away;
-        activator.side.disconnect();
         let connection = activator.connection.take();
+        if let Some(connection) = connection {
+            // It does nothing about it: it is gone.
+            drop(activator.side.disconnect(connection));
+        }
         // Those held first: they must not be sent to the slots that the others leave.
         for held in [true, false] {
             for place in 0..self.requests.len() {

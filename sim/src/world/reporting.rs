@@ -1,7 +1,7 @@
 //! The activators' side of the link: what they know of pods, what they say, what they are told.
 
+use dormouse_link::Connection;
 use dormouse_link::activator_side::{Action, PRESSURE_US_MIN, Wanted};
-use dormouse_link::autoscaler_side::Connection;
 use dormouse_link::frame::{Down, Learnt, Retiring, Up};
 use dormouse_metrics::counts::Refusal;
 use dormouse_policy::admission::Amount;
@@ -111,10 +111,10 @@ impl Sim<'_> {
             match action {
                 // Readings take a way of their own: a frame's words for each would cost more than
                 // all else.
-                Action::Send(Up::Report { learnt, .. }) => {
+                Action::Send(_, Up::Report { learnt, .. }) => {
                     self.activators[way].unsaid.extend(learnt);
                 }
-                Action::Send(frame) => self.say(way, frame),
+                Action::Send(_, frame) => self.say(way, frame),
                 Action::Update(name) => self.follow_entry(way, &name),
                 Action::Retire(name) => self.retire(way, &name),
                 Action::Resume(name) => self.resume(way, &name, Trust::Full),
@@ -125,7 +125,7 @@ impl Sim<'_> {
                         self.evaluate(way, at);
                     }
                 }
-                Action::Remove(_) | Action::Unnamed | Action::Close(_) => {}
+                Action::Remove(_) | Action::Unnamed | Action::Close(..) => {}
             }
         }
     }
@@ -152,7 +152,7 @@ impl Sim<'_> {
                     it.connection == Some(connection) && it.presence == Presence::There
                 });
                 if let Some(way) = connected {
-                    let actions = self.activators[way].side.receive(frame, now_us);
+                    let actions = self.activators[way].side.receive(connection, frame, now_us);
                     self.act(way, actions);
                 }
             }
@@ -274,7 +274,7 @@ impl Sim<'_> {
     /// Reports the functions that began, ended or had a request in flight since the last report.
     fn report(&mut self, way: usize) {
         let now_us = self.now_us();
-        let actions = self.activators[way].side.tick(now_us, Vec::new());
+        let actions = self.activators[way].side.tick(now_us, &[]);
         self.act(way, actions);
         let activator = &mut self.activators[way];
         let Some(connection) = activator.connection else {
@@ -346,14 +346,15 @@ impl Sim<'_> {
         self.connections += 1;
         let now_us = self.now_us();
         let activator = &mut self.activators[way];
-        activator.connection = Some(Connection(self.connections));
+        let connection = Connection(self.connections);
+        activator.connection = Some(connection);
         for at in 0..self.functions.len() {
             let began = activator.counters[at].read(now_us).is_some_and(|it| it.started > 0);
             if began {
                 activator.note(at);
             }
         }
-        let actions = activator.side.connect();
+        let actions = activator.side.connect(connection, String::new());
         self.act(way, actions);
     }
 }

@@ -28,10 +28,6 @@ pub fn gateway(stage: &Stage<'_>) -> SocketAddr {
 
 fn install(stage: &Stage<'_>) -> SocketAddr {
     let manifests = checkout().join("deploy/kubernetes");
-    let namespace = manifests.join("00-namespace.yaml");
-    kubectl(stage, &["apply", "-f", namespace.to_str().expect("a path of text")]);
-    let secret = "--from-literal=token=0123456789abcdef0123456789abcdef";
-    kubectl(stage, &["create", "secret", "generic", "dormouse-link", secret]);
     kubectl(stage, &["apply", "-f", manifests.to_str().expect("a path of text")]);
     for part in ["autoscaler", "activator"] {
         let deployment = format!("deployment/dormouse-{part}");

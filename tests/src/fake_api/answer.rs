@@ -87,9 +87,11 @@ fn carry_out(shared: &Shared, request: &Request) -> Response<Body> {
     match (request.method.as_str(), &place.name) {
         ("GET", None) if request.is_watch() => watch(shared, place, &request.query),
         ("GET", None) => list(shared, &place, &request.query),
+        ("GET", Some(_)) if !place.is_scale => get(shared, &place),
         ("PATCH", Some(_)) if place.is_scale => scale(shared, &place, request),
         ("PATCH", Some(_)) => patch(shared, &place, &request.body),
         ("DELETE", Some(_)) => delete(shared, &place, &request.body),
+        ("POST", None) if place.resource == "tokenreviews" => review(shared, &request.body),
         ("POST", None) => create(shared, &place, &request.body),
         _ => refuse(405, "the fake does not do this", 0),
     }
@@ -127,9 +129,10 @@ impl Place {
         let metadata = &object["metadata"];
         let is_here = (self.namespace.as_ref())
             .is_none_or(|namespace| metadata["namespace"] == namespace.as_str());
+        let is_named = (self.name.as_ref()).is_none_or(|name| metadata["name"] == name.as_str());
         let labels = selector.split(',').filter_map(|part| part.split_once('='));
         let mut labels = labels.map(|(key, value)| metadata["labels"][key] == value);
-        is_here && labels.all(|is| is)
+        is_here && is_named && labels.all(|is| is)
     }
 }
 
@@ -143,7 +146,9 @@ fn list(shared: &Shared, place: &Place, query: &BTreeMap<String, String>) -> Res
     })
 }
 
-fn watch(shared: &Shared, place: Place, query: &BTreeMap<String, String>) -> Response<Body> {
+fn watch(shared: &Shared, mut place: Place, query: &BTreeMap<String, String>) -> Response<Body> {
+    let fields = query.get("fieldSelector");
+    place.name = fields.and_then(|it| it.strip_prefix("metadata.name=")).map(str::to_owned);
     let selector = query.get("labelSelector").cloned().unwrap_or_default();
     let is_initial = query.get("sendInitialEvents").is_some_and(|value| value == "true");
     let from = query.get("resourceVersion").and_then(|version| version.parse().ok());
@@ -206,6 +211,14 @@ impl Watching {
             }
         }
     }
+}
+
+fn get(shared: &Shared, place: &Place) -> Response<Body> {
+    let (namespace, name) = place.key();
+    shared.look(|state| match state.get(&place.resource, namespace, name) {
+        Some(object) => respond(200, &object),
+        None => refuse(404, "not found", 0),
+    })
 }
 
 /// Does something with an object that is there and has the uid and the version wanted, if any.
@@ -292,6 +305,20 @@ fn scale(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
             }),
         )
     })
+}
+
+/// Who a token was given to is an object of the test's own, a `token`.
+fn review(shared: &Shared, review: &Value) -> Response<Body> {
+    let spec = &review["spec"];
+    let tokens = shared.look(|state| state.all("tokens"));
+    let known = tokens.iter().find(|it| it["token"] == spec["token"]);
+    let status = match known {
+        None => json!({"authenticated": false, "error": "unknown"}),
+        Some(token) => json!({
+            "authenticated": true, "audiences": spec["audiences"], "user": token["user"],
+        }),
+    };
+    respond(201, &json!({"kind": "TokenReview", "status": status}))
 }
 
 fn create(shared: &Shared, place: &Place, object: &Value) -> Response<Body> {

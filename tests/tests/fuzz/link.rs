@@ -1,7 +1,8 @@
 //! Frames of the link, a line each, to their reader and on to the state machine that hears them.
 
+use dormouse_link::Connection;
 use dormouse_link::activator_side::{ActivatorSide, Identity, Wanted};
-use dormouse_link::autoscaler_side::{AutoscalerSide, Connection, Output, Patched};
+use dormouse_link::autoscaler_side::{AutoscalerSide, Output, Patched};
 use dormouse_link::frame::{Down, Retiring, Up};
 use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
 use dormouse_policy::function::FunctionName;
@@ -20,19 +21,20 @@ fn name() -> FunctionName {
 #[test]
 fn down() {
     fuzz("down", &["prepare", "commit", "abort", "table", "welcome", "default/a"], |input| {
-        let identity = Identity { token: "t".into(), reporter: "r".into(), boot: 1 };
+        let identity = Identity { reporter: "r".into(), boot: 1 };
         let mut side = ActivatorSide::new(identity, Vec::new());
         let mut now_us = 0;
         for line in input.split(|&byte| byte == b'\n') {
-            drop(side.connect());
+            let connection = Connection(now_us % 3);
+            drop(side.connect(connection, "t".into()));
             if let Ok(frame) = serde_json::from_slice::<Down>(line) {
-                drop(side.receive(frame, now_us));
+                drop(side.receive(connection, frame, now_us));
             }
             drop(side.wake(&name(), Wanted::Yes));
             drop(side.emptied(&name()));
             drop(side.wake(&name(), Wanted::No));
             now_us += STEP_US;
-            drop(side.tick(now_us, Vec::new()));
+            drop(side.tick(now_us, &[]));
         }
     });
 }
@@ -48,7 +50,7 @@ struct Autoscaler {
 
 impl Autoscaler {
     fn new() -> Self {
-        let mut side = AutoscalerSide::new("t".into(), 0);
+        let mut side = AutoscalerSide::new();
         let entry = serde_json::json!({
             "function": name(), "endpoints": [], "pods": [], "probe": "connect",
             "queue_depth": 10, "queue_timeout_ms": 1000, "request_timeout_ms": 1000,

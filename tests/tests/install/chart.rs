@@ -98,7 +98,7 @@ pub(crate) fn a_bad_value_is_named() {
         ("log.format=xml", "log/format"),
         ("namespaces={shop,Shop}", "namespaces/1"),
         ("namespaces={shop,shop}", "namespaces"),
-        ("link.secret=", "link/secret"),
+        ("link.secret=Shared", "link/secret"),
         ("admissionPolicy.replicasMax=-1", "admissionPolicy/replicasMax"),
     ];
     for (set, named) in cases {
@@ -159,7 +159,10 @@ pub(crate) fn pods_are_confined() {
         .find(|it| it["kind"] == "Deployment" && it["metadata"]["name"] == "dormouse-activator");
     let pod = &activator.unwrap()["spec"]["template"]["spec"];
     assert_eq!(pod["automountServiceAccountToken"], false);
-    assert_eq!(pod["serviceAccountName"], Value::Null);
+    let account = &pod["serviceAccountName"];
+    assert_eq!(account, "dormouse-activator");
+    let bindings = objects.iter().flat_map(|it| it["subjects"].as_array()).flatten();
+    assert!(bindings.into_iter().all(|subject| subject["name"] != *account), "it has rights");
     let roles = objects.iter().filter(|it| it["rules"].is_array());
     let verbs: Vec<&Value> =
         roles.flat_map(|role| role["rules"].as_array().unwrap()).map(|it| &it["verbs"]).collect();

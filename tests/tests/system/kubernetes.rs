@@ -38,7 +38,7 @@ impl Hello {
 
     fn patches(&self) -> Vec<Request> {
         let requests = self.api.requests();
-        requests.into_iter().filter(|request| request.method == "PATCH").collect()
+        requests.into_iter().filter(|it| it.method == "PATCH" && !is_lease(it)).collect()
     }
 
     #[track_caller]
@@ -54,6 +54,11 @@ impl Hello {
     }
 }
 
+/// Leading costs a call a second, whatever functions do.
+fn is_lease(request: &Request) -> bool {
+    request.path.contains("/leases")
+}
+
 fn patch_fails(fault: Fault, times: usize) -> Trouble {
     Trouble { method: "PATCH", path: "/scale", fault, times }
 }
@@ -66,7 +71,8 @@ fn a_request_at_zero_is_one_patch_and_no_get_and_zero_comes_back() {
     hello.wait_replicas(0);
     let before = hello.api.requests().len();
     hello.is_answered("/again");
-    let wake: Vec<Request> = hello.api.requests().split_off(before);
+    let mut wake: Vec<Request> = hello.api.requests().split_off(before);
+    wake.retain(|request| !is_lease(request));
     let patches: Vec<_> = wake.iter().filter(|it| it.method == "PATCH").collect();
     assert_eq!(patches.len(), 1, "{wake:?}");
     let others = wake.iter().filter(|it| it.method != "PATCH" && !it.is_watch());

@@ -9,6 +9,7 @@ mod record;
 mod queue;
 mod children;
 mod link;
+mod several;
 mod shutdown;
 mod manifests;
 mod settings;

@@ -3,14 +3,11 @@
 use dormouse_policy::function::FunctionName;
 
 use super::retirement::Ending;
+use crate::Connection;
 use crate::frame::{Down, Learnt, Reading, VERSION};
 
 /// Longest name of a reporter, in bytes: a pod's name is a DNS subdomain.
 pub(super) const REPORTER_BYTES_MAX: usize = 253;
-
-/// A connection, numbered by the caller; a number is never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connection(pub u64);
 
 /// What the caller is to do, or to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,15 +75,15 @@ pub enum Fault {
     /// The peer is too far from us.
     #[error("version {0} is not within one of {VERSION}")]
     Version(u32),
-    /// The peer does not belong here.
-    #[error("wrong token")]
-    Token,
     /// The peer's name is none.
     #[error("a reporter's name has 1 to {REPORTER_BYTES_MAX} bytes")]
     Reporter,
     /// The first frame was another.
     #[error("first frame is not Hello")]
     NoHello,
+    /// A frame that this version should know, and does not.
+    #[error("a frame of a kind that is none")]
+    Unknown,
     /// Hello came again.
     #[error("second Hello")]
     SecondHello,

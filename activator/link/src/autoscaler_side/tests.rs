@@ -9,6 +9,10 @@ mod schedules;
 
 const SECOND_US: u64 = 1_000_000;
 
+/// The term led in, and the first epoch of its retirements.
+const TERM: u64 = 3;
+const FIRST: u64 = TERM << 32;
+
 fn name() -> FunctionName {
     FunctionName::new("default", "hello")
 }
@@ -40,7 +44,8 @@ fn prepared(epoch: u64) -> Up {
 /// A side with one function and these activators connected, numbered from 0; its outputs so far
 /// are taken.
 fn side(reporters: &[&str]) -> AutoscalerSide {
-    let mut side = AutoscalerSide::new("secret".into(), 100);
+    let mut side = AutoscalerSide::new();
+    side.lead(TERM);
     side.put(entry(10));
     for (number, reporter) in (0..).zip(reporters) {
         side.hear(Connection(number), hello(reporter), 0);
@@ -84,21 +89,18 @@ fn depth_of(frame: &Down) -> Option<u32> {
 
 #[test]
 fn hello_is_checked() {
-    let with = |version: u32, token: &str, reporter: &str| Up::Hello {
+    let with = |version: u32, reporter: &str| Up::Hello {
         version,
-        token: token.into(),
+        token: String::new(),
         reporter: reporter.into(),
         boot: 1,
     };
     let cases = [
-        (with(VERSION, "secret", "a"), None),
-        (with(VERSION + 1, "secret", "a"), None),
-        (with(VERSION + 2, "secret", "a"), Some(Fault::Version(VERSION + 2))),
-        (with(VERSION, "secreT", "a"), Some(Fault::Token)),
-        (with(VERSION, "secre", "a"), Some(Fault::Token)),
-        (with(VERSION, "", "a"), Some(Fault::Token)),
-        (with(VERSION, "secret", ""), Some(Fault::Reporter)),
-        (with(VERSION, "secret", &"a".repeat(254)), Some(Fault::Reporter)),
+        (with(VERSION, "a"), None),
+        (with(VERSION + 1, "a"), None),
+        (with(VERSION + 2, "a"), Some(Fault::Version(VERSION + 2))),
+        (with(VERSION, ""), Some(Fault::Reporter)),
+        (with(VERSION, &"a".repeat(254)), Some(Fault::Reporter)),
         (Up::Wakes { functions: vec![] }, Some(Fault::NoHello)),
     ];
     for (frame, fault) in cases {
@@ -192,13 +194,13 @@ fn wakes_are_kept_per_reporter_and_dropped_with_it() {
 fn zero_is_patched_when_all_have_acknowledged() {
     let mut side = side(&["a", "b"]);
     let epoch = side.retire(&name(), Retiring::All, 0).unwrap();
-    assert_eq!(epoch, 100);
+    assert_eq!(epoch, FIRST);
     assert_eq!(side.retire(&name(), Retiring::All, 0), Err(RetireError::Open));
     let outputs = side.drain();
     for connection in [0, 1] {
         assert!(matches!(
             sent_to(&outputs, connection)[..],
-            [Down::Prepare { epoch: 100, hold_ms: HOLD_MS, pods: Retiring::All, .. }]
+            [Down::Prepare { epoch: FIRST, hold_ms: HOLD_MS, pods: Retiring::All, .. }]
         ));
     }
     side.hear(Connection(0), prepared(epoch), 0);
@@ -321,4 +323,41 @@ fn only_one_that_leaves_is_told_that_it_is_unnamed_and_once_on_a_connection() {
     assert_eq!(sent.iter().filter(|frame| **frame == Down::Unnamed).count(), 1);
     side.disconnected(Connection(0), 0);
     assert_eq!(side.announced().count(), 0, "it is away");
+}
+
+#[test]
+fn who_leads_is_said_on_connect_and_when_it_changes() {
+    let mut side = AutoscalerSide::new();
+    side.hear(Connection(0), hello("a"), 0);
+    let welcome = |leads| Down::Welcome { version: VERSION, leads };
+    assert_eq!(sent_to(&side.drain(), 0)[0], welcome(None));
+    side.lead(TERM);
+    side.hear(Connection(1), hello("b"), 0);
+    let outputs = side.drain();
+    assert_eq!(sent_to(&outputs, 0), [Down::Leads { term: Some(TERM) }]);
+    assert_eq!(sent_to(&outputs, 1)[0], welcome(Some(TERM)));
+    side.follow();
+    assert_eq!(sent_to(&side.drain(), 1), [Down::Leads { term: None }]);
+}
+
+/// What the version after this one and the one before may say, and what it is told.
+#[test]
+fn a_version_more_or_less_is_understood() {
+    let read = |text: &str| serde_json::from_str::<Up>(text).unwrap();
+    let mut side = side(&[]);
+    let hello = r#"{"frame": "hello", "token": "", "boot": 1, "mood": "good", "#;
+    let hello = |rest: &str| read(&format!("{hello}{rest}}}"));
+    side.hear(Connection(0), hello(r#""reporter": "older", "version": 1"#), 0);
+    side.hear(Connection(1), hello(r#""reporter": "newer", "version": 3"#), 0);
+    side.drain();
+    side.follow();
+    let outputs = side.drain();
+    assert_eq!(sent_to(&outputs, 0), [], "a kind that it does not know");
+    assert_eq!(sent_to(&outputs, 1), [Down::Leads { term: None }]);
+    let unknown = read(r#"{"frame": "sing", "verses": ["a", {"b": 1}]}"#);
+    assert_eq!(unknown, Up::Unknown);
+    side.hear(Connection(1), unknown.clone(), 0);
+    assert_eq!(side.drain(), [], "it speaks a later version");
+    side.hear(Connection(0), unknown, 0);
+    assert_eq!(side.drain()[0], Output::Close(Connection(0), Fault::Unknown));
 }

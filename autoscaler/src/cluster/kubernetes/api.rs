@@ -97,6 +97,9 @@ pub(super) enum Refusal {
     /// 429, or 503 with a pause.
     #[error("the API server asks for a pause of {0:?}")]
     Busy(Duration),
+    /// Not sent: another replica may be leading before it would have ended.
+    #[error("not sent, for this replica does not lead for long enough")]
+    NotLeading,
     /// No answer, or one of no use.
     #[error("{0}")]
     Failed(String),

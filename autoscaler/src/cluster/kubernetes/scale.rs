@@ -13,7 +13,7 @@ use super::api::{Refusal, Right, bounded};
 use super::objects::Metadata;
 
 /// Longest wait for an answer, at both ends: a leader must know the outcome within its lease.
-const CALL_MAX: Duration = Duration::from_secs(1);
+pub(super) const CALL_MAX: Duration = Duration::from_secs(1);
 
 /// The one field manager of all our writes.
 pub(super) const FIELD_MANAGER: &str = "dormouse";

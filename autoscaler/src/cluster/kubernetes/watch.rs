@@ -64,6 +64,8 @@ pub(super) struct Subject {
     pub(super) resource: &'static str,
     /// None for the whole cluster.
     pub(super) namespace: Option<String>,
+    /// The one object; none for all.
+    pub(super) name: Option<String>,
     /// Empty for all.
     pub(super) selector: String,
 }
@@ -138,6 +140,9 @@ impl Subject {
     fn request(&self, parameters: &[(&str, &str)]) -> Result<Request<Vec<u8>>, Refusal> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);
+        if let Some(name) = &self.name {
+            query.append_pair("fieldSelector", &format!("metadata.name={name}"));
+        }
         if !self.selector.is_empty() {
             query.append_pair("labelSelector", &self.selector);
         }
@@ -148,8 +153,11 @@ impl Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resource, namespace, selector, .. } = self;
+        let Self { resource, namespace, name, selector, .. } = self;
         write!(f, "{resource}")?;
+        if let Some(name) = name {
+            write!(f, " {name}")?;
+        }
         if let Some(namespace) = namespace {
             write!(f, " of namespace {namespace}")?;
         }
@@ -395,6 +403,7 @@ mod tests {
             version: "v1",
             resource: "deployments",
             namespace: namespace.map(str::to_owned),
+            name: None,
             selector: selector.to_owned(),
         };
         let request = subject(None, "").request(&[("watch", "1")]).unwrap();

@@ -19,6 +19,7 @@ use super::scale::{Placed, Target};
 use super::slices::Slices;
 use super::watch::Change;
 use crate::cluster::{Fact, Note};
+use crate::leader::is_older;
 use neighbours::Neighbours;
 use services::ServiceSeen;
 use slot::Slot;
@@ -454,13 +455,6 @@ fn regarding(name: &FunctionName, kind: WorkloadKind) -> Regarding {
         },
         api_version: "apps/v1",
     }
-}
-
-/// Whether a version of an object is before another; versions that are no numbers cannot be told
-/// apart, and what comes later is then taken for newer.
-fn is_older(version: &str, than: &str) -> bool {
-    let number = |version: &str| version.parse::<u64>().ok();
-    number(version).zip(number(than)).is_some_and(|(version, than)| version < than)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use dormouse_policy::settings::{self, Annotations, ClusterDefaults};
 
 use super::super::*;
 use crate::cluster::{PodFact, PodPhase};
-use crate::server::Victims;
+use crate::server::{Leadership, Victims};
 use crate::status::{FunctionStatus, Statuses};
 
 pub(super) const SECOND_US: u64 = 1_000_000;
@@ -97,11 +97,15 @@ impl Drop for World {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::among(Leadership::Alone)
+    }
+
+    fn among(leadership: Leadership) -> Self {
         Self {
             core: Core::new(Surroundings {
-                token: "secret".into(),
                 endpoint_listen: Some([127, 0, 0, 1].into()),
                 victims: Victims::Ours,
+                leadership,
                 wall_us: 1_700_000_000 * SECOND_US,
                 seed: 1,
                 record: Record::Kept,
@@ -119,6 +123,14 @@ impl World {
             record: vec![Line::Header(Header::new(0))],
             statuses: Statuses::default(),
         }
+    }
+
+    /// One of several autoscalers, which does not lead.
+    pub(super) fn follower(function: Function, replicas: u32) -> Self {
+        let mut world = Self::among(Leadership::Elected);
+        world.connect("a");
+        world.add(function, replicas);
+        world
     }
 
     /// With one activator and one function that has `replicas` replicas, all of them ready.

@@ -126,6 +126,7 @@ impl Told {
             Fact::Pods(name, pods) => format!("{name} {}/{}", pods.pods.len(), pods.replicas),
             Fact::Named { addresses, .. } => format!("named {addresses:?}"),
             Fact::Complete => "complete".to_owned(),
+            Fact::Leading(_) => unreachable!("not the world's to tell"),
         };
         self.facts().into_iter().map(short).collect()
     }
