@@ -33,7 +33,9 @@ ends at once.";
 const STATUS_EXAMPLES: &str = "\
 Examples:
   dormouse status                               a table
-  dormouse status --json | jq '.[].state'       the same for a program";
+  dormouse status --json | jq '.[].state'       the same for a program
+  dormouse status --context prod -n shop        one namespace of a cluster
+  kubectl dormouse status                       the same program, asking the cluster first";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -42,6 +44,14 @@ Examples:
   dormouse explain hello --last 3               the newest ones
   dormouse explain hello --since 5m             those of the last five minutes
   dormouse explain hello --json | jq .          with every figure that led to each decision";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  dormouse doctor                               the current context's cluster
+  dormouse doctor --context prod --json | jq .  the same for a program
+
+Exit 0: nothing worse than a note was found, 1: something was, 2: bad usage, 3: the API server cannot
+be asked.";
 
 /// Scale plain Deployments to zero and back, by annotation alone.
 #[derive(Debug, Parser)]
@@ -90,12 +100,15 @@ pub(crate) enum Command {
     Autoscaler(AutoscalerArgs),
     /// Hold and forward the requests for them
     Activator(ActivatorArgs),
-    /// Show what each function of the running `dormouse up` is doing
+    /// Show what each function is doing, of `dormouse up` here or of a cluster
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
     /// Show the last decisions on a function and the figures that led to each
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
+    /// Look for what stands in Dormouse's way in a cluster
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Run a small web server whose start, speed and failures are chosen
     Demo(DemoArgs),
     /// Run the policy in an invented world, and what was recorded of it
@@ -153,19 +166,39 @@ pub(crate) struct UpArgs {
     pub(crate) json: bool,
 }
 
-/// How a running `dormouse up` is found.
+/// Who is asked: a `dormouse up` on this machine, or the Dormouse of a cluster.
 #[derive(Debug, Args)]
-pub(crate) struct InstanceArgs {
-    /// The admin address of the one to ask [default: the only one running]
-    #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN")]
+pub(crate) struct AskedArgs {
+    /// Ask the one at that admin address [default: the `dormouse up` running here, else the cluster]
+    #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN",
+        conflicts_with_all = ["kubeconfig", "context", "autoscaler"])]
     pub(crate) admin: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Only the functions of that namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// Which cluster, and where Dormouse is in it.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Ask a cluster, found by that file [default: $KUBECONFIG, ~/.kube/config]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Ask the cluster of that context [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Ask the cluster for that Service of the autoscaler [default: dormouse/dormouse-autoscaler]
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "DORMOUSE_AUTOSCALER")]
+    pub(crate) autoscaler: Option<String>,
 }
 
 /// Arguments of `dormouse status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
-    pub(crate) instance: InstanceArgs,
+    pub(crate) asked: AskedArgs,
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -177,7 +210,7 @@ pub(crate) struct ExplainArgs {
     /// The function: NAME or NAMESPACE/NAME
     pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) instance: InstanceArgs,
+    pub(crate) asked: AskedArgs,
     /// Show the last N decisions; 64 are kept, fewer of a function that was asleep for long
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) last: usize,
@@ -201,6 +234,16 @@ pub(crate) fn checked<A, B>(
             Err(UsageError(faults.flat_map(|error| error.0).collect()))
         }
     }
+}
+
+/// Arguments of `dormouse doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What was typed, or what a manifest says, cannot hold. Nothing was started.

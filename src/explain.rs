@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use dormouse_autoscaler::status::{Explanation, FunctionStatus, Kept};
+use dormouse_autoscaler::status::{Explanation, Kept};
 use dormouse_policy::function::FunctionName;
 
-use crate::cli::{ExplainArgs, UsageError};
-use crate::flags::{check, duration};
-use crate::status::{FUNCTIONS_PATH, expect_ok};
-use crate::{client, instance};
+use crate::cli::ExplainArgs;
+use crate::client::Asked;
+use crate::flags::{check_one, duration};
+use crate::status::{self, FUNCTIONS_PATH, expect_ok};
 
 mod text;
 
@@ -21,22 +21,18 @@ const LIKENESS_MIN: f64 = 0.7;
 /// Asks, makes each decision again, and prints.
 ///
 /// # Errors
-/// [`UsageError`]; none or several run here, the one asked does not answer, or it knows no such function; after all
-/// is printed, a decision that does not come out the same again.
+/// [`UsageError`](crate::cli::UsageError); none or several run here, the one asked does not answer,
+/// or it knows no such function; after all is printed, a decision that does not come out the same again.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let mut faults = Vec::new();
     let since = match &args.since {
-        Some(typed) => check("--since", typed, duration, &mut faults),
-        None => Some(Duration::MAX),
+        Some(typed) => check_one("--since", typed, duration)?,
+        None => Duration::MAX,
     };
-    let since = since.ok_or(UsageError(faults))?;
-    let admin = instance::admin(&args.instance)?;
-    let listed = expect_ok(client::get(admin, FUNCTIONS_PATH)?)?;
-    let listed: Vec<FunctionStatus> =
-        serde_json::from_slice(&listed).context("unexpected answer")?;
+    let asked = Asked::find(&args.asked)?;
+    let listed = status::list(&asked, args.asked.namespace.as_deref())?;
     let names: Vec<&FunctionName> = listed.iter().map(|status| &status.name).collect();
     let name = resolve(&args.name, &names)?;
-    let body = expect_ok(client::get(admin, &format!("{FUNCTIONS_PATH}/{name}"))?)?;
+    let body = expect_ok(asked.get(&format!("{FUNCTIONS_PATH}/{name}"))?)?;
     let mut explanation: Explanation =
         serde_json::from_slice(&body).context("unexpected answer")?;
     let now_ms = unix_ms();

@@ -9,6 +9,8 @@ use clap::Args;
 use dormouse_policy::admission::Amount;
 use serde::Serialize;
 
+use crate::cli::UsageError;
+
 /// More held requests than any machine has connections for.
 const HELD_MAX_MAX: u64 = 10_000_000;
 
@@ -87,6 +89,16 @@ pub(crate) fn check<T>(
     faults: &mut Vec<String>,
 ) -> Option<T> {
     parse(typed).map_err(|rule| faults.push(format!("{flag} {typed:?} must be {rule}"))).ok()
+}
+
+/// The same for the only flag there is.
+pub(crate) fn check_one<T>(
+    flag: &str,
+    typed: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, UsageError> {
+    let mut faults = Vec::new();
+    check(flag, typed, parse, &mut faults).ok_or(UsageError(faults))
 }
 
 pub(crate) fn address(typed: &str) -> Result<SocketAddr, String> {

@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{InstanceArgs, UsageError};
-
 /// Longest file read; what we write is under 1 KiB unless hundreds of paths were given.
 const BYTES_MAX: u64 = 64 * 1024;
 
@@ -132,28 +130,21 @@ fn read_live(path: &Path) -> Option<Instance> {
     serde_json::from_reader(io::Read::take(file, BYTES_MAX)).ok()
 }
 
-/// The admin address to ask: the one typed, else that of the only one running.
+/// The admin address of the only one running here; none if none runs.
 ///
 /// # Errors
-/// What was typed is no address; none runs; several run and a choice is needed.
-pub(crate) fn admin(args: &InstanceArgs) -> anyhow::Result<SocketAddr> {
-    if let Some(typed) = &args.admin {
-        return Ok(typed.parse().map_err(|_| {
-            UsageError(vec![format!(
-                "--admin {typed:?} must be an address and port, as in 127.0.0.1:9090"
-            )])
-        })?);
-    }
+/// Several run and a choice is needed.
+pub(crate) fn admin() -> anyhow::Result<Option<SocketAddr>> {
     let folder = folder()?;
     let instances =
         running(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
     choose(&instances)
 }
 
-fn choose(instances: &[Instance]) -> anyhow::Result<SocketAddr> {
+fn choose(instances: &[Instance]) -> anyhow::Result<Option<SocketAddr>> {
     match instances {
-        [] => bail!("no `dormouse up` is running here; start one, or name its --admin address"),
-        [only] => Ok(only.admin),
+        [] => Ok(None),
+        [only] => Ok(Some(only.admin)),
         several => {
             let mut message = String::from("several are running, choose one:");
             for instance in several {
@@ -208,8 +199,8 @@ mod tests {
 
     #[test]
     fn two_running_ones_need_a_choice() {
-        assert_eq!(choose(&[instance(7)]).unwrap(), instance(7).admin);
-        assert!(choose(&[]).is_err());
+        assert_eq!(choose(&[instance(7)]).unwrap(), Some(instance(7).admin));
+        assert_eq!(choose(&[]).unwrap(), None);
         let asked = choose(&[instance(7), instance(8)]).unwrap_err().to_string();
         assert!(asked.contains("pid 7") && asked.contains("pid 8"), "{asked}");
         assert!(asked.contains("--admin 127.0.0.1:9000"), "{asked}");

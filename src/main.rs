@@ -3,7 +3,7 @@
 //! This file reads the command line and dispatches. Reading order: [`cli`] (what can be typed),
 //! [`logging`], [`console`] (the one writer of the terminal), [`up`] (every part in one process,
 //! with replicas as child processes), [`instance`] (how `status` and `explain` find it), [`client`]
-//! (how they ask it), [`status`], [`explain`], [`sim`].
+//! (whom they ask, and how), [`status`], [`explain`], [`doctor`], [`sim`].
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -26,6 +26,7 @@ mod instance;
 mod client;
 mod status;
 mod explain;
+mod doctor;
 mod demo;
 mod sim;
 
@@ -55,6 +56,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => {
             Log::new(&cli.log)?.start(io::stderr);
             explain::run(&args)
+        }
+        Command::Doctor(args) => {
+            Log::new(&cli.log)?.start(io::stderr);
+            doctor::run(&args)
         }
         Command::Demo(args) => {
             Log::new(&cli.log)?.start(io::stderr);

@@ -1,4 +1,4 @@
-//! `dormouse status`: what each function of the running `dormouse up` is doing.
+//! `dormouse status`: what each function is doing.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use hyper::StatusCode;
 
 use crate::account::{Row, table};
 use crate::cli::StatusArgs;
-use crate::{client, instance};
+use crate::client::{self, Asked};
 
 /// Where the admin port lists every function.
 pub(crate) const FUNCTIONS_PATH: &str = "/api/v1/functions";
@@ -20,19 +20,24 @@ pub(crate) const FUNCTIONS_PATH: &str = "/api/v1/functions";
 /// # Errors
 /// None or several run here, or the one asked does not answer.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let admin = instance::admin(&args.instance)?;
-    let answer = client::get(admin, FUNCTIONS_PATH)?;
-    let body = expect_ok(answer)?;
+    let statuses = list(&Asked::find(&args.asked)?, args.asked.namespace.as_deref())?;
     let mut stdout = io::stdout().lock();
     if args.json {
-        stdout.write_all(&body)?;
+        serde_json::to_writer(&mut stdout, &statuses)?;
         writeln!(stdout)?;
     } else {
-        let statuses: Vec<FunctionStatus> =
-            serde_json::from_slice(&body).context("unexpected answer")?;
         stdout.write_all(render(&statuses).as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every function that is known, or those of one namespace.
+pub(crate) fn list(asked: &Asked, namespace: Option<&str>) -> anyhow::Result<Vec<FunctionStatus>> {
+    let body = expect_ok(asked.get(FUNCTIONS_PATH)?)?;
+    let mut statuses: Vec<FunctionStatus> =
+        serde_json::from_slice(&body).context("unexpected answer")?;
+    statuses.retain(|status| namespace.is_none_or(|meant| status.name.namespace() == meant));
+    Ok(statuses)
 }
 
 /// The body of an answer that is what was asked for.

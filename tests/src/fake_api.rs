@@ -4,6 +4,7 @@
 //! owner. Faults and latency are set by the test, every request is on record.
 
 mod answer;
+mod people;
 mod state;
 
 use std::convert::Infallible;
@@ -178,6 +179,11 @@ impl FakeApi {
     /// From now on it takes so long until a request is carried out.
     pub fn slow(&self, latency: Duration) {
         self.shared.change(|state| state.latency = latency);
+    }
+
+    /// From now on whoever asks for a pod or a Service through its proxy is led to `admin`.
+    pub fn proxy(&self, admin: SocketAddr) {
+        self.shared.change(|state| state.proxied = Some(admin));
     }
 
     /// From now on lists cannot be streamed, as before Kubernetes 1.34.

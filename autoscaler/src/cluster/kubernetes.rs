@@ -19,6 +19,8 @@ mod reviews;
 mod event;
 mod pace;
 mod slices;
+mod ask;
+pub mod doctor;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,6 +49,7 @@ use self::world::{Listing, Ordered, Output, Source, World};
 use super::{Activators, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::api::ConnectError;
+pub use self::ask::{Answer, ApiServer, AskError, Installed};
 pub use self::reviews::TokenReviews;
 
 /// Orders and notes waiting to be taken in; the loop takes them at once.
@@ -174,7 +177,7 @@ impl KubernetesCluster {
     /// # Errors
     /// [`ConnectError`]: there is no way to it.
     pub async fn start(options: &Options) -> Result<(TaskFacts, KubernetesHands), ConnectError> {
-        let client = api::connect(options.kubeconfig.as_deref()).await?;
+        let client = api::connect(options.kubeconfig.as_deref(), None).await?;
         let (errands_in, errands) = mpsc::channel(ERRANDS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let (changes_in, changes) = mpsc::channel(CHANGES_MAX);

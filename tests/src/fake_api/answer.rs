@@ -14,9 +14,10 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::people;
 use super::state::{self, Change, Fault, Request, Shared, State};
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The object that a path names, or the collection.
 struct Place {
@@ -52,7 +53,10 @@ pub(super) async fn answer(shared: &Shared, request: hyper::Request<Incoming>) -
         }
         None => {}
     }
-    carry_out(shared, &request)
+    match people::answer(shared, &request).await {
+        Some(response) => response,
+        None => carry_out(shared, &request),
+    }
 }
 
 async fn read(request: hyper::Request<Incoming>) -> Request {
@@ -97,12 +101,12 @@ fn carry_out(shared: &Shared, request: &Request) -> Response<Body> {
     }
 }
 
-/// `/api/v1/…` or `/apis/GROUP/v1/…`, then `[namespaces/NAMESPACE/]RESOURCE[/NAME[/scale]]`.
+/// `/api/v1/…` or `/apis/GROUP/VERSION/…`, then `[namespaces/NAMESPACE/]RESOURCE[/NAME[/scale]]`.
 fn place(path: &str) -> Option<Place> {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let rest = match parts[..] {
         ["api", "v1", ..] => &parts[2..],
-        ["apis", _, "v1", ..] => &parts[3..],
+        ["apis", _, _, ..] => &parts[3..],
         _ => return None,
     };
     let (namespace, rest) = match rest {
@@ -134,6 +138,14 @@ impl Place {
         let mut labels = labels.map(|(key, value)| metadata["labels"][key] == value);
         is_here && is_named && labels.all(|is| is)
     }
+}
+
+fn get(shared: &Shared, place: &Place) -> Response<Body> {
+    let (namespace, name) = place.key();
+    shared.look(|state| match state.get(&place.resource, namespace, name) {
+        Some(object) => respond(200, &object),
+        None => refuse(404, "not found", 0),
+    })
 }
 
 fn list(shared: &Shared, place: &Place, query: &BTreeMap<String, String>) -> Response<Body> {
@@ -330,7 +342,7 @@ fn create(shared: &Shared, place: &Place, object: &Value) -> Response<Body> {
     })
 }
 
-fn refuse(code: u16, message: &str, pause_s: u32) -> Response<Body> {
+pub(super) fn refuse(code: u16, message: &str, pause_s: u32) -> Response<Body> {
     let mut status = status(code, message);
     status["details"] = json!({"retryAfterSeconds": pause_s});
     respond(code, &status)
@@ -343,7 +355,7 @@ fn status(code: u16, message: &str) -> Value {
     })
 }
 
-fn respond(code: u16, body: &Value) -> Response<Body> {
+pub(super) fn respond(code: u16, body: &Value) -> Response<Body> {
     let mut response = Response::new(Full::from(body.to_string()).boxed_unsync());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
     response

@@ -1,6 +1,7 @@
 //! What the fake API server holds.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,8 @@ pub(super) struct State {
     pub(super) troubles: Vec<Trouble>,
     pub(super) streams_lists: bool,
     pub(super) latency: Duration,
+    /// Where the proxy leads.
+    pub(super) proxied: Option<SocketAddr>,
 }
 
 impl Default for State {
@@ -100,6 +103,7 @@ impl Default for State {
             troubles: Vec::new(),
             streams_lists: true,
             latency: Duration::ZERO,
+            proxied: None,
         }
     }
 }

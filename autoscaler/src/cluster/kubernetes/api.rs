@@ -26,6 +26,14 @@ pub enum ConnectError {
         /// Why.
         source: KubeconfigError,
     },
+    /// A context that no kubeconfig has, or that cannot be used.
+    #[error("context {context:?} cannot be used")]
+    Context {
+        /// Its name.
+        context: String,
+        /// Why.
+        source: KubeconfigError,
+    },
     /// Neither a kubeconfig nor a pod's own credentials.
     #[error("no kubeconfig was found, and this is no pod of a cluster")]
     Nowhere(#[source] InferConfigError),
@@ -34,17 +42,25 @@ pub enum ConnectError {
     Credentials(#[source] kube::Error),
 }
 
-/// The way to the API server: by that kubeconfig, else by `KUBECONFIG`, `~/.kube/config` or the
-/// pod's own service account. Nothing is sent yet.
-pub(super) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
-    let mut config = match kubeconfig {
-        Some(path) => {
+/// The way to the API server: by that kubeconfig, else by `KUBECONFIG`, `~/.kube/config` or, if no
+/// context is named, the pod's own service account. Nothing is sent yet.
+pub(super) async fn connect(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Client, ConnectError> {
+    let options =
+        KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let mut config = match (kubeconfig, context) {
+        (Some(path), _) => {
             let failed = |source| ConnectError::Kubeconfig { path: path.to_owned(), source };
             let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-            let options = KubeConfigOptions::default();
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?
         }
-        None => Config::infer().await.map_err(ConnectError::Nowhere)?,
+        (None, Some(context)) => {
+            let failed = |source| ConnectError::Context { context: context.to_owned(), source };
+            Config::from_kubeconfig(&options).await.map_err(failed)?
+        }
+        (None, None) => Config::infer().await.map_err(ConnectError::Nowhere)?,
     };
     // Every caller has its own bound and its own back-off; the library's would hide inside them.
     config.default_retry = false;
