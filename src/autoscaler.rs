@@ -60,6 +60,9 @@ pub(crate) struct AutoscalerArgs {
         default_value = "dormouse-activator"
     )]
     activator_account: String,
+    /// Record every decision, with all that led to it, in a new file of one JSON object a line
+    #[arg(long, value_name = "FILE", env = "DORMOUSE_RECORD")]
+    record: Option<PathBuf>,
 }
 
 /// How `dormouse autoscaler` runs.
@@ -76,6 +79,7 @@ struct Config {
     secret: Option<String>,
     activator_account: String,
     lease: String,
+    record: Option<PathBuf>,
 }
 
 impl Config {
@@ -108,6 +112,7 @@ impl Config {
                 secret,
                 activator_account,
                 lease,
+                record: args.record.clone(),
             }),
             _ => Err(UsageError(faults)),
         }
@@ -165,7 +170,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         endpoint_listen: None,
         victims: Victims::Unknown,
         leadership: Leadership::Elected,
-        record: None,
+        record: config.record.clone(),
     })
     .await
     .context("the autoscaler cannot start")?;

@@ -9,7 +9,7 @@ mod ways;
 mod world;
 
 use dormouse_link::frame::Retiring;
-use dormouse_policy::decision::Decision;
+use dormouse_policy::decision::{Decision, Why};
 use dormouse_policy::function::WorkloadKind;
 use dormouse_policy::tick::TICK_US;
 use world::{Hands, SECOND_US, World, function, name};

@@ -8,6 +8,7 @@ use dormouse_tests::app::App;
 use dormouse_tests::fake_api::FakeApi;
 use dormouse_tests::parts::Parts;
 use dormouse_tests::program::{self, Scratch};
+use dormouse_tests::wait;
 use serde_json::{Value, json};
 
 /// A cluster with a function, both parts, and a person's kubeconfig.
@@ -117,6 +118,24 @@ fn the_plug_in_asks_the_cluster_that_kubectl_would() {
     fails(&person.run(&plugin, &["status"], &[]), 1, "no way to a cluster");
     let both = person.dormouse(&["status", "--admin", &admin]);
     fails(&both, 2, "cannot be used with");
+}
+
+#[test]
+fn the_autoscaler_of_a_cluster_records_its_decisions() {
+    let (api, app, scratch) = (FakeApi::start(), App::start(), Scratch::new());
+    api.put("deployments", app.deployment("hello", &[]));
+    api.put("services", app.service("hello"));
+    let record = scratch.path().join("record.jsonl");
+    let parts = Parts::with(&api, &["--record", record.to_str().unwrap()]);
+    parts.wait_route("hello.default");
+    wait::until("a recorded wake", || {
+        let text = std::fs::read_to_string(&record).ok()?;
+        let lines: Vec<Value> =
+            text.lines().filter_map(|it| serde_json::from_str(it).ok()).collect();
+        assert!(lines.first().is_none_or(|first| first["header"].is_object()), "{text}");
+        let wake = |line: &&Value| line["decided"]["decision"]["inputs"]["why"] == "wake";
+        lines.iter().find(wake).map(|_| ())
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! When decisions are made, and the modes of `dormouse.dev/burst`.
 
 use dormouse_link::activator_side::{self, ActivatorSide, Identity};
-use dormouse_policy::decision::Decision;
+use dormouse_policy::decision::{Decision, Why};
 use dormouse_policy::settings::Burst;
 use dormouse_policy::tick::TICK_US;
 
