@@ -24,7 +24,8 @@ fn function() -> Value {
             "managedFields": [
                 {"manager": "dormouse", "operation": "Update",
                     "fieldsV1": {"f:spec": {"f:replicas": {}}}},
-                {"manager": "helm", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}},
+                {"manager": "helm", "operation": "Apply",
+                    "fieldsV1": {"f:spec": {"f:template": {}}}},
             ],
         },
         "spec": {"template": {"metadata": {"labels": {"app": "cart", "tier": "front"}}}},
