@@ -225,14 +225,6 @@ impl Watching {
     }
 }
 
-fn get(shared: &Shared, place: &Place) -> Response<Body> {
-    let (namespace, name) = place.key();
-    shared.look(|state| match state.get(&place.resource, namespace, name) {
-        Some(object) => respond(200, &object),
-        None => refuse(404, "not found", 0),
-    })
-}
-
 /// Does something with an object that is there and has the uid and the version wanted, if any.
 fn with_object(
     shared: &Shared,

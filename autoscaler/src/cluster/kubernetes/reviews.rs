@@ -89,7 +89,7 @@ impl TokenReviews {
     ///
     /// [`KubernetesCluster`]: super::KubernetesCluster
     pub async fn connect(kubeconfig: Option<&Path>, account: &str) -> Result<Self, ConnectError> {
-        Ok(Self::new(api::connect(kubeconfig).await?, account))
+        Ok(Self::new(api::connect(kubeconfig, None).await?, account))
     }
 
     fn new(client: Client, account: &str) -> Self {
