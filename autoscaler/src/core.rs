@@ -12,6 +12,7 @@ mod notes;
 mod order;
 mod others;
 mod recording;
+mod reports;
 mod ways;
 #[cfg(test)]
 mod tests;
@@ -22,10 +23,10 @@ use std::sync::Arc;
 
 use dormouse_link::Connection;
 use dormouse_link::autoscaler_side::{AutoscalerSide, Ending, Fault, Output};
-use dormouse_link::frame::{Down, Learnt, Listen, Listening, Reading, Up};
+use dormouse_link::frame::{Down, Listen, Listening, Up};
 use dormouse_policy::function::{Function, FunctionName};
-use dormouse_policy::readings::{Counters, Reporters};
-use dormouse_policy::record::{self, Line, Taken};
+use dormouse_policy::readings::Reporters;
+use dormouse_policy::record::{Line, Taken};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
@@ -384,70 +385,6 @@ impl Core {
             Output::Patch { function, epoch } => self.patch(&function, epoch),
             Output::Ended { function, epoch, ending } => {
                 self.retirement_ended(&function, epoch, ending, now_us)
-            }
-        }
-    }
-
-    fn take_report(
-        &mut self,
-        reporter: String,
-        boot: u64,
-        at_us: u64,
-        readings: Vec<Reading>,
-        now_us: u64,
-    ) {
-        let span = self.reporters.report(&reporter, boot, at_us, now_us);
-        let before = self.reported.remove(&reporter);
-        let (since_us, named_before) = match before {
-            Some((since_us, named)) => (Some(since_us), named),
-            None => (None, BTreeSet::new()),
-        };
-        self.ways.is_stale |= !named_before.is_empty() || !readings.is_empty();
-        let mut named = BTreeSet::new();
-        let mut recorded = Vec::new();
-        for reading in readings {
-            let Some(state) = self.functions.get_mut(&reading.function) else {
-                continue;
-            };
-            state.load.read(&reporter, boot, since_us, at_us, &reading);
-            if let (Some(scaling), Some(span)) = (&mut state.scaling, span) {
-                let counters = Counters {
-                    area_us: reading.area_us,
-                    started: reading.started,
-                    in_flight: reading.in_flight,
-                    held: reading.held,
-                    refused: reading.refused,
-                };
-                scaling.meter.read(span, counters);
-                if self.recording.is_some() {
-                    let function = reading.function.clone();
-                    recorded.push(record::Reading { function, counters });
-                }
-            }
-            self.set_timer(&reading.function, now_us);
-            named.insert(reading.function);
-        }
-        for name in named_before.difference(&named) {
-            if let Some(state) = self.functions.get_mut(name) {
-                state.load.rest(&reporter);
-            }
-        }
-        self.stale.extend(named_before.union(&named).cloned());
-        if let Some(recording) = &mut self.recording {
-            let reporter = reporter.clone();
-            let report =
-                record::Report { reporter, boot, at_us, heard_us: now_us, readings: recorded };
-            recording.hear(report);
-        }
-        self.reported.insert(reporter, (at_us, named));
-    }
-
-    /// Takes over what others learnt before this process began, and tells every activator.
-    fn learn(&mut self, learnt: Vec<Learnt>, now_us: u64) {
-        for Learnt { function, start_ups } in learnt {
-            if let Some(state) = self.functions.get_mut(&function) {
-                state.start_ups.merge(&start_ups);
-                self.put_entry(&function, now_us);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What is written down, and when. That it replays is checked at the end of every test there is.
 
+use dormouse_policy::record;
+
 use super::*;
 
 fn lines<T>(world: &World, pick: impl Fn(&Line) -> Option<T>) -> Vec<T> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dormouse_link::frame::{Reading, Retiring};
 use dormouse_policy::function::{Endpoint, PodPort, Probe, WorkloadKind};
-use dormouse_policy::record::Header;
+use dormouse_policy::record::{self, Header};
 use dormouse_policy::settings::{self, Annotations, ClusterDefaults};
 
 use super::super::*;
