@@ -22,7 +22,8 @@ const LIKENESS_MIN: f64 = 0.7;
 ///
 /// # Errors
 /// [`UsageError`](crate::cli::UsageError); none or several run here, the one asked does not answer,
-/// or it knows no such function; after all is printed, a decision that does not come out the same again.
+/// or it knows no such function; after all is printed, a decision that does not come out the same
+/// again.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let since = match &args.since {
         Some(typed) => check_one("--since", typed, duration)?,

@@ -255,6 +255,7 @@ impl State {
         let mut workload = workload.clone();
         if workload["status"]["replicas"].as_u64() != Some(replicas) {
             workload["status"]["replicas"] = json!(replicas);
+            workload["status"]["updatedReplicas"] = json!(replicas);
             self.put(resource, workload);
         }
     }

@@ -228,16 +228,13 @@ fn an_interrupted_run_ends_at_once_and_leaves_nothing() {
         .spawn()
         .unwrap();
     // It is inside the run once it has its signal handler: before, it would end by the signal.
-    let status = loop {
-        let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
-        let path = format!("/proc/{pid}/task");
-        let is_running = fs::read_dir(path).is_ok_and(|tasks| tasks.count() > 1);
-        if is_running {
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-            break child.wait().unwrap();
-        }
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    let tasks = format!("/proc/{pid}/task");
+    while !fs::read_dir(&tasks).is_ok_and(|tasks| tasks.count() > 1) {
         std::thread::yield_now();
-    };
+    }
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing was written");
 }

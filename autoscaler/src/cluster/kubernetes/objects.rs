@@ -294,8 +294,8 @@ impl PodStatus {
     }
 }
 
-/// The annotations under our prefixes, and the revision: others, of which some hold whole manifests,
-/// are not kept.
+/// The annotations under our prefixes, and the revision; others, of which some hold whole
+/// manifests, are not kept.
 fn ours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Annotations, D::Error> {
     let mut all = Option::<Annotations>::deserialize(deserializer)?.unwrap_or_default();
     all.retain(|key, _| {
