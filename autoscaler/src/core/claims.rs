@@ -47,17 +47,11 @@ impl Claims {
         let concerned = self.concerned(function);
         let claimant = claimant(function);
         for claim in claims(function) {
-            if let Some(claimants) = self.things.get_mut(&claim) {
-                claimants.remove(&claimant);
-            }
+            strike(&mut self.things, &claim, &claimant);
         }
         for (index, port) in ports(function) {
-            if let Some(claimants) = self.ports.get_mut(&port) {
-                claimants.remove(&(claimant.clone(), index));
-            }
+            strike(&mut self.ports, &port, &(claimant.clone(), index));
         }
-        self.things.retain(|_, claimants| !claimants.is_empty());
-        self.ports.retain(|_, claimants| !claimants.is_empty());
         concerned
     }
 
@@ -85,13 +79,23 @@ impl Claims {
 
     fn concerned(&self, function: &Function) -> BTreeSet<FunctionName> {
         let things = claims(function).filter_map(|claim| self.things.get(&claim));
-        let ports = ports(function).filter_map(|(_, port)| self.ports.get(&port));
-        let names = things.flatten().map(|(_, name)| name);
-        names
-            .chain(ports.flatten().map(|((_, name), _)| name))
-            .filter(|name| **name != function.name)
-            .cloned()
-            .collect()
+        let others = things.flatten().map(|(_, name)| name).filter(|name| **name != function.name);
+        // Of a port, which ten thousand may claim, it is the next in line alone.
+        let next = ports(function).filter_map(|(_, port)| {
+            let mut claimants = self.ports.get(&port)?.iter().map(|((_, name), _)| name);
+            claimants.find(|name| **name != function.name)
+        });
+        others.chain(next).cloned().collect()
+    }
+}
+
+/// Strikes one claimant of a thing, and the thing with the last.
+fn strike<K: Ord, C: Ord>(claimed: &mut BTreeMap<K, BTreeSet<C>>, thing: &K, claimant: &C) {
+    if let Some(claimants) = claimed.get_mut(thing) {
+        claimants.remove(claimant);
+        if claimants.is_empty() {
+            claimed.remove(thing);
+        }
     }
 }
 
@@ -118,4 +122,26 @@ fn claims(function: &Function) -> impl Iterator<Item = Claim> {
 fn ports(function: &Function) -> impl Iterator<Item = (usize, u16)> {
     let ports = function.endpoints.iter().map(|it| it.service_port);
     ports.enumerate().filter(|(_, port)| *port >= OWN_PORT_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tests::world::function;
+
+    #[test]
+    fn of_many_that_claim_one_port_few_are_concerned() {
+        let mut claims = Claims::default();
+        let all: Vec<Function> = (0..1_000).map(|n| function(&format!("f{n:04}"), &[])).collect();
+        let concerned = all.iter().map(|function| claims.add(function).len());
+        assert_eq!(concerned.max(), Some(1));
+        assert!(claims.has_port(&all[0], 0) && !claims.has_port(&all[1], 0));
+        let next = claims.remove(&all[0]);
+        assert_eq!(next.into_iter().collect::<Vec<_>>(), [all[1].name.clone()]);
+        assert!(claims.has_port(&all[1], 0));
+        for function in &all[1..] {
+            claims.remove(function);
+        }
+        assert!(claims.things.is_empty() && claims.ports.is_empty());
+    }
 }

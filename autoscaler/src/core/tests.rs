@@ -6,7 +6,7 @@ mod others;
 mod pausing;
 mod recording;
 mod ways;
-mod world;
+pub(super) mod world;
 
 use dormouse_link::frame::Retiring;
 use dormouse_policy::decision::{Decision, Why};
@@ -267,6 +267,10 @@ fn a_port_is_given_to_its_oldest_claimant() {
         assert_eq!(listen.address.to_string(), format!("127.0.0.1:{port}"));
         assert!(listen.else_free);
     }
+    world.apply(Event::Fact(Fact::Gone(name("first"))));
+    world.report();
+    let listen = world.entry("second").endpoints[0].listen.unwrap();
+    assert_eq!(listen.address.port(), 8080, "the next in line");
 }
 
 #[test]

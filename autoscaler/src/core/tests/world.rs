@@ -60,7 +60,7 @@ pub(super) fn name(name: &str) -> FunctionName {
 }
 
 /// A function with one Service on port 8080, at `spec.replicas`, window 6 s.
-pub(super) fn function(name: &str, annotations: &[(&str, &str)]) -> Function {
+pub(in crate::core) fn function(name: &str, annotations: &[(&str, &str)]) -> Function {
     let mut all = Annotations::new();
     all.insert("autoscaling.knative.dev/window".into(), "6s".into());
     for (key, value) in annotations {
