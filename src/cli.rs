@@ -50,8 +50,8 @@ Examples:
   dormouse doctor                               the current context's cluster
   dormouse doctor --context prod --json | jq .  the same for a program
 
-Exit 0: nothing worse than a note was found, 1: something was, 2: bad usage, 3: the API server cannot
-be asked.";
+Exit 0: nothing worse than a note was found, 1: something was, 2: bad usage, 3: the API server
+cannot be asked.";
 
 /// Scale plain Deployments to zero and back, by annotation alone.
 #[derive(Debug, Parser)]
@@ -169,7 +169,7 @@ pub(crate) struct UpArgs {
 /// Who is asked: a `dormouse up` on this machine, or the Dormouse of a cluster.
 #[derive(Debug, Args)]
 pub(crate) struct AskedArgs {
-    /// Ask the one at that admin address [default: the `dormouse up` running here, else the cluster]
+    /// Ask the one at that admin address [default: the `dormouse up` here, else the cluster]
     #[arg(long, value_name = "ADDR", env = "DORMOUSE_ADMIN",
         conflicts_with_all = ["kubeconfig", "context", "autoscaler"])]
     pub(crate) admin: Option<String>,

@@ -147,17 +147,23 @@ fn doctor_says_what_it_found_by_its_exit_status() {
     let checks: Vec<_> = found.as_array().unwrap().iter().map(|it| &it["check"]).collect();
     assert_eq!(checks, ["installed", "installed"], "neither part is installed: {found:#}");
     for component in ["autoscaler", "activator"] {
-        person.api.put("deployments", json!({
-            "metadata": {
-                "namespace": "dormouse", "name": format!("dormouse-{component}"),
-                "labels": {
-                    "app.kubernetes.io/name": "dormouse",
-                    "app.kubernetes.io/component": component,
+        person.api.put(
+            "deployments",
+            json!({
+                "metadata": {
+                    "namespace": "dormouse", "name": format!("dormouse-{component}"),
+                    "labels": {
+                        "app.kubernetes.io/name": "dormouse",
+                        "app.kubernetes.io/component": component,
+                    },
                 },
-            },
-            "spec": {"replicas": 1, "template": {"spec": {"containers": [{"image": "dormouse:1"}]}}},
-            "status": {"readyReplicas": 1},
-        }));
+                "spec": {
+                    "replicas": 1,
+                    "template": {"spec": {"containers": [{"image": "dormouse:1"}]}},
+                },
+                "status": {"readyReplicas": 1},
+            }),
+        );
     }
     let well = person.dormouse(&["doctor"]);
     assert_eq!(well.status.code(), Some(0), "{well:?}");

@@ -20,7 +20,7 @@ const PAGE: u32 = 500;
 const PAGES_MAX: u32 = 100;
 
 /// What the autoscaler needs to be allowed: group, resource, verb. The chart's roles grant these.
-pub const RIGHTS: [(&str, &str, &str); 20] = [
+pub const RIGHTS: [(&str, &str, &str); 21] = [
     ("apps", "deployments", "list"),
     ("apps", "deployments", "watch"),
     ("apps", "statefulsets", "list"),
@@ -40,6 +40,7 @@ pub const RIGHTS: [(&str, &str, &str); 20] = [
     ("autoscaling", "horizontalpodautoscalers", "watch"),
     ("keda.sh", "scaledobjects", "list"),
     ("keda.sh", "scaledobjects", "watch"),
+    ("authentication.k8s.io", "tokenreviews", "create"),
     ("events.k8s.io", "events", "create"),
 ];
 

@@ -122,14 +122,14 @@ fn a_right_that_is_missing_is_named_as_a_rule() {
 fn the_rights_looked_at_are_those_that_the_cluster_role_grants() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kubernetes/rbac.yaml");
     let text = std::fs::read_to_string(path).unwrap();
-    let mut documents = text.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap());
-    let role = documents.find(|it: &Value| it["kind"] == "ClusterRole").unwrap();
+    let documents = text.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap());
+    let roles: Vec<Value> = documents.filter(|it: &Value| it["kind"] == "ClusterRole").collect();
     let names = |rule: &Value, field: &str| -> Vec<String> {
         let names = rule[field].as_array().unwrap().iter();
         names.map(|name| name.as_str().unwrap().to_owned()).collect()
     };
     let mut granted = Vec::new();
-    for rule in role["rules"].as_array().unwrap() {
+    for rule in roles.iter().flat_map(|role| role["rules"].as_array().unwrap()) {
         for group in names(rule, "apiGroups") {
             for resource in names(rule, "resources") {
                 for verb in names(rule, "verbs") {
@@ -161,7 +161,12 @@ fn what_may_not_be_looked_at_is_said_once() {
 
 #[test]
 fn other_scalers_of_a_function_are_named() {
-    let scaler = |name: &str, target: Value| json!({"metadata": {"namespace": "shop", "name": name}, "spec": {"scaleTargetRef": target}});
+    let scaler = |name: &str, target: Value| {
+        json!({
+            "metadata": {"namespace": "shop", "name": name},
+            "spec": {"scaleTargetRef": target},
+        })
+    };
     let target = json!({"kind": "Deployment", "name": "cart"});
     trips(Check::Hpa, Level::Warning, "Deployment shop/cart HorizontalPodAutoscaler busy", |it| {
         it.hpas = Ok(vec![scaler("busy", target)]);
