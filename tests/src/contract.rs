@@ -180,6 +180,8 @@ fn a_patch_of_something_else_conflicts(server: &Server) {
 
 fn a_patch_that_changes_nothing_writes_nothing(server: &Server) {
     server.create("same");
+    // The first one writes down who wrote.
+    server.scale_now("same", 0);
     let (seen, scale) = server.scale_now("same", 0);
     assert_eq!(scale["metadata"]["resourceVersion"], seen["metadata"]["resourceVersion"]);
 }

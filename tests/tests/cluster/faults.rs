@@ -5,6 +5,10 @@ use dormouse_tests::cluster::function::Function;
 use dormouse_tests::cluster::installed::{Part, crash, gateway, gateway_of, parts};
 use dormouse_tests::cluster::load::{Connections, Load, Outcome};
 use dormouse_tests::cluster::stage::Stage;
+use dormouse_tests::wait;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::ListParams;
 
 use crate::functions::ready_pods;
 
@@ -121,4 +125,20 @@ pub(crate) fn requests_outlive_an_api_server_that_is_away(stage: &Stage<'_>) {
     control_plane.wait_for_api_server();
     warm.pass(5);
     warm.assert_none_lost();
+    settle(stage);
+}
+
+/// Waits until the node is trusted again: to the controllers it was silent while nobody could hear
+/// it, and they take its pods out of every Service for a while.
+fn settle(stage: &Stage<'_>) {
+    let leases: Api<Lease> = Api::namespaced(stage.client(), "kube-node-lease");
+    let renewed = || {
+        let leases = stage.wait(leases.list(&ListParams::default())).ok()?.items;
+        leases.into_iter().map(|lease| lease.spec?.renew_time).collect::<Option<Vec<_>>>()
+    };
+    let before = wait::until("the node's leases", renewed);
+    wait::until("the node to be heard", || renewed().filter(|now| *now != before));
+    stage.kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=60s"]);
+    let pods = ["wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s"];
+    stage.kubectl(&[&["--namespace", "dormouse"][..], &pods[..]].concat());
 }
