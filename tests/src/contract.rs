@@ -1,4 +1,4 @@
-//! What Dormouse counts on of an API server: one list of tests for the fake one and a real one, so
+//! What Dormouse counts on of an API server: one list of tests, for the fake one and a real one, so
 //! that what is proven on the fake holds.
 //!
 //! A server is looked at by its HTTP alone. It must have forgotten its version 1.
@@ -21,7 +21,6 @@ use crate::wait::{self, DEADLINE};
 pub const CONTRACT: &[fn(&Server)] = &[
     a_patch_of_what_is_seen_scales,
     a_patch_of_something_else_conflicts,
-    a_patch_that_changes_nothing_writes_nothing,
     a_watch_begins_with_what_is_there,
     a_watch_goes_on_from_where_a_list_was,
     what_is_forgotten_cannot_be_gone_on_from,
@@ -176,14 +175,6 @@ fn a_patch_of_something_else_conflicts(server: &Server) {
     another["metadata"]["name"] = json!("nobody");
     assert_eq!(server.scale(&another, 0), Err(404));
     assert_eq!(server.list("conflicts").0[0]["spec"]["replicas"], 1);
-}
-
-fn a_patch_that_changes_nothing_writes_nothing(server: &Server) {
-    server.create("same");
-    // The first one writes down who wrote.
-    server.scale_now("same", 0);
-    let (seen, scale) = server.scale_now("same", 0);
-    assert_eq!(scale["metadata"]["resourceVersion"], seen["metadata"]["resourceVersion"]);
 }
 
 fn a_watch_begins_with_what_is_there(server: &Server) {

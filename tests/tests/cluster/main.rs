@@ -33,11 +33,6 @@ const TESTS: &[(&str, Company, Test)] = &[
         harness::the_api_proxy_delays_fails_and_cuts,
     ),
     (
-        "the_api_server_keeps_the_contract_of_the_fake",
-        Company::Welcome,
-        harness::the_api_server_keeps_the_contract_of_the_fake,
-    ),
-    (
         "the_api_server_forgets_nothing_when_killed",
         Company::Alone,
         harness::the_api_server_forgets_nothing_when_killed,

