@@ -1,7 +1,7 @@
-//! What Dormouse counts on of an API server: one list of tests, for the fake one and a real one, so
-//! that what is proven on the fake holds.
+//! What Dormouse counts on of an API server, as tests of the fake one.
 //!
-//! A server is looked at by its HTTP alone. It must have forgotten its version 1.
+//! A server is looked at by its HTTP alone, so that the list can be held against a real one too. It
+//! must have forgotten its version 1, which a young one has not.
 
 use std::path::Path;
 

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
+use dormouse_policy::readings::Counters;
 use serde::{Deserialize, Serialize};
 
 /// The version spoken here. A peer of another version is refused at Hello unless it is one apart.
@@ -113,6 +114,15 @@ pub struct Reading {
     /// Requests refused for want of room since boot, wrapping; they count as begun, too.
     #[serde(default)]
     pub refused: u64,
+}
+
+impl Reading {
+    /// The counters in it, as the policy's meters take them.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let Self { area_us, started, in_flight, held, refused, .. } = *self;
+        Counters { area_us, started, in_flight, held, refused }
+    }
 }
 
 /// What was learnt of one function, kept by activators for autoscalers to come.

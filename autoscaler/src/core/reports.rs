@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use dormouse_link::frame::{Learnt, Reading};
-use dormouse_policy::readings::Counters;
 use dormouse_policy::record;
 
 use super::Core;
@@ -32,13 +31,7 @@ impl Core {
             };
             state.load.read(&reporter, boot, since_us, at_us, &reading);
             if let (Some(scaling), Some(span)) = (&mut state.scaling, span) {
-                let counters = Counters {
-                    area_us: reading.area_us,
-                    started: reading.started,
-                    in_flight: reading.in_flight,
-                    held: reading.held,
-                    refused: reading.refused,
-                };
+                let counters = reading.counters();
                 scaling.meter.read(span, counters);
                 if self.recording.is_some() {
                     let function = reading.function.clone();

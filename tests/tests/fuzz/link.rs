@@ -6,7 +6,7 @@ use dormouse_link::autoscaler_side::{AutoscalerSide, Output, Patched};
 use dormouse_link::frame::{Down, Retiring, Up};
 use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
 use dormouse_policy::function::FunctionName;
-use dormouse_policy::readings::{Counters, Meter, Reporters};
+use dormouse_policy::readings::{Meter, Reporters};
 use dormouse_policy::settings::Scaling;
 
 use crate::engine::fuzz;
@@ -76,15 +76,8 @@ impl Autoscaler {
                 Output::Report { reporter, boot, at_us, readings, .. } => {
                     let span = self.reporters.report(&reporter, boot, at_us, self.now_us);
                     for reading in readings {
-                        let counters = Counters {
-                            area_us: reading.area_us,
-                            started: reading.started,
-                            in_flight: reading.in_flight,
-                            held: reading.held,
-                            refused: reading.refused,
-                        };
                         if let Some(span) = span {
-                            self.meter.read(span, counters);
+                            self.meter.read(span, reading.counters());
                         }
                     }
                 }
