@@ -1,11 +1,12 @@
 //! The policy in an invented world: a [`scenario`] says what is wanted, a [`plan`] brings in what
 //! it names, [`world`] runs it on drawn ([`load`]) or recorded ([`trace`]) load ([`draw`] is its
-//! chance), [`judge`] says what holds. Recorded runs of the policy are read by [`recording`] and
-//! replayed by [`verify`].
+//! chance), [`judge`] says what holds, [`statistics`] how sure a figure is. Recorded runs of the
+//! policy are read by [`recording`] and replayed by [`verify`].
 //!
 //! Files are opened by the caller; what is read comes in as an argument.
 
 pub mod draw;
+pub mod statistics;
 pub mod world;
 pub mod input;
 pub mod scenario;
