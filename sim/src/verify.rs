@@ -213,6 +213,7 @@ fn scaling(policy: &Policy) -> Scaling {
         scale_to_zero: policy.scale_to_zero,
         scale_to_zero_grace_us: policy.grace_s.us(),
         scale_to_zero_retention_us: policy.retention_s.us(),
+        idle_cost: None,
         burst: Burst::Kpa,
         paused: Paused::No,
     }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::idle::Idleness;
 use crate::readings::Load;
 use crate::settings::Scaling;
 pub use crate::window::{Average, Missing};
@@ -158,6 +159,10 @@ pub struct Inputs {
     pub phase: Phase,
     /// Replicas a function begins with and keeps at least while it is fresh; none = not fresh.
     pub initial: Option<u32>,
+    /// Where the function is in an idle time, and what a pod is worth there; none if it has no
+    /// idle-cost, or if it is not certain that nothing is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idleness>,
     /// The settings used.
     pub scaling: Arc<Scaling>,
 }
@@ -284,6 +289,14 @@ impl Decision {
             Some(_) => Route::choose(self.desired, self.inputs.ready, self.excess_burst_capacity),
             None => Route::Proxy,
         }
+    }
+
+    /// When a pod is to be ordered ahead if nothing comes before, in microseconds: a function that
+    /// was put to sleep is to be decided on again then; none = never.
+    #[must_use]
+    pub fn pre_warm_us(&self) -> Option<u64> {
+        let idle = self.inputs.idle.filter(|_| self.desired == 0);
+        idle.and_then(|idle| idle.pre_warm_us)
     }
 
     /// Makes the decision again from its inputs; equal to `self` if it was made by this policy.

@@ -6,8 +6,8 @@
 //! why the live autoscaler, the local mode and the simulator can share it byte for byte.
 //!
 //! Reading order: [`function`] (what a function is), [`settings`] (what its annotations ask for),
-//! [`window`] (averages over seconds), [`readings`] (reports to seconds), [`decision`] (averages to
-//! replicas, with reasons), [`tick`] (when), [`burst`] (sizing by what is asked for now),
+//! [`window`] (averages over seconds), [`readings`] (reports to seconds), [`idle`] (when to sleep),
+//! [`decision`] (averages to replicas, with reasons), [`tick`] (when), [`burst`] (sizing by what is asked for now),
 //! [`admission`] (forward, hold or shed one request),
 //! [`record`] (what was decided, written down so that it can be decided again).
 
@@ -15,6 +15,7 @@ pub mod function;
 pub mod settings;
 pub mod window;
 pub mod readings;
+pub mod idle;
 pub mod decision;
 pub mod tick;
 pub mod burst;

@@ -84,6 +84,9 @@ pub struct Scaling {
     pub aggregation: Aggregation,
     /// How sudden load is met.
     pub burst: Burst,
+    /// What one cold start is worth, in pod-seconds, 0.001–10⁹; none = the way to zero is KPA's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_cost: Option<f64>,
     /// Whether replicas are left as they are, whatever is decided.
     pub paused: Paused,
 }

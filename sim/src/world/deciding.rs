@@ -9,7 +9,7 @@ use dormouse_link::Connection;
 use dormouse_link::autoscaler_side::{AutoscalerSide, Output};
 use dormouse_link::frame::{Entry, Learnt, Up};
 use dormouse_policy::burst::{self, StartUps};
-use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Scaler, Why};
+use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Rule, Scaler, Why};
 use dormouse_policy::function::{FunctionName, Probe};
 use dormouse_policy::readings::{Meter, Reporters};
 use dormouse_policy::settings::Burst;
@@ -48,6 +48,8 @@ struct Decider {
     order: Option<u32>,
     retiring: Option<Retiring>,
     is_tick_set: bool,
+    /// When a pod is to be ordered ahead, while it sleeps.
+    pre_warm_us: Option<u64>,
     /// By activator: the number of its last report that named the function, and the requests in
     /// flight by it.
     reported: Vec<(u64, u64)>,
@@ -74,6 +76,7 @@ impl Sim<'_> {
                 order: None,
                 retiring: None,
                 is_tick_set: false,
+                pre_warm_us: None,
                 reported: vec![(0, 0); self.activators.len()],
             });
             link.put(entry(function.spec, replicas, &StartUps::default()));
@@ -196,6 +199,30 @@ impl Sim<'_> {
         }
     }
 
+    /// The time has come at which a pod of a function that sleeps was to be ordered ahead.
+    pub(super) fn pre_warm(&mut self, at: usize, leader: u32) {
+        let now_us = self.now_us();
+        if self.leader.as_ref().is_some_and(|it| it.number == leader)
+            && let Some(decider) = self.decider(at)
+            && decider.pre_warm_us == Some(now_us)
+            && self.asked(at) == 0
+        {
+            self.decide(at, Why::Tick);
+            self.set_tick(at);
+        }
+    }
+
+    fn set_pre_warm(&mut self, at: usize, pre_warm_us: Option<u64>) {
+        let Some(leader) = &mut self.leader else {
+            return;
+        };
+        let known_us = std::mem::replace(&mut leader.deciders[at].pre_warm_us, pre_warm_us);
+        if let Some(us) = pre_warm_us.filter(|_| known_us != pre_warm_us) {
+            let event = Event::PreWarm { function: at as u32, leader: leader.number };
+            self.queue.push(us.saturating_mul(1_000), Class::Tick, at as u32, event);
+        }
+    }
+
     fn is_awake(&self, at: usize) -> bool {
         let Some(leader) = &self.leader else {
             return false;
@@ -247,7 +274,8 @@ impl Sim<'_> {
             self.fault = Some(what);
         }
         self.keep_idle(at, &mut decision);
-        let desired = decision.desired;
+        let (desired, pre_warm_us) = (decision.desired, decision.pre_warm_us());
+        self.set_pre_warm(at, pre_warm_us);
         if is_awake || desired != replicas {
             self.keep(at, decision);
         }
@@ -440,6 +468,8 @@ fn falls_blindly(decision: &Decision) -> Option<String> {
     let known_s = inputs.averages.map_or(0, |averages| averages.stable.known_s);
     let within = inputs.scaling.max_scale == 0 || inputs.replicas <= inputs.scaling.max_scale;
     let blind = known_s < inputs.scaling.stable_window_s && inputs.why != Why::Start;
-    (blind && within && decision.desired < inputs.replicas)
+    // By plan it goes by what is open now, and is as certain.
+    let planned = decision.reasons.iter().any(|it| matches!(it.rule, Rule::IdleCost(_)));
+    (blind && within && !planned && decision.desired < inputs.replicas)
         .then(|| format!("scaled down with {known_s} s of the stable window known: {decision}"))
 }

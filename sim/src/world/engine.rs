@@ -276,6 +276,7 @@ impl<'a> Sim<'a> {
             Event::Heard(message) => self.heard(message),
             Event::Frame(frame) => self.frame_arrives(frame),
             Event::Tick { function, leader } => self.tick(function as usize, leader),
+            Event::PreWarm { function, leader } => self.pre_warm(function as usize, leader),
             Event::Scaled(call) => self.scaled(call),
             Event::LinkDue { leader } => self.link_due(leader),
             Event::Expire { activator, boot } => self.expire(activator.into(), boot),

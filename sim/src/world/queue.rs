@@ -61,6 +61,8 @@ pub(super) enum Event {
     Look { activator: u16, boot: u32 },
     /// A function's tick.
     Tick { function: u32, leader: u32 },
+    /// The time has come at which a pod of a function that sleeps was to be ordered ahead.
+    PreWarm { function: u32, leader: u32 },
     /// A call to scale was made; its place among those under way.
     Scaled(u32),
     /// A frame arrives; its place among those under way.

@@ -5,6 +5,7 @@
 mod kit;
 mod invariants;
 mod same;
+mod idling;
 mod faults;
 mod swarm;
 mod queueing;

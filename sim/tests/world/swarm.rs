@@ -45,6 +45,7 @@ struct Shape {
     boot_ms: u64,
     stop_ms: u64,
     burst: &'static str,
+    idle_cost: Option<&'static str>,
 }
 
 struct Dice {
@@ -204,6 +205,7 @@ impl Shape {
             boot_ms: dice.pick(&[0, 200, 2_000, 9_000]),
             stop_ms: dice.pick(&[0, 500, 40_000]),
             burst: dice.pick(&["kpa", "kpa", "queue", "start-up"]),
+            idle_cost: dice.pick(&[None, None, Some("5"), Some("300")]),
         }
     }
 
@@ -213,7 +215,7 @@ impl Shape {
                 .map(|number| number.to_string());
         let [timeout, window] =
             [self.queue_timeout_s, self.window_s].map(|seconds| format!("{seconds}s"));
-        let annotations = [
+        let mut annotations = vec![
             ("autoscaling.knative.dev/window", window.as_str()),
             ("autoscaling.knative.dev/max-scale", &max),
             ("autoscaling.knative.dev/target", &concurrency),
@@ -222,6 +224,7 @@ impl Shape {
             ("dormouse.dev/queue-timeout", &timeout),
             ("dormouse.dev/burst", self.burst),
         ];
+        annotations.extend(self.idle_cost.map(|cost| ("dormouse.dev/idle-cost", cost)));
         let load = Poisson { mean_ns: self.gap_ms * 1_000_000 };
         let mut function = function(&format!("f{number}"), &annotations, load);
         function.replicas = match self.max_scale {

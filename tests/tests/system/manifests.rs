@@ -68,12 +68,12 @@ fn two_annotations_that_exclude_each_other_are_named() {
 
 #[test]
 fn a_known_key_that_is_not_honoured_yet_is_named_once() {
-    let early = good().annotated("dormouse.dev/idle-cost", "0.5");
+    let early = good().annotated("dormouse.dev/overflow-status", "429");
     let up = Start::new().functions(&[&early]).up();
-    names(&up, &["dormouse.dev/idle-cost"]);
+    names(&up, &["dormouse.dev/overflow-status"]);
     assert_eq!(up.get("good", "/").status, 200);
     let lines = up.log().entries();
-    let times = lines.iter().filter(|line| line.contains("idle-cost"));
+    let times = lines.iter().filter(|line| line.contains("overflow-status"));
     assert_eq!(times.count(), 1);
 }
 

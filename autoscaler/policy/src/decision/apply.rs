@@ -14,18 +14,19 @@ pub(super) fn apply(inputs: &Inputs, averages: Option<Averages>, figure: &mut Fi
     if inputs.why != Why::Start {
         answer_requests(inputs, figure);
     }
+    let rest = weigh_idleness(inputs, figure);
     let initial = inputs.initial_scale();
     figure.at_least(initial, Rule::InitialScale { initial });
     figure.at_least(min, Rule::MinScale { min });
     let wanted = figure.value();
-    let coverage = Coverage::of(inputs, averages);
+    let coverage = Coverage::of(inputs, averages, rest);
     if let Coverage::Partial { known_s, window_s } = coverage {
         figure.at_least(inputs.replicas, Rule::Coverage { known_s, window_s });
     }
     if max > 0 {
         figure.at_most(max, Rule::MaxScale { max });
     }
-    let phase = next_phase(inputs, wanted, coverage);
+    let phase = next_phase(inputs, wanted, coverage, rest);
     if figure.value() == 0 && inputs.why != Why::Start {
         wait_before_zero(inputs, phase, figure);
     }
@@ -53,15 +54,44 @@ enum Coverage {
 }
 
 impl Coverage {
-    fn of(inputs: &Inputs, averages: Option<Averages>) -> Self {
+    fn of(inputs: &Inputs, averages: Option<Averages>, rest: Rest) -> Self {
         let window_s = inputs.scaling.stable_window_s;
         let known_s = averages.map_or(0, |averages| averages.stable.known_s);
         let partial = inputs.missing == Missing::Unknown && known_s < window_s;
-        match inputs.why != Why::Start && (partial || averages.is_none()) {
+        let needed = inputs.why != Why::Start && rest == Rest::Unplanned;
+        match needed && (partial || averages.is_none()) {
             true => Self::Partial { known_s, window_s },
             false => Self::Whole,
         }
     }
+}
+
+/// Whether the way to zero is by plan: what it needs to know is known then, whatever the windows
+/// lack.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Idle since that time, in microseconds, and a pod is not worth its cost.
+    Planned {
+        since_us: u64,
+    },
+    Unplanned,
+}
+
+/// Between none and the least non-zero scale an idle function with an idle-cost has a pod while one
+/// is worth it. What was asked for within the scale-down delay is kept all the same.
+fn weigh_idleness(inputs: &Inputs, figure: &mut Figure) -> Rest {
+    let least = inputs.scaling.activation_scale.max(1);
+    let idle = inputs.idle.filter(|_| inputs.why == Why::Tick && figure.value() <= least);
+    let Some(idle) = idle else {
+        return Rest::Unplanned;
+    };
+    if idle.is_worth_a_pod(inputs.replicas) {
+        figure.at_least(least, Rule::IdleCost(idle));
+    } else if inputs.replicas <= least && inputs.highest == 0 {
+        figure.settle(0, Rule::IdleCost(idle));
+        return Rest::Planned { since_us: inputs.now_us.saturating_sub(idle.for_us) };
+    }
+    Rest::Unplanned
 }
 
 impl Inputs {
@@ -114,11 +144,17 @@ fn answer_requests(inputs: &Inputs, figure: &mut Figure) {
 }
 
 /// A function that is not wanted after a stable window of activity is idle from now on, if that is
-/// certain; an idle one that is wanted is active anew.
-fn next_phase(inputs: &Inputs, wanted: u32, coverage: Coverage) -> Phase {
+/// certain, and by plan it is since its last request; an idle one that is wanted is active anew.
+fn next_phase(inputs: &Inputs, wanted: u32, coverage: Coverage, rest: Rest) -> Phase {
     let now_us = inputs.now_us;
     let window_us = u64::from(inputs.scaling.stable_window_s) * SECOND_US;
     match inputs.phase {
+        Phase::Active { .. }
+            if wanted == 0
+                && let Rest::Planned { since_us } = rest =>
+        {
+            Phase::Idle { since_us }
+        }
         Phase::Active { since_us }
             if wanted == 0
                 && coverage == Coverage::Whole

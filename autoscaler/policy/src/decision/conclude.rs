@@ -33,6 +33,12 @@ impl Figure {
         self.set(self.value.min(ceiling), rule);
     }
 
+    /// Settles the figure at `after`, and says why even where it stood there already.
+    pub(super) fn settle(&mut self, after: u32, rule: Rule) {
+        let before = std::mem::replace(&mut self.value, after);
+        self.reasons.push(Reason { rule, before, after });
+    }
+
     pub(super) fn set(&mut self, after: u32, rule: Rule) {
         let before = std::mem::replace(&mut self.value, after);
         if before != after {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{Average, Decision, Keep, Outcome, Reason, Rule, SECOND_US, Why};
+use crate::idle::Idleness;
 use crate::settings::Metric;
 
 /// What is done first, then why, then the figures: whatever cuts a line cuts its end.
@@ -89,6 +90,10 @@ impl Rule {
             Self::InFlight { .. } => "open requests ({in_flight} in flight, {held} held)",
             Self::Burst(_) => "burst ({open} open, {refused} refused, {to_come} to come)",
             Self::Wake { .. } => "wake",
+            Self::IdleCost(Idleness { to_s: Some(_), .. }) => {
+                "idle-cost (idle for {for_us} s, bin {from_s}–{to_s} s: warm {warm}, cold {cold})"
+            }
+            Self::IdleCost(_) => "idle-cost (idle for {for_us} s, beyond {from_s} s)",
             Self::InitialScale { .. } => "initial-scale {initial}",
             Self::Starting { .. } => "start-up (for {for_us} of {limit_us} s)",
             Self::JustActive { .. } => "active for {for_us} of {window_s} s",

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Keep;
 use crate::burst::Demand;
+use crate::idle::Idleness;
 
-/// One rule that changed the figure.
+/// One rule that changed the figure, or settled it where it stood.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
     /// The rule, with what it looked at.
@@ -68,6 +69,8 @@ pub enum Rule {
         /// `activation-scale`.
         activation_scale: u32,
     },
+    /// Nothing is open, and a pod is worth what it costs, or is not: [`crate::idle`].
+    IdleCost(Idleness),
     /// A fresh function keeps what it began with until that many were ready.
     InitialScale {
         /// `initial-scale`, else the replicas it was found with.

@@ -9,6 +9,7 @@ use super::{
     ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Observation, Panic, Phase, SECOND_US,
     Why, conclude,
 };
+use crate::idle::{Gaps, Idle, Idleness};
 use crate::readings::{Load, Meter, Reporters, Sample};
 use crate::settings::{Metric, Scaling};
 use crate::tick::TICK_US;
@@ -33,6 +34,9 @@ pub struct Scaler {
     highest: Highest,
     phase: Phase,
     fresh: Option<Fresh>,
+    /// None without an idle-cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle: Option<Idle>,
 }
 
 /// A function keeps the replicas it began with until they were ready.
@@ -73,6 +77,7 @@ impl Scaler {
                 _ => Phase::Active { since_us: now_us },
             },
             fresh: (initial > 0).then_some(Fresh { initial, since_us: now_us }),
+            idle: scaling.idle_cost.map(|_| Idle::default()),
             scaling,
         }
     }
@@ -106,7 +111,22 @@ impl Scaler {
         if scaling.scale_down_delay_s != self.scaling.scale_down_delay_s {
             self.highest = Highest::new(scaling.scale_down_delay_s);
         }
+        self.idle = scaling.idle_cost.map(|_| self.idle.take().unwrap_or_default());
         self.scaling = scaling;
+    }
+
+    /// Takes over what others learnt of the function's idle times, if that is more; it is of no use
+    /// without an idle-cost.
+    pub fn learn(&mut self, gaps: &Gaps) {
+        if let Some(idle) = &mut self.idle {
+            idle.merge(gaps);
+        }
+    }
+
+    /// What was learnt of the function's idle times; none without an idle-cost.
+    #[must_use]
+    pub fn gaps(&self) -> Option<&Gaps> {
+        self.idle.as_ref().map(Idle::gaps)
     }
 
     /// Goes on with pods of another template: it keeps its replicas until that many were ready, or
@@ -125,6 +145,9 @@ impl Scaler {
 
     /// Adds what one second was. Several samples of one second add up.
     pub fn record(&mut self, second: u64, sample: Sample) {
+        if let Some(idle) = &mut self.idle {
+            idle.record(second, sample);
+        }
         if second < self.series_from_s {
             return;
         }
@@ -135,6 +158,9 @@ impl Scaler {
     /// Records the seconds that are newly settled in `meter`, and returns the load beyond them.
     pub fn settle(&mut self, meter: &mut Meter, reporters: &Reporters) -> Load {
         let window_s = self.windows.stable_s();
+        if let Some(idle) = &mut self.idle {
+            idle.sleep_through(reporters.settled_s().saturating_sub(window_s.into()));
+        }
         meter.settle(reporters, window_s, |second, sample| self.record(second, sample))
     }
 
@@ -149,6 +175,7 @@ impl Scaler {
         self.enter_phase(observation);
         self.refresh(observation);
         let tick = now_us / TICK_US;
+        let idle = self.look_at_idleness(observation);
         let conclusion = conclude::conclude(Inputs {
             now_us,
             why: observation.why,
@@ -168,6 +195,7 @@ impl Scaler {
             highest: self.highest.before(tick),
             phase: self.phase,
             initial: self.fresh.map(|fresh| fresh.initial),
+            idle,
             scaling: Arc::clone(&self.scaling),
         });
         self.panic = conclusion.decision.panic;
@@ -194,7 +222,9 @@ impl Scaler {
         };
         let woken = matches!(next, Phase::Waking { .. }) && next != self.phase;
         let found_up = self.phase == Phase::Asleep && observation.replicas > 0;
-        if woken || found_up {
+        // Put to sleep by plan, it has load in its windows still.
+        let asleep = self.idle.is_some() && next == Phase::Asleep && next != self.phase;
+        if woken || found_up || asleep {
             self.start_over(observation.now_us);
         }
         self.phase = next;
@@ -210,11 +240,22 @@ impl Scaler {
         }
     }
 
+    fn look_at_idleness(&mut self, observation: &Observation) -> Option<Idleness> {
+        let cost = self.scaling.idle_cost?;
+        let idle = self.idle.as_mut()?;
+        let Observation { now_us, start_up_us, replicas, ref load, .. } = *observation;
+        let window_s = self.scaling.stable_window_s;
+        idle.look(now_us, load, window_s, cost, start_up_us, replicas)
+    }
+
     /// Nothing of what is remembered may lie in the future: it would be waited for.
     fn turn_back(&mut self, now_us: u64) {
         self.windows.clear();
         self.series_from_s = 0;
         self.highest = Highest::new(self.scaling.scale_down_delay_s);
+        if let Some(idle) = &mut self.idle {
+            idle.look_anew();
+        }
         if let Some(panic) = &mut self.panic {
             panic.since_us = panic.since_us.min(now_us);
         }

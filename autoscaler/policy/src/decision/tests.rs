@@ -1,4 +1,5 @@
 mod applying;
+mod idling;
 mod bursts;
 mod properties;
 mod remembering;
@@ -40,6 +41,7 @@ fn inputs(scaling: Scaling, ready: u32, stable: f64, panic: f64) -> Inputs {
         highest: 0,
         phase: Phase::Active { since_us: 0 },
         initial: None,
+        idle: None,
         scaling: Arc::new(scaling),
     }
 }

@@ -164,6 +164,11 @@ pub(super) const CONTAINER_CONCURRENCY: Key =
 pub(super) const BURST: Key =
     Key::honoured("dormouse.dev/burst", Word(&["kpa", "queue", "start-up"]), Fixed("kpa"));
 
+/// Below a thousandth of a pod-second nothing is worth a pod, above 10⁹ (thirty years of one)
+/// everything is: beyond either end, and at 0 above all, a unit was mistaken.
+pub(super) const IDLE_COST: Key =
+    Key::honoured("dormouse.dev/idle-cost", Number(0.001, 1e9), Fixed("off"));
+
 pub(super) const QUEUE_DEPTH: Key =
     Key::honoured("dormouse.dev/queue-depth", Integer(1, 100_000), Fixed("1000"));
 
@@ -200,6 +205,7 @@ const KEYS: [Key; 34] = [
     HOSTS,
     CONTAINER_CONCURRENCY,
     BURST,
+    IDLE_COST,
     QUEUE_DEPTH,
     QUEUE_TIMEOUT,
     REQUEST_TIMEOUT,
@@ -214,7 +220,6 @@ const KEYS: [Key; 34] = [
     Key::not_yet("dormouse.dev/response-start-timeout", Duration(0, HOUR, MS), Fixed("0s (off)")),
     Key::not_yet("dormouse.dev/idle-timeout", Duration(0, HOUR, MS), Fixed("0s (off)")),
     Key::not_yet("dormouse.dev/overflow-status", Word(&["503", "429"]), Fixed("503")),
-    Key::not_yet("dormouse.dev/idle-cost", Number(0.0, f64::MAX), Fixed("off")),
     Key::not_yet("dormouse.dev/mode", Word(&["full", "zero-only"]), Fixed("full")),
     Key::not_yet("dormouse.dev/answer-at-zero", Text, Fixed("off")),
     Key::not_yet("dormouse.dev/metrics", Text, Fixed("none")),

@@ -127,6 +127,7 @@ fn scaling(given: &Given<'_>, container_concurrency: u32, defaults: &ClusterDefa
             Some("start-up") => Burst::StartUp,
             _ => Burst::Kpa,
         },
+        idle_cost: given.number(&keys::IDLE_COST),
         paused: given.switch(&keys::PAUSED, Paused::Yes, Paused::No).unwrap_or(Paused::No),
     }
 }

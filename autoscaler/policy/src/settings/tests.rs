@@ -56,6 +56,7 @@ fn without_annotations_the_defaults_hold() {
             scale_to_zero_retention_us: 0,
             aggregation: Aggregation::Linear,
             burst: Burst::Kpa,
+            idle_cost: None,
             paused: Paused::No,
         },
         admission: Admission {
@@ -98,7 +99,7 @@ fn the_defaults_in_the_table_are_true() {
 #[test]
 fn each_honoured_value_arrives_in_the_settings() {
     type Change = fn(&mut Settings);
-    let cases: [(&str, &str, Change); 25] = [
+    let cases: [(&str, &str, Change); 26] = [
         ("autoscaling.knative.dev/metric", "rps", |it| {
             let (total, target) = (200.0, 140.0);
             it.scaling = Scaling { metric: Metric::Rps, total, target, ..it.scaling.clone() };
@@ -136,6 +137,7 @@ fn each_honoured_value_arrives_in_the_settings() {
         }),
         ("dormouse.dev/burst", "queue", |it| it.scaling.burst = Burst::Queue),
         ("dormouse.dev/burst", "start-up", |it| it.scaling.burst = Burst::StartUp),
+        ("dormouse.dev/idle-cost", "300", |it| it.scaling.idle_cost = Some(300.0)),
         ("dormouse.dev/paused", "true", |it| it.scaling.paused = Paused::Yes),
         ("dormouse.dev/hosts", "B.example, a.example,b.example", |it| {
             it.hosts = vec!["b.example".to_owned(), "a.example".to_owned()];

@@ -4,8 +4,32 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::burst::Demand;
+use crate::idle::Idleness;
 
 const S: u64 = SECOND_US;
+
+const IDLE: Idleness = Idleness {
+    for_us: 34 * S,
+    from_s: 31.4705,
+    to_s: Some(35.2469),
+    warm: 12.5,
+    cold: 7.25,
+    pre_warm_us: Some(290 * S),
+};
+
+const IDLE_LINE: &str = "idle-cost (idle for 34 s, bin 31.471–35.247 s: warm 12.5, cold 7.25)";
+
+/// The JSON of [`IDLE`], but for the end of its bin.
+fn idle(to_s: &Value) -> Value {
+    json!({"rule": "idle-cost", "inputs": {
+        "for_us": 34_000_000,
+        "from_s": 31.4705,
+        "to_s": to_s,
+        "warm": 12.5,
+        "cold": 7.25,
+        "pre_warm_us": 290_000_000,
+    }})
+}
 
 /// The rule after this one; the first after none. A rule that is not in this row does not compile.
 fn after(rule: Option<Rule>) -> Option<Rule> {
@@ -20,7 +44,9 @@ fn after(rule: Option<Rule>) -> Option<Rule> {
         Rule::ScaleDownDelay { .. } => Rule::InFlight { in_flight: 5, held: 2 },
         Rule::InFlight { .. } => Rule::Burst(Demand { open: 40, refused: 5, to_come: 7.5 }),
         Rule::Burst(_) => Rule::Wake { activation_scale: 3 },
-        Rule::Wake { .. } => Rule::InitialScale { initial: 4 },
+        Rule::Wake { .. } => Rule::IdleCost(IDLE),
+        Rule::IdleCost(idle) if idle == IDLE => Rule::IdleCost(Idleness { to_s: None, ..IDLE }),
+        Rule::IdleCost(_) => Rule::InitialScale { initial: 4 },
         Rule::InitialScale { .. } => Rule::MinScale { min: 2 },
         Rule::MinScale { .. } => Rule::Coverage { known_s: 59, window_s: 60 },
         Rule::Coverage { .. } => Rule::MaxScale { max: 9 },
@@ -74,6 +100,8 @@ fn every_rule_has_its_line_and_its_json() {
             json!({"rule": "burst", "inputs": {"open": 40, "refused": 5, "to_come": 7.5}}),
         ),
         ("wake", json!({"rule": "wake", "inputs": {"activation_scale": 3}})),
+        (IDLE_LINE, idle(&json!(35.2469))),
+        ("idle-cost (idle for 34 s, beyond 31.471 s)", idle(&Value::Null)),
         ("initial-scale 4", json!({"rule": "initial-scale", "inputs": {"initial": 4}})),
         ("min-scale 2", json!({"rule": "min-scale", "inputs": {"min": 2}})),
         (
