@@ -4,6 +4,7 @@ mod args;
 mod files;
 mod output;
 mod simulate;
+mod compare;
 mod suite;
 mod explain;
 mod verify;
@@ -21,7 +22,7 @@ use crate::signals::Signals;
 enum Exit {
     /// All is as it should be.
     Fine = 0,
-    /// Something asserted does not hold, or something is not as it was.
+    /// Something asserted does not hold, is not as it was, or is worse.
     Failed = 1,
     /// What was typed, or what was read, cannot be used.
     Input = 2,
@@ -71,6 +72,7 @@ pub(crate) fn run(command: SimCommand) -> anyhow::Result<ExitCode> {
 fn dispatch(command: &SimCommand) -> Exit {
     match command {
         SimCommand::Run(args) => simulate::run(args),
+        SimCommand::Compare(args) => compare::compare(args),
         SimCommand::Test(args) => suite::test(args),
         SimCommand::Check(args) => simulate::check(args),
         SimCommand::Init(args) => simulate::init(args),

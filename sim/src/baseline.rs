@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::Serializer;
 use serde::ser::SerializeMap;
@@ -10,6 +11,8 @@ use serde_json::Value;
 use crate::metric::Metric;
 use crate::report::SCHEMA;
 use crate::scenario::Node;
+
+const NO_SUCH_METRIC: &str = "there is no such metric";
 
 /// By how much a figure may differ from a baseline's.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +43,19 @@ pub enum Unusable {
     /// Its shape is another one.
     #[error("has schema {0}, this is of schema {SCHEMA}")]
     Schema(Value),
+}
+
+impl FromStr for Tolerance {
+    type Err = String;
+
+    /// Reads `wait.p99=5%`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (metric, share) = text.split_once('=').ok_or("must be METRIC=PERCENT%")?;
+        match is_known(metric) {
+            true => Ok(Self { metric: metric.to_owned(), share: share_of(share)? }),
+            false => Err(format!("{metric}: {NO_SUCH_METRIC}")),
+        }
+    }
 }
 
 impl fmt::Display for Difference {
@@ -114,20 +130,28 @@ pub(crate) fn tolerances(node: &Node<'_>) -> Vec<Tolerance> {
         return Vec::new();
     };
     let tolerance = |(name, node): (String, Node<'_>)| {
-        let known: Vec<_> = Metric::shown().iter().map(ToString::to_string).collect();
-        if !known.iter().any(|own| covers(&name, own)) {
-            node.fault("there is no such metric");
+        if !is_known(&name) {
+            node.fault(NO_SUCH_METRIC);
         }
-        let share = node.read(|text| {
-            let percent = text.strip_suffix('%').and_then(|text| text.trim().parse::<f64>().ok());
-            percent
-                .filter(|percent| (0.0..=100.0).contains(percent))
-                .map(|percent| percent / 100.0)
-                .ok_or_else(|| "must be a percentage from 0% to 100%".to_owned())
-        })?;
-        Some(Tolerance { metric: name, share })
+        Some(Tolerance { share: node.read(share_of)?, metric: name })
     };
     section.entries().into_iter().filter_map(tolerance).collect()
+}
+
+fn is_known(name: &str) -> bool {
+    Metric::shown().iter().any(|own| covers(name, &own.to_string()))
+}
+
+/// Reads a percentage.
+///
+/// # Errors
+/// The rule that it breaks.
+pub fn share_of(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|text| text.trim().parse::<f64>().ok());
+    percent
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| "must be a percentage from 0% to 100%".to_owned())
 }
 
 /// Whether a tolerance of that name is one of this figure: `wait` is of `wait.p99` too.
@@ -167,6 +191,22 @@ mod tests {
         assert_eq!(told("100", "94", 0.05).len(), 1, "better is another figure too");
         assert_eq!(told("100", "\"never\"", 1.0).len(), 1);
         assert_eq!(told("null", "0", 1.0).len(), 1);
+    }
+
+    #[test]
+    fn a_tolerance_is_read_as_it_is_typed() {
+        let read = str::parse::<Tolerance>;
+        assert_eq!(read("wait=5%"), Ok(Tolerance { metric: "wait".to_owned(), share: 0.05 }));
+        assert_eq!(read("wait.p99=0%").map(|it| it.share), Ok(0.0));
+        for (text, rule) in [
+            ("wait", "must be METRIC=PERCENT%"),
+            ("weight=5%", "weight: there is no such metric"),
+            ("wait=5", "must be a percentage from 0% to 100%"),
+            ("wait=-5%", "must be a percentage from 0% to 100%"),
+            ("wait=NaN%", "must be a percentage from 0% to 100%"),
+        ] {
+            assert_eq!(read(text), Err(rule.to_owned()), "{text}");
+        }
     }
 
     #[test]

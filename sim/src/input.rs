@@ -76,3 +76,20 @@ pub(crate) fn unpacked<'a>(
         false => Box::new(input),
     })
 }
+
+/// Files that a test gives, by name, and no manifest.
+#[cfg(test)]
+pub(crate) struct Given<'a>(pub(crate) &'a [(&'a str, &'a str)]);
+
+#[cfg(test)]
+impl Inputs for Given<'_> {
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read>> {
+        let file = self.0.iter().find(|(own, _)| *own == name);
+        let (_, text) = file.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(Cursor::new(text.as_bytes().to_vec())))
+    }
+
+    fn manifest(&self, name: &str) -> Result<Manifest, Vec<String>> {
+        Err(vec![format!("{name}: not found")])
+    }
+}

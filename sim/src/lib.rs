@@ -1,7 +1,7 @@
 //! The policy in an invented world: a [`scenario`] says what is wanted, a [`plan`] brings in what
 //! it names, [`world`] runs it on drawn ([`load`]) or recorded ([`trace`]) load ([`draw`] is its
-//! chance), [`judge`] says what holds, [`statistics`] how sure a figure is. Recorded runs of the
-//! policy are read by [`recording`] and replayed by [`verify`].
+//! chance), [`judge`] says what holds, [`compare`] how policies differ and, by [`statistics`], how
+//! sure that is. Recorded runs of the policy are read by [`recording`] and replayed by [`verify`].
 //!
 //! Files are opened by the caller; what is read comes in as an argument.
 
@@ -18,6 +18,7 @@ pub mod trace;
 pub mod plan;
 pub mod run;
 pub mod judge;
+pub mod compare;
 pub mod report;
 pub mod recording;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! The figures that are asserted, compared and shown, by the names that people write.
 
+mod better;
 mod unit;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::fmt;
 use crate::scenario::Price;
 use crate::world::{Quantile, Score, Times};
 
+pub use better::Better;
 pub use unit::Unit;
 
 /// Nanoseconds in a second.

@@ -26,6 +26,7 @@ use crate::world::{self, Log, Setup, Ticking};
 pub use options::{Options, SeedRange};
 
 /// Everything that is to be run.
+#[derive(Clone)]
 pub struct Plan {
     /// The scenario, as the flags left it.
     pub scenario: Scenario,
@@ -248,6 +249,20 @@ impl Plan {
             }),
             faults: faults.collect(),
         }
+    }
+
+    /// The same with the start-ups of all functions at so many percent of their time: each pod's is
+    /// drawn as before.
+    #[must_use]
+    pub fn with_start_up(&self, percent: u32) -> Self {
+        let mut plan = self.clone();
+        for function in &mut plan.functions {
+            let start_up = &mut function.spec.start_up;
+            for spread in [&mut start_up.image, &mut start_up.boot] {
+                *spread = spread.at_percent(percent);
+            }
+        }
+        plan
     }
 
     /// What a score from that cut on was made with.

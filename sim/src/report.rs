@@ -1,9 +1,12 @@
-//! What came of it, written down: for people, as JSON, as JUnit, as CSV.
+//! What came of it, written down: for people, as JSON, as JUnit, as CSV; by [`comparison`] of
+//! policies, too.
 
 mod text;
 mod json;
 mod junit;
 mod csv;
+mod markdown;
+pub mod comparison;
 
 use crate::judge::{Outcome, Verdict};
 
@@ -34,7 +37,7 @@ impl Kind {
             "json" => Ok(Self::Json),
             "junit" => Ok(Self::Junit),
             "csv" => Ok(Self::Csv),
-            _ => Err(format!("{name:?}: must be text, json, junit or csv")),
+            _ => Err(unknown_kind(name, "text, json, junit or csv")),
         }
     }
 
@@ -48,6 +51,10 @@ impl Kind {
             Self::Csv => csv::write(outcome),
         }
     }
+}
+
+fn unknown_kind(name: &str, known: &str) -> String {
+    format!("{name:?}: must be {known}")
 }
 
 /// A verdict's figure, bound, seed and moment, as people read them.

@@ -4,8 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use dormouse_sim::baseline::{self, Tolerance};
+use dormouse_sim::compare;
+use dormouse_sim::metric::{Better, Metric};
 use dormouse_sim::plan::{Options, SeedRange};
-use dormouse_sim::report::Kind;
+use dormouse_sim::report::{Kind, comparison};
 use dormouse_sim::scenario::Time;
 
 const RUN_EXAMPLES: &str = "\
@@ -19,6 +22,18 @@ Examples:
 Exit 0: all holds, 1: an assertion does not, or a figure is not the baseline's, 2: what was typed or
 read cannot be used, 3: nothing was asserted and nothing arrived, 70: a fault of the program,
 74: a report could not be written, 130: interrupted.";
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  dormouse sim compare shop.toml                   the policies of a scenario, beside the first
+  dormouse sim compare main.toml change.toml       those of two scenarios of one load
+  dormouse sim compare shop.toml -o md=comment.md  for a pull request
+  dormouse sim compare shop.toml --metric waited --metric pod_seconds --margin 5%
+
+Each figure is better, worse, the same (inside the margin) or undecided, by an interval of 95 %:
+over seeds, at least 10, where loads are invented; over functions, at least 8, where they are
+recorded. Whether the verdicts hold with start-ups half and twice as long is looked at, too. Exit as
+of `run`; 1 also: a figure is worse.";
 
 const TEST_EXAMPLES: &str = "\
 Examples:
@@ -43,6 +58,9 @@ pub(crate) enum SimCommand {
     /// Run a scenario and say what came of it
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Compare policies in one world, and say what is better, worse or the same
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
     /// Run every scenario of a folder, beside what came of it before
     #[command(after_help = TEST_EXAMPLES)]
     Test(TestArgs),
@@ -109,8 +127,13 @@ pub(crate) struct RunArgs {
     #[arg(value_name = "FILE")]
     pub(crate) scenario: String,
     /// A report: text, json, junit or csv, on stdout or in a file; may be given several times
-    #[arg(short, long, value_name = "KIND[=PATH]", value_parser = output)]
-    pub(crate) output: Vec<Output>,
+    #[arg(
+        short,
+        long,
+        value_name = "KIND[=PATH]",
+        value_parser = |text: &str| output(text, Kind::parse)
+    )]
+    pub(crate) output: Vec<Output<Kind>>,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
     #[command(flatten)]
@@ -118,9 +141,41 @@ pub(crate) struct RunArgs {
     /// JSON report whose figures must come out again, within `score.tolerance`
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
+    /// By how much a figure may differ from the baseline's, as in wait.p99=5%; may be given several
+    /// times, and comes before `score.tolerance`
+    #[arg(long, value_name = "METRIC=PERCENT", requires = "baseline")]
+    pub(crate) tolerance: Vec<Tolerance>,
     /// Write the baseline anew instead of comparing with it
     #[arg(long, requires = "baseline")]
     pub(crate) bless: bool,
+}
+
+/// Arguments of `dormouse sim compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The scenarios, TOML, which may differ in their policies alone; the first policy of the first
+    /// is the baseline
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) scenarios: Vec<String>,
+    /// A report: text, json or md, on stdout or in a file; may be given several times
+    #[arg(
+        short,
+        long,
+        value_name = "KIND[=PATH]",
+        value_parser = |text: &str| output(text, comparison::Kind::parse)
+    )]
+    pub(crate) output: Vec<Output<comparison::Kind>>,
+    /// Within which share of the baseline's a figure is the same [default: 2%]
+    #[arg(long, value_name = "PERCENT", value_parser = baseline::share_of)]
+    pub(crate) margin: Option<f64>,
+    /// A figure to compare by; may be given several times [default: waits, latency, failures, cold
+    /// starts, pod-seconds, cost]
+    #[arg(long, value_name = "METRIC", value_parser = metric)]
+    pub(crate) metric: Vec<Metric>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
 }
 
 /// Arguments of `dormouse sim test`.
@@ -180,11 +235,26 @@ pub(crate) struct VerifyArgs {
 
 /// A report and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
+pub(crate) struct Output<K> {
     /// Which one.
-    pub(crate) kind: Kind,
+    pub(crate) kind: K,
     /// The file; none = stdout.
     pub(crate) path: Option<PathBuf>,
+}
+
+impl CompareArgs {
+    /// The figures to compare by.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        match self.metric.as_slice() {
+            [] => Metric::compared(),
+            metrics => metrics.to_vec(),
+        }
+    }
+
+    /// Within which share of the baseline's a figure is the same.
+    pub(crate) fn margin(&self) -> f64 {
+        self.margin.unwrap_or(compare::MARGIN)
+    }
 }
 
 impl ChangeArgs {
@@ -210,12 +280,20 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn output(text: &str) -> Result<Output, String> {
+fn metric(text: &str) -> Result<Metric, String> {
+    let metric = Metric::parse(text)?;
+    match metric.better() {
+        Better::Neither => Err("is the load's, not the policy's".to_owned()),
+        Better::Less | Better::More => Ok(metric),
+    }
+}
+
+fn output<K>(text: &str, parse: fn(&str) -> Result<K, String>) -> Result<Output<K>, String> {
     let (kind, path) = match text.split_once('=') {
         Some((kind, path)) => (kind, Some(path)),
         None => (text, None),
     };
-    let kind = Kind::parse(kind)?;
+    let kind = parse(kind)?;
     match path {
         Some("") => Err("names no file".to_owned()),
         path => Ok(Output { kind, path: path.filter(|path| *path != "-").map(PathBuf::from) }),

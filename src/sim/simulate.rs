@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
 
-use dormouse_sim::baseline;
+use dormouse_sim::baseline::{self, Tolerance};
 use dormouse_sim::judge::{Outcome, Ruling, Verdict};
 use dormouse_sim::plan::{Options, Plan};
 use dormouse_sim::report::{self, Kind};
@@ -41,20 +41,28 @@ pub(super) fn judged<'a>(
     scenario: &str,
     work: &WorkArgs,
 ) -> Result<(Outcome<'a>, Vec<Verdict>), Exit> {
-    let threads = work.jobs.or_else(|| thread::available_parallelism().ok());
-    let threads = threads.unwrap_or(NonZeroUsize::MIN);
+    let cards = cards(plan, scenario, work)?;
+    let outcome = Outcome { plan, cards };
+    let mut verdicts = outcome.verdicts();
+    let broken = |broken: Broken| is_broken(&broken, scenario);
+    outcome.find_moments(&mut verdicts, threads(work)).map_err(broken)?;
+    Ok((outcome, verdicts))
+}
+
+/// Runs every policy with every seed.
+pub(super) fn cards(plan: &Plan, scenario: &str, work: &WorkArgs) -> Result<Vec<Scorecard>, Exit> {
     let jobs = plan.jobs();
     let done = |done| {
         if work.progress && !work.quiet {
             complain(format_args!("{done} of {} runs are done", jobs.len()));
         }
     };
-    let broken = |broken: Broken| is_broken(&broken, scenario);
-    let cards: Vec<Scorecard> = plan.run(&jobs, threads, done).map_err(broken)?;
-    let outcome = Outcome { plan, cards };
-    let mut verdicts = outcome.verdicts();
-    outcome.find_moments(&mut verdicts, threads).map_err(broken)?;
-    Ok((outcome, verdicts))
+    plan.run(&jobs, threads(work), done).map_err(|broken| is_broken(&broken, scenario))
+}
+
+fn threads(work: &WorkArgs) -> NonZeroUsize {
+    let threads = work.jobs.or_else(|| thread::available_parallelism().ok());
+    threads.unwrap_or(NonZeroUsize::MIN)
 }
 
 /// One run.
@@ -88,25 +96,34 @@ pub(super) fn run(args: &RunArgs) -> Exit {
 fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
     let plan = plan(&args.scenario, &args.change.options())?;
     let (outcome, verdicts) = judged(&plan, &args.scenario, &args.work)?;
-    let by_default = [Output { kind: Kind::Text, path: None }];
-    let outputs = match args.output.as_slice() {
-        [] if args.work.quiet => &[],
-        [] => &by_default[..],
-        outputs => outputs,
-    };
     let mut exit = ruling(&outcome, &verdicts, args.baseline.is_some());
     if args.work.quiet {
         complain_of(&outcome, &verdicts);
     }
     if let Some(path) = &args.baseline {
         let now = Kind::Json.write(&outcome, &verdicts);
-        exit = exit.max(beside(&plan, path, &now, args.bless)?);
+        exit = exit.max(beside(&plan, &args.tolerance, path, &now, args.bless)?);
     }
-    // Also of what failed.
-    for Output { kind, path } in outputs {
-        put(path.as_deref(), &kind.write(&outcome, &verdicts))?;
-    }
+    let write = |kind: Kind| kind.write(&outcome, &verdicts);
+    put_all(&args.output, Kind::Text, &args.work, write)?;
     Ok(exit)
+}
+
+/// Writes the reports asked for, also of what failed; without any, and unless it is to be quiet,
+/// the usual one to stdout.
+pub(super) fn put_all<K: Copy>(
+    outputs: &[Output<K>],
+    usual: K,
+    work: &WorkArgs,
+    write: impl Fn(K) -> String,
+) -> Result<(), Exit> {
+    let by_default = [Output { kind: usual, path: None }];
+    let outputs = match outputs {
+        [] if work.quiet => &[],
+        [] => &by_default[..],
+        outputs => outputs,
+    };
+    outputs.iter().try_for_each(|Output { kind, path }| put(path.as_deref(), &write(*kind)))
 }
 
 /// Says which assertions do not hold.
@@ -135,7 +152,13 @@ pub(super) fn ruling(outcome: &Outcome<'_>, verdicts: &[Verdict], has_baseline: 
 }
 
 /// Compares with a baseline, or writes it anew.
-pub(super) fn beside(plan: &Plan, path: &Path, now: &str, bless: bool) -> Result<Exit, Exit> {
+pub(super) fn beside(
+    plan: &Plan,
+    tolerance: &[Tolerance],
+    path: &Path,
+    now: &str,
+    bless: bool,
+) -> Result<Exit, Exit> {
     if bless {
         put(Some(path), now)?;
         return Ok(Exit::Fine);
@@ -145,9 +168,9 @@ pub(super) fn beside(plan: &Plan, path: &Path, now: &str, bless: bool) -> Result
         Exit::Input
     };
     let was = fs::read_to_string(path).map_err(|error| unusable(&error))?;
-    let tolerated = &plan.scenario.score.tolerance;
+    let tolerated = [tolerance, &plan.scenario.score.tolerance].concat();
     let differences =
-        baseline::differences(&was, now, tolerated).map_err(|error| unusable(&error))?;
+        baseline::differences(&was, now, &tolerated).map_err(|error| unusable(&error))?;
     for difference in differences.iter().take(DIFFERENCES_TOLD_MAX) {
         complain(format_args!("{}: {difference}", path.display()));
     }

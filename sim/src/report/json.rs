@@ -39,7 +39,7 @@ struct Row<'a> {
 }
 
 #[derive(Serialize)]
-struct Judged<'a> {
+pub(super) struct Judged<'a> {
     assertion: &'a str,
     policy: &'a str,
     ruling: &'static str,
@@ -92,7 +92,7 @@ pub fn effective(plan: &Plan) -> String {
     text + "\n"
 }
 
-fn settings(plan: &Plan) -> BTreeMap<&str, &BTreeMap<String, Arc<Settings>>> {
+pub(super) fn settings(plan: &Plan) -> BTreeMap<&str, &BTreeMap<String, Arc<Settings>>> {
     let policies = plan.scenario.policies.iter().map(|policy| policy.name.as_str());
     policies.zip(&plan.settings).collect()
 }
@@ -124,7 +124,7 @@ fn figures(plan: &Plan, score: &Score) -> Map<String, Value> {
 }
 
 /// A figure; one that is infinite is the word for it.
-fn number(figure: Option<f64>) -> Value {
+pub(super) fn number(figure: Option<f64>) -> Value {
     match figure {
         None => Value::Null,
         Some(figure) if figure.is_infinite() => Value::from("never"),
@@ -140,7 +140,7 @@ fn number(figure: Option<f64>) -> Value {
     }
 }
 
-fn judged<'a>(plan: &'a Plan, verdict: &'a Verdict) -> Judged<'a> {
+pub(super) fn judged<'a>(plan: &'a Plan, verdict: &'a Verdict) -> Judged<'a> {
     Judged {
         assertion: &verdict.assertion.text,
         policy: &plan.scenario.policies[verdict.policy].name,

@@ -1,22 +1,9 @@
-use std::io::{self, Read};
 use std::num::NonZeroUsize;
 
 use super::*;
-use crate::input::{Inputs, Manifest};
+use crate::input::Given;
 use crate::judge::Ruling;
 use crate::plan::{Options, Plan};
-
-struct Nothing;
-
-impl Inputs for Nothing {
-    fn open(&self, name: &str) -> io::Result<Box<dyn Read>> {
-        Err(io::Error::new(io::ErrorKind::NotFound, name.to_owned()))
-    }
-
-    fn manifest(&self, name: &str) -> Result<Manifest, Vec<String>> {
-        Err(vec![format!("{name}: not found")])
-    }
-}
 
 const SCENARIO: &str = r#"
 schema = 1
@@ -41,7 +28,7 @@ assert = [
 
 fn reports(threads: usize) -> Vec<String> {
     let threads = NonZeroUsize::new(threads).unwrap();
-    let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Nothing).unwrap();
+    let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Given(&[])).unwrap();
     let cards = plan.run(&plan.jobs(), threads, |_| {}).unwrap();
     let outcome = Outcome { plan: &plan, cards };
     let mut verdicts = outcome.verdicts();
@@ -60,7 +47,7 @@ fn every_report_is_the_same_on_any_number_of_threads() {
 
 #[test]
 fn verdicts_name_figure_bound_seed_and_moment() {
-    let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Nothing).unwrap();
+    let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Given(&[])).unwrap();
     let cards = plan.run(&plan.jobs(), NonZeroUsize::MIN, |_| {}).unwrap();
     let outcome = Outcome { plan: &plan, cards };
     let mut verdicts = outcome.verdicts();
@@ -116,10 +103,10 @@ fn a_row_of_csv_for_each_figure_of_each_function() {
 
 #[test]
 fn the_effective_scenario_is_one() {
-    let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Nothing).unwrap();
+    let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Given(&[])).unwrap();
     let text = effective(&plan);
     assert!(text.contains("# scaling.min_scale = 3\n"), "{text}");
-    let again = Plan::new("x.toml", &text, &Options::default(), &Nothing).unwrap();
+    let again = Plan::new("x.toml", &text, &Options::default(), &Given(&[])).unwrap();
     assert_eq!(again.settings, plan.settings);
     assert_eq!(toml::to_string(&again.scenario).unwrap(), toml::to_string(&plan.scenario).unwrap());
 }
@@ -131,13 +118,13 @@ fn what_comes_first_counts() {
         ..Options::default()
     };
     let min_scale = |set: &[(&str, &str)]| {
-        let plan = Plan::new("x.toml", SCENARIO, &options(set), &Nothing).unwrap();
+        let plan = Plan::new("x.toml", SCENARIO, &options(set), &Given(&[])).unwrap();
         plan.settings.iter().map(|own| own["api"].scaling.min_scale).collect::<Vec<_>>()
     };
     assert_eq!(min_scale(&[]), [0, 3]);
     // In the older spelling too.
     assert_eq!(min_scale(&[("autoscaling.knative.dev/minScale", "2")]), [2, 2]);
     let wrong = options(&[("autoscaling.knative.dev/min-scale", "many")]);
-    let faults = Plan::new("x.toml", SCENARIO, &wrong, &Nothing).err().unwrap();
+    let faults = Plan::new("x.toml", SCENARIO, &wrong, &Given(&[])).err().unwrap();
     assert_eq!(faults.0.len(), 2, "{faults}");
 }

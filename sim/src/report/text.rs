@@ -118,7 +118,7 @@ fn cell(unit: Unit, figures: &[f64]) -> String {
     }
 }
 
-fn columns(text: &mut String, rows: &[(String, Vec<String>)]) {
+pub(super) fn columns(text: &mut String, rows: &[(String, Vec<String>)]) {
     let names = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let count = rows.first().map_or(0, |(_, cells)| cells.len());
     let widths: Vec<_> = (0..count)
@@ -133,6 +133,6 @@ fn columns(text: &mut String, rows: &[(String, Vec<String>)]) {
     }
 }
 
-fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a String takes everything");
 }

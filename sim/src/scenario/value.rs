@@ -206,6 +206,21 @@ impl Spread {
         }
     }
 
+    /// The same with every time at so many percent of itself, rounded down.
+    #[must_use]
+    pub fn at_percent(self, percent: u32) -> Self {
+        let scaled = |time: Time| {
+            let ns = u128::from(time.0) * u128::from(percent) / 100;
+            Time(u64::try_from(ns).unwrap_or(u64::MAX))
+        };
+        match self {
+            Self::Constant(time) => Self::Constant(scaled(time)),
+            Self::Exponential(mean) => Self::Exponential(scaled(mean)),
+            Self::LogNormal(p50, p99) => Self::LogNormal(scaled(p50), scaled(p99)),
+            Self::Bimodal(low, high, share) => Self::Bimodal(scaled(low), scaled(high), share),
+        }
+    }
+
     /// Reads `"40ms"`, `{ exponential = "40ms" }`, `{ lognormal = ["40ms", "900ms"] }` or
     /// `{ bimodal = ["10ms", "1s", 0.05] }`.
     pub(super) fn read(node: &Node<'_>) -> Option<Self> {

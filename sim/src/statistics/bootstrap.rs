@@ -11,9 +11,9 @@ pub const RESAMPLES: usize = 2_000;
 /// Fewest units: of fewer there are too few different draws for an interval to mean anything.
 pub const UNITS_MIN: usize = 8;
 
-/// The units drawn again with replacement, as many as there are, [`RESAMPLES`] times: each item says
-/// how often each unit was drawn. Draws are keyed, so that every figure of the same units sees the
-/// same ones.
+/// The units drawn again with replacement, as many as there are, [`RESAMPLES`] times: each item
+/// says how often each unit was drawn. Draws are keyed, so that every figure of the same units sees
+/// the same ones.
 #[derive(Clone, Debug)]
 pub struct Resamples {
     units: usize,

@@ -39,8 +39,8 @@ pub fn quantile(degrees: u32, share: f64) -> f64 {
     libm::sqrt(f64::from(degrees)) * libm::tan(low)
 }
 
-/// P(|T| ≤ √ν · tan θ) of ν degrees of freedom, by its finite sums (Abramowitz and Stegun: "Handbook
-/// of Mathematical Functions", 26.7.3 and 26.7.4):
+/// P(|T| ≤ √ν · tan θ) of ν degrees of freedom, by its finite sums (Abramowitz and Stegun:
+/// "Handbook of Mathematical Functions", 26.7.3 and 26.7.4):
 ///
 /// > ν even: sin θ · (1 + ½ cos² θ + (1·3 ÷ 2·4) cos⁴ θ + … to cos^(ν−2) θ)
 /// >
