@@ -19,6 +19,7 @@ use clap::Args;
 use http_body_util::{BodyExt, Full};
 use humantime::parse_duration;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -66,6 +67,11 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_parser = status, default_value = "200")]
     status: StatusCode,
 
+    /// How long it goes on after SIGTERM, saying `Connection: close`, before it stops accepting:
+    /// what routers need to look elsewhere
+    #[arg(long, value_parser = parse_duration, default_value = "0s")]
+    linger: Duration,
+
     /// File to which the `X` of each request for `/id/X` is appended, a line each, on arrival
     #[arg(long)]
     record: Option<PathBuf>,
@@ -78,6 +84,8 @@ struct Demo {
     fail_rate: f64,
     status: StatusCode,
     record: Option<File>,
+    /// Cancelled by the signal to end.
+    leaving: CancellationToken,
     /// Requests begun; only a number to tell answers apart and to spread failures.
     requests: AtomicU64,
     crash: CancellationToken,
@@ -96,6 +104,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         fail_rate: args.fail_rate,
         status: args.status,
         record,
+        leaving: CancellationToken::new(),
         requests: AtomicU64::new(0),
         crash: CancellationToken::new(),
     });
@@ -106,18 +115,26 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let address = SocketAddr::from((args.address, args.port));
     let listener = (TcpListener::bind(address).await)
         .with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr().context("a bound socket has no address")?;
     tracing::info!(%address, replica = demo.replica, "demo listens");
     let ending = CancellationToken::new();
     let mut connections = JoinSet::new();
+    let mut end = pin!(async {
+        stop.await;
+        demo.leaving.cancel();
+        sleep(args.linger).await;
+    });
     loop {
         tokio::select! {
+            // First, so that whoever connected before the end is answered.
+            biased;
             accepted = listener.accept() => {
                 let (stream, _) = accepted.context("cannot accept connections")?;
                 connections.spawn(serve(stream, demo.clone(), ending.clone()));
             }
             Some(served) = connections.join_next() => served?,
             () = demo.crash.cancelled() => bail!("crashed, as a request asked"),
-            () = &mut stop => break,
+            () = &mut end => break,
         }
     }
     drop(listener);
@@ -200,6 +217,9 @@ impl Demo {
         let text = format!("Hello from {}, request {number}\n", self.replica);
         let mut response = Response::new(Full::from(text));
         *response.status_mut() = status;
+        if self.leaving.is_cancelled() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response)
     }
 
@@ -246,6 +266,7 @@ mod tests {
                 fail_rate,
                 status: StatusCode::OK,
                 record: None,
+                leaving: CancellationToken::new(),
                 requests: AtomicU64::new(0),
                 crash: CancellationToken::new(),
             };

@@ -1,13 +1,18 @@
 //! The end: gracefully by SIGTERM and SIGINT, cleanly even by SIGKILL.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use dormouse_tests::http::{Client, together};
+use dormouse_tests::journal::Journal;
 use dormouse_tests::manifest::Function;
 use dormouse_tests::program;
 use dormouse_tests::up::Start;
 use dormouse_tests::wait;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use serde_json::Value;
 
 #[test]
 fn sigterm_under_load_answers_held_and_open_requests_then_exits_0() {
@@ -95,4 +100,37 @@ fn kill_9_leaves_no_child_nor_grandchild() {
     up.signal(Signal::SIGKILL);
     up.wait_end();
     up.wait_nobody_left();
+}
+
+#[test]
+fn an_app_that_lingers_answers_whoever_comes_after_sigterm() {
+    let mut demo = Command::new(program::dormouse())
+        .args([
+            "demo",
+            "--port=0",
+            "--address=127.0.0.1",
+            "--linger=1h",
+            "--log=info",
+            "--log-format=json",
+        ])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Journal::of(demo.stderr.take().unwrap(), |line| serde_json::from_str(line).unwrap());
+    let address: SocketAddr = log.wait("its address", |lines: &[Value]| {
+        lines.iter().find_map(|line| line["address"].as_str()?.parse().ok())
+    });
+    let mut early = Client::connect(address);
+    assert_eq!(early.get("demo", "/").unwrap().header("connection"), None);
+    let pid = Pid::from_raw(i32::try_from(demo.id()).unwrap());
+    signal::kill(pid, Signal::SIGTERM).unwrap();
+    wait::until("a word of its leaving", || {
+        let answer = Client::connect(address).get("demo", "/").unwrap();
+        assert_eq!(answer.status, 200);
+        (answer.header("connection") == Some("close")).then_some(())
+    });
+    let last = early.get("demo", "/").unwrap();
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")));
+    demo.kill().unwrap();
+    demo.wait().unwrap();
 }
