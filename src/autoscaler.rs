@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use dormouse_autoscaler::cluster::Calls;
 use dormouse_autoscaler::cluster::kubernetes::{KubernetesCluster, Options, TokenReviews};
 use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig, Gate, Leadership, Victims};
 use serde::Serialize;
@@ -154,11 +155,12 @@ pub(crate) fn run(args: &AutoscalerArgs, log: &LogArgs) -> anyhow::Result<ExitCo
 async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let calls = Calls::default();
     let gate = match &config.secret {
         Some(secret) => Gate::Secret(secret.clone()),
         None => {
             let (kubeconfig, account) = (config.kubeconfig.as_deref(), &config.activator_account);
-            let reviews = TokenReviews::connect(kubeconfig, account).await;
+            let reviews = TokenReviews::connect(kubeconfig, account, &calls).await;
             Gate::Vouched(Arc::new(reviews.context("the cluster cannot be reached")?))
         }
     };
@@ -171,6 +173,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         victims: Victims::Unknown,
         leadership: Leadership::Elected,
         record: config.record.clone(),
+        calls: calls.clone(),
     })
     .await
     .context("the autoscaler cannot start")?;
@@ -179,6 +182,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         namespaces: config.namespaces.clone(),
         lease: config.lease.clone(),
         identity: identity()?,
+        calls,
     };
     let (facts, hands) =
         KubernetesCluster::start(&options).await.context("the cluster cannot be reached")?;

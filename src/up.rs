@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use dormouse_activator::activator::Activator;
 use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken, Token};
+use dormouse_autoscaler::cluster::Calls;
 use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand, Options};
 use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Programs};
 use dormouse_autoscaler::{
@@ -280,6 +281,7 @@ fn autoscaler_config(config: &Config, token: &str) -> AutoscalerConfig {
         victims: Victims::Ours,
         leadership: Leadership::Alone,
         record: config.record.clone(),
+        calls: Calls::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use dormouse_admin::Readiness;
 use dormouse_metrics::registry::Registry;
 use dormouse_policy::admission::CommonBound;
 use futures_util::StreamExt;
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Readiness};
+use crate::admin;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::table::Table;
@@ -270,9 +271,9 @@ impl Start {
         readiness: watch::Receiver<Readiness>,
         stop: CancellationToken,
     ) -> Result<Thread, StartError> {
-        let sources = admin::Sources::new(Arc::clone(&self.registry), self.clock, readiness);
+        let (registry, clock) = (Arc::clone(&self.registry), self.clock);
         thread("admin".to_owned(), Builder::new_current_thread(), move || async move {
-            if let Err(error) = admin::serve(socket, sources, stop).await {
+            if let Err(error) = admin::serve(socket, registry, clock, readiness, stop).await {
                 tracing::error!(%error, "admin port failed");
             }
         })

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use dormouse_admin::Readiness;
 use dormouse_link::Connection;
 use dormouse_link::activator_side::{Action, ActivatorSide, PRESSURE_US_MIN, Wanted};
 use dormouse_link::frame::{Down, Retiring, Up};
@@ -23,7 +24,6 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use crate::admin::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::listeners::Listeners;
@@ -431,7 +431,7 @@ impl<N: Network> Control<N> {
     /// Begins the drain: routers learn to look elsewhere, and so do Services that lead here.
     async fn leave(&mut self) {
         info!("draining");
-        self.parts.readiness.send_replace(Readiness::Draining);
+        self.parts.readiness.send_replace(Readiness::Ending);
         let unnamed_in = if self.side.is_named() { UNNAMED_MAX } else { Duration::ZERO };
         let until = Instant::now() + unnamed_in + self.parts.config.drain_delay;
         self.leaving = Leaving::Until(until);

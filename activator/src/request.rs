@@ -303,10 +303,18 @@ impl<'a, N: Network> Journey<'a, N> {
             Outcome::Released(grant) => Ok(grant),
             Outcome::ClientGone => Err(Waited::Abandoned),
             Outcome::Refused(problem) => Err(Waited::Problem(problem)),
-            Outcome::Expired if self.queue_deadline_us == self.request_deadline_us => {
-                Err(Waited::Problem(Problem::RequestTimeout))
-            }
-            Outcome::Expired => Err(Waited::Problem(Problem::QueueTimeout)),
+            Outcome::Expired => Err(Waited::Problem(self.expired())),
+        }
+    }
+
+    /// Why it was in vain to wait.
+    fn expired(&self) -> Problem {
+        let view = self.function().view.load();
+        match &view.failure {
+            // Another start was due, and has come to nothing so far.
+            Some(failing) if !view.takes_requests() => self.worker.failed(failing),
+            _ if self.queue_deadline_us == self.request_deadline_us => Problem::RequestTimeout,
+            _ => Problem::QueueTimeout,
         }
     }
 

@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crowd::{Crowd, Handed};
-use crate::function::{Function, Presence, View};
+use crate::function::{Failing, Function, Presence, View};
 use crate::hold::limited::Limited;
 use crate::hold::{Held, Outcome, Parked};
 use crate::intake::{Intake, Metered};
@@ -187,11 +187,16 @@ impl<N: Network> Worker<N> {
     /// The answer for requests of a function that cannot start, until its next start is due.
     pub(crate) fn cannot_start(&self, view: &View) -> Option<Problem> {
         let failing = view.failure.as_ref()?;
-        let left_us = failing.retry_at_us.checked_sub(self.clock.now_us())?;
-        Some(Problem::CannotStart {
+        (failing.retry_at_us >= self.clock.now_us()).then(|| self.failed(failing))
+    }
+
+    /// The same, whatever is due.
+    pub(crate) fn failed(&self, failing: &Failing) -> Problem {
+        let left_us = failing.retry_at_us.saturating_sub(self.clock.now_us());
+        Problem::CannotStart {
             code: failing.failure.code.clone(),
             retry_after_s: self.retry_after_s(left_us.min(RETRY_US_MAX)),
-        })
+        }
     }
 
     /// Retry-After for something expected in `wait_us` microseconds.

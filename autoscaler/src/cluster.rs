@@ -2,6 +2,7 @@
 //! it. `cluster/local` implements them with child processes, `cluster/kubernetes` with an API
 //! server.
 
+mod calls;
 mod workload;
 pub mod manifest;
 pub mod local;
@@ -16,6 +17,8 @@ use dormouse_link::frame::Standing;
 use dormouse_policy::function::{Function, FunctionName};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
+
+pub use calls::{Call, Calls};
 
 /// Tells what is, as a stream of changes.
 pub trait Facts {
@@ -159,6 +162,9 @@ pub struct FailureFact {
     pub message: String,
     /// When the next start is due, from the moment of this fact, in milliseconds.
     pub retry_ms: u64,
+    /// How long it has to have stood until requests are refused for it, in milliseconds; 0 = it is
+    /// known to last.
+    pub patience_ms: u64,
 }
 
 /// Changes the world.

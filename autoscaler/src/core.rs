@@ -4,6 +4,7 @@
 mod account;
 mod claims;
 mod deciding;
+mod failing;
 mod function;
 mod history;
 mod leading;
@@ -13,6 +14,7 @@ mod order;
 mod others;
 mod recording;
 mod reports;
+mod tally;
 mod ways;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use function::{FunctionState, Seen, listen_at};
 use history::History;
 pub(crate) use recording::Record;
 use recording::Recording;
+pub(crate) use tally::Tally;
 use ways::Ways;
 
 /// What happened.
@@ -53,6 +56,8 @@ pub(crate) enum Event {
     Scaled { function: FunctionName, order: u64, result: Result<(), ScaleError> },
     /// The time of [`Core::due_us`] has come.
     Due,
+    /// Somebody asks what was done.
+    Count(oneshot::Sender<Tally>),
     /// Somebody asks about a function.
     Explain(FunctionName, oneshot::Sender<Option<Explanation>>),
 }
@@ -112,6 +117,7 @@ pub(crate) struct Core {
     /// Functions whose statuses may have changed since they were made.
     stale: BTreeSet<FunctionName>,
     leading: Leading,
+    tally: Tally,
     /// Nothing is scaled down before, in microseconds.
     lowering_from_us: u64,
 }
@@ -130,6 +136,7 @@ impl Core {
         Self {
             link,
             leading,
+            tally: Tally::default(),
             lowering_from_us: 0,
             recording: Recording::new(surroundings.record, surroundings.wall_us),
             surroundings,
@@ -160,6 +167,10 @@ impl Core {
             Event::Explain(function, answer) => {
                 // One who no longer waits for the answer does not miss it.
                 answer.send(self.explain(&function, now_us)).ok();
+            }
+            Event::Count(answer) => {
+                // Likewise.
+                answer.send(self.tally()).ok();
             }
         }
         self.follow_link(now_us);
@@ -282,7 +293,7 @@ impl Core {
         self.stale.insert(name.clone());
         let window_us = u64::from(state.description.settings.scaling.stable_window_s) * 1_000_000;
         state.others.see(pods.replicas, pods.set_by.as_ref(), window_us, now_us);
-        let before = state.seen.replace(Seen { pods, at_us: now_us });
+        let before = state.see(pods, now_us);
         self.redeployed(name, before.as_ref(), now_us);
         let Some(state) = self.functions.get_mut(name) else {
             return;
@@ -391,10 +402,7 @@ impl Core {
 
     /// What is left of a failure's time is told anew to an activator that connects.
     fn refresh_failures(&mut self, now_us: u64) {
-        let failing = self.functions.values().filter(|state| {
-            let seen = state.seen.as_ref();
-            seen.is_some_and(|seen| seen.pods.failure.is_some())
-        });
+        let failing = self.functions.values().filter(|state| state.failing().is_some());
         let failing: Vec<FunctionName> = failing.map(|state| state.name().clone()).collect();
         for name in failing {
             self.put_entry(&name, now_us);

@@ -2,6 +2,7 @@
 //! the clock and calls to the hands are here and nowhere further in.
 
 mod admin;
+mod figures;
 mod gate;
 mod peer;
 mod recorder;
@@ -23,7 +24,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cluster::{Facts, Hands, Scale, ScaleError};
+use crate::cluster::{Calls, Facts, Hands, Scale, ScaleError};
 use crate::core::Event;
 use crate::status::Statuses;
 pub use gate::{Gate, NotAdmitted, Vouch};
@@ -57,6 +58,8 @@ pub struct Config {
     pub victims: Victims,
     /// Whether there may be other autoscalers for the same cluster.
     pub leadership: Leadership,
+    /// Where calls of the cluster's API are counted, for who asks here.
+    pub calls: Calls,
 }
 
 /// Who carries decisions out.
@@ -90,6 +93,7 @@ impl Default for Config {
             record: None,
             victims: Victims::Ours,
             leadership: Leadership::Alone,
+            calls: Calls::default(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::histogram::Distribution;
 use crate::registry::Registry;
 use crate::times::Timed;
 
-mod text;
+pub mod text;
 
 pub use text::Format;
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dormouse_metrics::counts::{CodeClass, Refusal, UpstreamError, WakePhase};
@@ -13,6 +13,9 @@ use dormouse_metrics::registry::Registry;
 use dormouse_metrics::writer::{Clock, Writer};
 use prometheus_parse::{Scrape, Value};
 use proptest::prelude::*;
+
+#[path = "exposition/lint.rs"]
+mod lint;
 
 /// A clock the test moves.
 #[derive(Clone)]
@@ -58,62 +61,16 @@ fn exposed(format: Format) -> String {
     Exporter::new(registry).expose(format, 9_000_000)
 }
 
-/// The rules of `promtool check metrics`, and what both formats demand of any text.
 #[test]
 fn the_text_breaks_no_rule_of_the_linter() {
     for format in [Format::Prometheus, Format::OpenMetrics] {
         let text = exposed(format);
-        let mut families: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut series = BTreeSet::new();
-        let (mut helped, mut family) = ("", "");
-        let mut body = text.as_str();
-        if format == Format::OpenMetrics {
-            body = text.strip_suffix("# EOF\n").expect("the end is marked");
-        }
-        for line in body.lines() {
-            if let Some(help) = line.strip_prefix("# HELP ") {
-                let (name, words) = help.split_once(' ').unwrap();
-                assert!(words.ends_with('.') && !words.contains('\\'), "{line}");
-                helped = name;
-            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = kind.split_once(' ').unwrap();
-                assert_eq!(name, helped, "its help stands before");
-                assert_eq!(families.insert(name, kind), None, "a family stands together");
-                check_name(name, kind, format);
-                family = name;
-            } else {
-                let (name, labels) = split(line);
-                let endings: &[&str] = match (families[family], format) {
-                    ("counter", Format::OpenMetrics) => &["_total"],
-                    ("histogram", _) => &["_bucket", "_count", "_sum"],
-                    _ => &[""],
-                };
-                let ending = name.strip_prefix(family).expect("it is of the family");
-                assert!(endings.contains(&ending), "{line}");
-                assert!(series.insert((name, labels)), "twice: {line}");
-                labels.split(',').filter(|label| !label.is_empty()).for_each(check_label);
-            }
-        }
-        assert_eq!(families.len(), 15, "{families:?}");
-    }
-}
-
-fn check_name(name: &str, kind: &str, format: Format) {
-    let total = name.ends_with("_total");
-    assert_eq!(total, kind == "counter" && format == Format::Prometheus, "{name}");
-    let allowed = |c: char| c.is_ascii_lowercase() || c == '_';
-    assert!(name.starts_with("dormouse_") && name.chars().all(allowed), "{name}");
-    for word in name.split('_') {
-        let types = ["counter", "gauge", "histogram", "summary", "untyped"];
-        let reserved = ["bucket", "count", "sum", "info", "created"];
-        let abbreviated = ["s", "ms", "us", "ns", "sec", "min", "h", "b", "kb", "mb"];
-        let not_base = ["milliseconds", "microseconds", "minutes", "hours", "percent"];
-        for wrong in [&types[..], &reserved, &abbreviated, &not_base].concat() {
-            assert_ne!(word, wrong, "{name}");
+        assert_eq!(lint::check(&text, format), 15);
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (_, labels) = lint::split(line);
+            labels.split(',').filter(|label| !label.is_empty()).for_each(check_label);
         }
     }
-    let base = name.strip_suffix("_total").unwrap_or(name);
-    assert!(!base.contains("seconds") || base.ends_with("_seconds"), "{name}: unit last");
 }
 
 /// Labels are those of a function, and closed sets.
@@ -133,16 +90,6 @@ fn check_label(label: &str) {
         _ => false,
     };
     assert!(known, "{label}");
-}
-
-/// Name and labels of a sample line.
-fn split(line: &str) -> (&str, &str) {
-    let (series, value) = line.rsplit_once(' ').expect("a value");
-    assert!(value.parse::<f64>().is_ok(), "{line}");
-    match series.split_once('{') {
-        None => (series, ""),
-        Some((name, labels)) => (name, labels.strip_suffix('}').expect("labels end")),
-    }
 }
 
 fn parsed(text: &str) -> Scrape {

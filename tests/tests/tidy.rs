@@ -48,12 +48,13 @@ const PURE: [(&str, &[&str]); 3] = [
 ];
 
 /// Who may depend on whom among ourselves; the rest of the arrows point upward.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("metrics", &[]),
+    ("admin", &["dormouse-metrics"]),
     ("autoscaler/policy", &["dormouse-metrics"]),
     ("activator/link", &["dormouse-metrics", "dormouse-policy"]),
-    ("activator", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
-    ("autoscaler", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
+    ("activator", &["dormouse-admin", "dormouse-link", "dormouse-metrics", "dormouse-policy"]),
+    ("autoscaler", &["dormouse-admin", "dormouse-link", "dormouse-metrics", "dormouse-policy"]),
     ("sim", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
     ("tests", &["dormouse-policy"]),
 ];

@@ -5,6 +5,7 @@
 //! [`TaskFacts`] joins it. Nothing of Kubernetes leaves this module but the two handles.
 
 mod api;
+mod counting;
 mod objects;
 mod watch;
 mod watching;
@@ -40,13 +41,13 @@ use tracing::{debug, warn};
 use self::api::Refusal;
 use self::complaints::Complaint;
 use self::lease::Standing;
-use self::objects::{Pod, Scalers, Services, Workloads};
+use self::objects::{ConfigMaps, Pod, Scalers, Services, Workloads};
 use self::pace::Pace;
 use self::scale::{Placed, Target};
 use self::slices::{EndpointSlices, Write};
 use self::watch::Change;
 use self::world::{Listing, Ordered, Output, Source, World};
-use super::{Activators, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Calls, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::api::ConnectError;
 pub use self::ask::{Answer, ApiServer, AskError, Installed};
@@ -90,6 +91,8 @@ pub struct Options {
     pub lease: String,
     /// What this process calls itself there: unlike any other process, ever.
     pub identity: String,
+    /// Where calls are counted.
+    pub calls: Calls,
 }
 
 /// A cluster that is watched.
@@ -142,6 +145,7 @@ enum Told {
     Service(Source, Change<Services>),
     Slice(Source, Change<EndpointSlices>),
     Scaler(Source, Change<Scalers>),
+    Config(Source, Change<ConfigMaps>),
     Pod(FunctionName, u64, Change<Pod>),
 }
 
@@ -177,13 +181,13 @@ impl KubernetesCluster {
     /// # Errors
     /// [`ConnectError`]: there is no way to it.
     pub async fn start(options: &Options) -> Result<(TaskFacts, KubernetesHands), ConnectError> {
-        let client = api::connect(options.kubeconfig.as_deref(), None).await?;
+        let client = api::connect(options.kubeconfig.as_deref(), None, &options.calls).await?;
         let (errands_in, errands) = mpsc::channel(ERRANDS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let (changes_in, changes) = mpsc::channel(CHANGES_MAX);
         let (activators_in, activators) = latest::channel(Arc::default());
         let now = Instant::now();
-        let sources = sources(&options.namespaces);
+        let sources = sources(&options.namespaces, client.default_namespace());
         let (standing_in, standing) = latest::channel(Standing::Follows);
         let (eligible, is_eligible) = oneshot::channel();
         let mut cluster = Self {
@@ -279,6 +283,7 @@ impl KubernetesCluster {
                 Told::Service(source, change) => self.world.service(&source, change, now),
                 Told::Slice(source, change) => self.world.slice(&source, change, now),
                 Told::Scaler(source, change) => self.world.scaler(&source, change, now),
+                Told::Config(source, change) => self.world.config(&source, change, now),
                 Told::Pod(name, watch, change) => self.world.pods(&name, watch, change),
             },
             Happening::Room(room) => {
@@ -432,7 +437,8 @@ async fn call(
     Called { function: target.name, result, answer }
 }
 
-fn sources(namespaces: &[String]) -> Vec<Source> {
+/// What is watched all the time: in each namespace looked at, and in our own.
+fn sources(namespaces: &[String], own: &str) -> Vec<Source> {
     let scopes = match namespaces {
         [] => vec![None],
         named => named.iter().cloned().map(Some).collect(),
@@ -448,7 +454,8 @@ fn sources(namespaces: &[String]) -> Vec<Source> {
     let of_scope = |namespace: Option<String>| {
         listings.map(|listing| Source { listing, namespace: namespace.clone() })
     };
-    scopes.into_iter().flat_map(of_scope).collect()
+    let defaults = Source { listing: Listing::Defaults, namespace: Some(own.to_owned()) };
+    scopes.into_iter().flat_map(of_scope).chain([defaults]).collect()
 }
 
 /// The hands of a Kubernetes cluster; cheap to clone. When the last is dropped, the facts end.

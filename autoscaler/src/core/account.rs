@@ -105,7 +105,7 @@ impl Core {
             rps: figures.rps,
             coverage: scaling.map_or(0.0, |scaling| scaling.coverage),
             endpoints: endpoints.collect(),
-            failure: failure(state).map(|failure| FailureStatus {
+            failure: state.failing().map(|failure| FailureStatus {
                 code: failure.code.clone(),
                 message: failure.message.clone(),
             }),
@@ -122,10 +122,6 @@ impl Core {
     }
 }
 
-fn failure(state: &FunctionState) -> Option<&cluster::FailureFact> {
-    state.seen.as_ref()?.pods.failure.as_ref()
-}
-
 fn lifecycle(state: &FunctionState, now_us: u64) -> State {
     let asked = state.asked(now_us);
     let scaling = state.scaling.as_ref();
@@ -133,7 +129,7 @@ fn lifecycle(state: &FunctionState, now_us: u64) -> State {
     let is_going = retiring.is_some_and(|retiring| retiring.scale.replicas == 0);
     if state.set_aside.is_some() {
         State::SetAside
-    } else if failure(state).is_some() {
+    } else if state.failing().is_some() {
         State::Failing
     } else if is_going || (asked == 0 && !state.pods().is_empty()) {
         State::Retiring
@@ -148,7 +144,7 @@ fn lifecycle(state: &FunctionState, now_us: u64) -> State {
 
 fn message(state: &FunctionState, now_us: u64) -> Option<String> {
     let aside = state.set_aside.clone();
-    let failing = || failure(state).map(|failure| failure.message.clone());
+    let failing = || state.failing().map(|failure| failure.message.clone());
     let zero = || state.note(Topic::ScaledToZero, now_us);
     let reapplied = || state.note(Topic::Reapplied, now_us);
     let paused = || state.is_paused().then(|| "paused: replicas are left as they are".to_owned());

@@ -67,6 +67,7 @@ impl Core {
             return;
         };
         state.forget_stopped(now_us);
+        state.look_at_way(wants_waking, now_us);
         let asked = state.asked(now_us);
         let Some(scaling) = &mut state.scaling else {
             return;
@@ -79,6 +80,7 @@ impl Core {
                 0 if wants_waking => Why::Wake,
                 _ => Why::Tick,
             };
+            self.say(name, now_us);
             self.put_entry(name, now_us);
             self.decide(name, why, now_us);
         }
@@ -159,6 +161,7 @@ impl Core {
             ..Observation::new(now_us, why, ready, replicas, load)
         }));
         debug!(function = %name, decision = %decision, "decided");
+        self.tally.decided(why);
         if let Some(recording) = &mut self.recording {
             recording.decided(name, &decision, &self.reporters, scaling);
         }
@@ -283,6 +286,7 @@ impl Core {
         now_us: u64,
     ) {
         let seed = self.surroundings.seed;
+        self.tally.ordered(&result);
         let Some(scaling) = self.scaling_of(name) else {
             return;
         };

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use dormouse_link::frame::{EndpointEntry, Entry, Failure, Listen, Pod};
+use dormouse_link::frame::{EndpointEntry, Entry, Listen, Pod};
 use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Keep, Scaler};
 use dormouse_policy::function::{Function, FunctionName, WorkloadKind};
 use dormouse_policy::readings::Meter;
 use dormouse_policy::settings::Paused;
 
+use super::failing::Way;
 use super::load::Load;
 use super::order::{Order, Placed};
 use super::others::Others;
@@ -31,6 +32,8 @@ pub(super) struct FunctionState {
     pub(super) set_aside: Option<String>,
     /// None until its manager has spoken.
     pub(super) seen: Option<Seen>,
+    /// The way from activators to them.
+    pub(super) way: Way,
     /// What others write into its replicas.
     pub(super) others: Others,
     /// What was said of it and still holds.
@@ -51,6 +54,8 @@ pub(super) struct FunctionState {
 pub(super) struct Seen {
     pub(super) pods: Pods,
     pub(super) at_us: u64,
+    /// Since when they fail as they do now; of no meaning while they do not.
+    pub(super) failing_us: u64,
 }
 
 /// What deciding and acting on decisions need.
@@ -87,6 +92,7 @@ impl FunctionState {
             description,
             set_aside: None,
             seen: None,
+            way: Way::default(),
             others: Others::default(),
             noted: BTreeMap::new(),
             load: Load::default(),
@@ -96,6 +102,16 @@ impl FunctionState {
             timer_us: None,
             status: None,
         }
+    }
+
+    /// Its pods are now these; what was seen before.
+    pub(super) fn see(&mut self, pods: Pods, now_us: u64) -> Option<Seen> {
+        let code = |pods: &Pods| pods.failure.as_ref().map(|failure| failure.code.clone());
+        let before = self.seen.take();
+        let same = before.as_ref().filter(|before| code(&before.pods) == code(&pods));
+        let failing_us = same.map_or(now_us, |before| before.failing_us);
+        self.seen = Some(Seen { pods, at_us: now_us, failing_us });
+        before
     }
 
     pub(super) fn name(&self) -> &FunctionName {
@@ -158,19 +174,6 @@ impl FunctionState {
             (None, Some(rollout)) => Some(Keep::Rollout(rollout)),
             (keep, _) => keep,
         }
-    }
-
-    /// Why requests are refused, if they are.
-    fn failure(&self, now_us: u64) -> Option<Failure> {
-        if self.others.zero_by().is_some() {
-            let code = "scaled-to-zero".to_owned();
-            return Some(Failure { code, retry_ms: Failure::UNTIL_TOLD });
-        }
-        let seen = self.seen.as_ref()?;
-        let failure = seen.pods.failure.as_ref()?;
-        let passed_ms = now_us.saturating_sub(seen.at_us) / 1_000;
-        let retry_ms = failure.retry_ms.saturating_sub(passed_ms);
-        Some(Failure { code: failure.code.clone(), retry_ms })
     }
 
     /// Whether its replicas are to be left alone.

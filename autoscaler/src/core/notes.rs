@@ -41,8 +41,8 @@ impl FunctionState {
                 )
             }),
             Topic::CannotStart => {
-                let failure = self.seen.as_ref()?.pods.failure.as_ref()?;
-                Some(format!("pods cannot be started ({}): {}", failure.code, failure.message))
+                let failure = self.failing()?;
+                Some(format!("requests cannot be answered ({}): {}", failure.code, failure.message))
             }
         }
     }

@@ -283,6 +283,7 @@ fn a_failure_is_passed_through_with_what_is_left_of_its_time() {
             code: "crash-loop".into(),
             message: "exit status: 1".into(),
             retry_ms: 10_000,
+            patience_ms: 0,
         }),
         ..Pods::default()
     };

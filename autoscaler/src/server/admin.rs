@@ -1,75 +1,62 @@
-//! The admin port: liveness, readiness, what every function does and why.
+//! The admin port: beside what every part answers there, what every function does and why.
 
 use std::io;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use dormouse_admin::{Readiness, ending, problem};
+use dormouse_metrics::exposition::Format;
 use dormouse_policy::function::FunctionName;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::figures::Figures;
+use crate::cluster::Calls;
 use crate::core::Event;
 use crate::status::Statuses;
-
-/// Whether the autoscaler can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
-    /// It knows nothing of the world yet.
-    Starting,
-    /// It does.
-    Ready,
-    /// It is going.
-    Ending,
-}
 
 /// Where answers come from.
 #[derive(Clone)]
 pub(super) struct Sources {
     pub(super) status: watch::Receiver<Statuses>,
     pub(super) events: mpsc::Sender<Event>,
-    pub(super) ready: watch::Receiver<Readiness>,
-}
-
-/// An error as RFC 9457 has it.
-#[derive(Serialize)]
-struct Problem {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: String,
+    pub(super) connected: watch::Receiver<usize>,
+    pub(super) calls: Calls,
 }
 
 /// Answers until `end` is cancelled.
 pub(super) async fn serve(
     listener: TcpListener,
     sources: Sources,
+    readiness: watch::Receiver<Readiness>,
     end: CancellationToken,
 ) -> io::Result<()> {
-    let router = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readiness))
+    let counting = sources.clone();
+    let expose = move |format| expose(counting.clone(), format);
+    let functions = Router::new()
         .route("/api/v1/functions", get(functions))
         .route("/api/v1/functions/{namespace}/{name}", get(function))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page".to_owned()) })
         .with_state(sources);
+    let router = dormouse_admin::router(readiness, expose).merge(functions);
     axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await
 }
 
-async fn readiness(State(sources): State<Sources>) -> Response {
-    let readiness = *sources.ready.borrow();
-    let missing = match readiness {
-        Readiness::Ready => return "ok\n".into_response(),
-        Readiness::Starting => "no facts yet",
-        Readiness::Ending => "shutting down",
-    };
-    problem(StatusCode::SERVICE_UNAVAILABLE, missing.to_owned())
+/// Everything counted; none once nobody is there any more to say.
+async fn expose(sources: Sources, format: Format) -> Option<String> {
+    let events_waiting = sources.events.max_capacity() - sources.events.capacity();
+    let (answer, answered) = oneshot::channel();
+    sources.events.send(Event::Count(answer)).await.ok()?;
+    let tally = answered.await.ok()?;
+    let statuses = Arc::clone(&sources.status.borrow());
+    let connections = *sources.connected.borrow();
+    let Sources { calls, .. } = &sources;
+    let figures = Figures { tally, statuses: &statuses, events_waiting, connections, calls };
+    Some(figures.expose(format))
 }
 
 async fn functions(State(sources): State<Sources>) -> Json<Statuses> {
@@ -84,25 +71,11 @@ async fn function(
     let (answer, answered) = oneshot::channel();
     let question = Event::Explain(function.clone(), answer);
     if sources.events.send(question).await.is_err() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down".to_owned());
+        return ending();
     }
     match answered.await {
         Ok(Some(explanation)) => Json(explanation).into_response(),
-        Ok(None) => {
-            let detail = format!("no function is named {function}");
-            problem(StatusCode::NOT_FOUND, detail)
-        }
-        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down".to_owned()),
+        Ok(None) => problem(StatusCode::NOT_FOUND, format!("no function is named {function}")),
+        Err(_) => ending(),
     }
-}
-
-fn problem(status: StatusCode, detail: String) -> Response {
-    let problem = Problem {
-        kind: "about:blank",
-        title: status.canonical_reason().unwrap_or_default(),
-        status: status.as_u16(),
-        detail,
-    };
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, Json(problem)).into_response()
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_admin::Readiness;
 use dormouse_link::Connection;
 use dormouse_link::frame::Down;
 use tokio::net::{TcpListener, TcpStream};
@@ -72,7 +73,9 @@ pub(super) struct Server {
     status_due: Option<Instant>,
     /// The earliest time for the next status.
     status_next: Instant,
-    ready: watch::Sender<admin::Readiness>,
+    ready: watch::Sender<Readiness>,
+    /// How many connections there are, for who asks.
+    connected: watch::Sender<usize>,
     clock: Clock,
     recorder: Option<Recorder>,
     /// To be told to the hands.
@@ -91,7 +94,8 @@ struct Peer {
 impl Server {
     pub(super) fn new(bound: Bound) -> Self {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
-        let ready = watch::Sender::new(admin::Readiness::Starting);
+        let ready = watch::Sender::new(Readiness::Starting);
+        let connected = watch::Sender::new(0);
         let admin_end = CancellationToken::new();
         let mut admin_task = JoinSet::new();
         admin_task.spawn(admin::serve(
@@ -99,8 +103,10 @@ impl Server {
             admin::Sources {
                 status: bound.status.subscribe(),
                 events: events_in.clone(),
-                ready: ready.subscribe(),
+                connected: connected.subscribe(),
+                calls: bound.config.calls,
             },
+            ready.subscribe(),
             admin_end.clone(),
         ));
         let clock = bound.clock;
@@ -132,6 +138,7 @@ impl Server {
             status_due: None,
             status_next: clock.start + STATUS_PAUSE,
             ready,
+            connected,
             clock,
             recorder: bound.recorder,
             activators: None,
@@ -171,7 +178,7 @@ impl Server {
             Happening::Event(event) => {
                 if matches!(event, Event::Fact(Fact::Complete)) {
                     self.is_complete = true;
-                    self.ready.send_replace(admin::Readiness::Ready);
+                    self.ready.send_replace(Readiness::Ready);
                 }
                 orders = self.tell(event);
             }
@@ -200,6 +207,7 @@ impl Server {
                 }
             }
         }
+        self.connected.send_replace(self.peers.len());
         if self.core.has_stale_statuses() && self.status_due.is_none() {
             self.status_due = Some(self.status_next);
         }
@@ -289,7 +297,7 @@ impl Server {
 
     /// Closes what is open and waits for its tasks.
     pub(super) async fn part(&mut self) {
-        self.ready.send_replace(admin::Readiness::Ending);
+        self.ready.send_replace(Readiness::Ending);
         self.peers.clear();
         self.events.close();
         // Whoever waits for an answer learns that none will come.

@@ -12,6 +12,26 @@ pub enum Format {
 }
 
 impl Format {
+    /// What a scraper prefers by its `Accept`; Prometheus' own where it has no preference that we
+    /// know.
+    #[must_use]
+    pub fn preferred(accept: &str) -> Self {
+        let mut best = (Self::Prometheus, 0);
+        for part in accept.split(',') {
+            let mut words = part.split(';').map(str::trim);
+            let format = match words.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "application/openmetrics-text" => Self::OpenMetrics,
+                "text/plain" => Self::Prometheus,
+                _ => continue,
+            };
+            let weight = words.find_map(|word| word.strip_prefix("q=")).map_or(1_000, permille);
+            if weight > best.1 {
+                best = (format, weight);
+            }
+        }
+        best.0
+    }
+
     /// Its media type.
     #[must_use]
     pub fn media_type(self) -> &'static str {
@@ -24,7 +44,7 @@ impl Format {
 
 /// What a family's samples are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Only grows; its samples' names end in `_total`.
     Counter,
     /// What is there now.
@@ -34,7 +54,7 @@ pub(super) enum Kind {
 }
 
 /// Microseconds, written as seconds: exact, which a float's decimals are not.
-pub(super) struct Seconds(pub(super) u64);
+pub struct Seconds(pub u64);
 
 impl Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,7 +63,7 @@ impl Display for Seconds {
 }
 
 /// Writes a label and its value, with a comma if one stands there already.
-pub(super) fn label(labels: &mut String, name: &str, value: &str) {
+pub fn label(labels: &mut String, name: &str, value: &str) {
     if !labels.is_empty() {
         labels.push(',');
     }
@@ -61,7 +81,7 @@ pub(super) fn label(labels: &mut String, name: &str, value: &str) {
 }
 
 /// A text that grows by families and their samples.
-pub(super) struct Text {
+pub struct Text {
     format: Format,
     out: String,
     /// The name of the samples of the family that grows.
@@ -70,13 +90,14 @@ pub(super) struct Text {
 
 impl Text {
     /// An empty one with room for that many bytes.
-    pub(super) fn new(format: Format, bytes: usize) -> Self {
+    #[must_use]
+    pub fn new(format: Format, bytes: usize) -> Self {
         Self { format, out: String::with_capacity(bytes), name: String::new() }
     }
 
     /// Begins a family. `name` is without the ending of its samples; `help` holds nothing that must
     /// be escaped.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind_name = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -98,7 +119,10 @@ impl Text {
     }
 
     /// A sample of the family, its labels as [`label`] wrote them, and one more if there is one.
-    pub(super) fn sample(
+    ///
+    /// # Panics
+    /// Never: memory takes all that is written.
+    pub fn sample(
         &mut self,
         ending: &str,
         labels: &str,
@@ -124,10 +148,48 @@ impl Text {
     }
 
     /// The whole text.
-    pub(super) fn finish(mut self) -> String {
+    #[must_use]
+    pub fn finish(mut self) -> String {
         if self.format == Format::OpenMetrics {
             self.out.push_str("# EOF\n");
         }
         self.out
+    }
+}
+
+/// A weight of RFC 9110 §12.4.2, 0 to 1 with up to three digits, in thousandths; 0 for anything
+/// else, which is then not wanted.
+fn permille(weight: &str) -> u32 {
+    let (whole, digits) = weight.split_once('.').unwrap_or((weight, ""));
+    match (whole, format!("{digits:0<3}").parse()) {
+        ("1", _) => 1_000,
+        ("0", Ok(permille)) if digits.len() <= 3 => permille,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scraper_gets_the_format_it_prefers() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,\
+                          application/openmetrics-text;version=0.0.1;q=0.4,\
+                          text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (accept, format) in [
+            ("", Format::Prometheus),
+            ("*/*", Format::Prometheus),
+            ("text/html, text/plain", Format::Prometheus),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            ("Application/OpenMetrics-Text; version=1.0.0; q=1", Format::OpenMetrics),
+            (prometheus, Format::OpenMetrics),
+            ("application/openmetrics-text;q=0.2,text/plain;q=0.25", Format::Prometheus),
+            ("application/openmetrics-text;q=0", Format::Prometheus),
+            ("application/openmetrics-text;q=nonsense", Format::Prometheus),
+            ("application/openmetrics-text;q=0.0001", Format::Prometheus),
+        ] {
+            assert_eq!(Format::preferred(accept), format, "{accept}");
+        }
     }
 }

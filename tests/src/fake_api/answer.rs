@@ -288,14 +288,15 @@ fn scale(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
     let (namespace, name) = place.key();
     with_object(shared, place, &request.body["metadata"], |state, mut object| {
         let replicas = &request.body["spec"]["replicas"];
+        // Who writes what is there already does not own it for that.
         if object["spec"]["replicas"] != *replicas {
             object["spec"]["replicas"] = replicas.clone();
             let manager = request.query.get("fieldManager").cloned().unwrap_or_default();
             state::written(&mut object, &manager);
-            state.put(&place.resource, object.clone());
-            // As of after its pods were given: the next order is decided on what is answered here.
-            object = state.get(&place.resource, namespace, name).unwrap_or(object);
         }
+        state.put(&place.resource, object.clone());
+        // As of after its pods were given: the next order is decided on what is answered here.
+        object = state.get(&place.resource, namespace, name).unwrap_or(object);
         let metadata = &object["metadata"];
         respond(
             200,

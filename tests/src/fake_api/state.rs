@@ -214,7 +214,7 @@ impl State {
     }
 
     /// Each replica is a pod at once: at the address that its template is annotated with, and ready
-    /// unless that says for what reason its container is waiting.
+    /// unless that says for what reason its container is waiting, or why no node takes it.
     fn give_pods(&mut self, resource: &str, workload: &Value) {
         let (spec, metadata) = (&workload["spec"], &workload["metadata"]);
         let namespace = metadata["namespace"].as_str().unwrap_or_default().to_owned();
@@ -231,7 +231,15 @@ impl State {
         let exist: Vec<String> = exist.map(|(_, _, pod)| pod.clone()).collect();
         for number in exist.len() as u64..replicas {
             let waiting = &template["annotations"]["test/waiting"];
-            let ready = if waiting.is_null() { "True" } else { "False" };
+            let unschedulable = &template["annotations"]["test/unschedulable"];
+            let conditions = match (waiting.is_null(), unschedulable) {
+                (is_fine, Value::Null) => {
+                    let ready = if is_fine { "True" } else { "False" };
+                    json!([{"type": "Ready", "status": ready}])
+                }
+                (_, why) => json!([{"type": "PodScheduled", "status": "False",
+                    "reason": "Unschedulable", "message": why}]),
+            };
             let statuses = match waiting.is_null() {
                 true => json!([]),
                 false => json!([{"name": "app", "state": {"waiting": {"reason": waiting}}}]),
@@ -243,7 +251,7 @@ impl State {
                 },
                 "status": {
                     "phase": "Running", "podIP": address,
-                    "conditions": [{"type": "Ready", "status": ready}],
+                    "conditions": conditions,
                     "containerStatuses": statuses,
                 },
             });

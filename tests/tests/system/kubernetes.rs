@@ -139,6 +139,31 @@ fn a_fault_is_an_event_on_its_object_and_heals_when_mended() {
 }
 
 #[test]
+fn cluster_defaults_hold_while_they_stand_and_a_faulty_one_is_an_event() {
+    let hello = Hello::start();
+    let defaults = |data: Value| {
+        hello
+            .api
+            .put("configmaps", json!({"metadata": {"name": "config-autoscaler"}, "data": data}));
+    };
+    hello.wait_replicas(0);
+    defaults(json!({"min-scale": "1"}));
+    // Nothing wakes it but a decision, and that is made when somebody asks for it.
+    assert_eq!(hello.parts.wait_route(HOST).status, 200);
+    hello.parts.wait_function("default/hello", "kept at one", |it| {
+        it["held"] == 0
+            && it["last"]["line"].as_str().is_some_and(|line| line.contains("min-scale"))
+    });
+    defaults(json!({"min-scale": "none"}));
+    hello.api.wait_event("config-autoscaler", "min-scale: \"none\"");
+    hello.wait_replicas(0);
+    defaults(json!({"min-scale": "1"}));
+    hello.is_answered("/awake");
+    hello.api.delete("configmaps", "config-autoscaler");
+    hello.wait_replicas(0);
+}
+
+#[test]
 fn a_wake_gets_through_refusals_conflicts_and_silence() {
     let hello = Hello::start();
     for fault in [
@@ -153,24 +178,6 @@ fn a_wake_gets_through_refusals_conflicts_and_silence() {
         hello.api.trouble(patch_fails(fault, 1));
         assert_eq!(hello.parts.wait_route(HOST).status, 200, "{fault:?}");
     }
-}
-
-#[test]
-fn a_function_that_cannot_start_is_refused_with_the_reasons_code() {
-    let api = FakeApi::start();
-    let app = App::start();
-    let mut broken = app.deployment("broken", &[]);
-    // Nobody listens at that address, whatever the port.
-    let annotations = &mut broken["spec"]["template"]["metadata"]["annotations"];
-    *annotations = json!({"test/address": "127.0.0.2", "test/waiting": "ImagePullBackOff"});
-    api.put("deployments", broken);
-    api.put("services", app.service("broken"));
-    let parts = Parts::start(&api);
-    let answer = parts.wait_route("broken.default");
-    assert_eq!(answer.status, 503, "{}", answer.text());
-    assert!(answer.text().contains("image-pull"), "{}", answer.text());
-    assert!(answer.header("retry-after").is_some());
-    parts.wait_function("default/broken", "failing", |it| it["state"] == "failing");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod command_line;
 mod metrics;
 mod fake_api;
 mod kubernetes;
+mod failures;
 mod others;
 mod slices;
 mod sim;

@@ -1,7 +1,7 @@
 //! Others who write the same workloads, and workloads that belong to others.
 
 use dormouse_tests::app::App;
-use dormouse_tests::fake_api::FakeApi;
+use dormouse_tests::fake_api::{FakeApi, Fault, Trouble};
 use dormouse_tests::parts::Parts;
 use dormouse_tests::wait;
 use serde_json::Value;
@@ -32,4 +32,15 @@ fn a_persons_zero_is_answered_503_until_it_is_raised() {
     // Left alone it goes to sleep, by our hand: the next request wakes it.
     api.wait("deployments", "hello", "at zero", is_zero);
     assert_eq!(parts.get(HOST, "/again").status, 200);
+}
+
+#[test]
+fn a_kind_that_is_not_installed_keeps_nothing_waiting() {
+    let (api, app) = (FakeApi::start(), App::start());
+    let fault = Fault::Refused(404, 0);
+    api.trouble(Trouble { method: "GET", path: "/scaledobjects", fault, times: usize::MAX });
+    api.put("deployments", app.deployment("hello", &[]));
+    api.put("services", app.service("hello"));
+    let parts = Parts::start(&api);
+    assert_eq!(parts.wait_route(HOST).status, 200);
 }

@@ -5,9 +5,13 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::time::timeout;
+
+use super::counting::Counting;
+use crate::cluster::Calls;
 
 /// Longest wait for a TCP connection: a packet lost once is sent again after one second.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -43,10 +47,11 @@ pub enum ConnectError {
 }
 
 /// The way to the API server: by that kubeconfig, else by `KUBECONFIG`, `~/.kube/config` or, if no
-/// context is named, the pod's own service account. Nothing is sent yet.
+/// context is named, the pod's own service account. Calls are counted. Nothing is sent yet.
 pub(super) async fn connect(
     kubeconfig: Option<&Path>,
     context: Option<&str>,
+    calls: &Calls,
 ) -> Result<Client, ConnectError> {
     let options =
         KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
@@ -65,7 +70,8 @@ pub(super) async fn connect(
     // Every caller has its own bound and its own back-off; the library's would hide inside them.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_MAX);
-    Client::try_from(config).map_err(ConnectError::Credentials)
+    let builder = ClientBuilder::try_from(config).map_err(ConnectError::Credentials)?;
+    Ok(builder.with_layer(&Counting(calls.clone())).build())
 }
 
 /// The right that a call needs, as a Role would grant it.

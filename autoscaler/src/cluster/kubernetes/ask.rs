@@ -13,15 +13,13 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::api::{self, ConnectError};
+use crate::cluster::Calls;
 
 /// A person waits for this answer. A page of five hundred objects takes a busy server seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// Ten thousand functions with their decisions, as text.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// The Lease by which autoscalers agree on a leader. It names the leading pod.
-const LEASE: &str = "dormouse-autoscaler";
 
 /// The admin port of the autoscaler's pods.
 const ADMIN_PORT: u16 = 9002;
@@ -36,7 +34,8 @@ pub struct ApiServer {
 pub struct Installed {
     /// The namespace of its parts.
     pub namespace: String,
-    /// The name of the autoscaler's Service.
+    /// The name of the autoscaler's Service, and of all that is the autoscaler's: its service
+    /// account, and the Lease that names the pod that leads.
     pub service: String,
 }
 
@@ -84,7 +83,7 @@ impl ApiServer {
         kubeconfig: Option<&Path>,
         context: Option<&str>,
     ) -> Result<Self, ConnectError> {
-        Ok(Self { client: api::connect(kubeconfig, context).await? })
+        Ok(Self { client: api::connect(kubeconfig, context, &Calls::default()).await? })
     }
 
     /// Asks for a path.
@@ -125,7 +124,7 @@ impl ApiServer {
     pub async fn ask(&self, installed: &Installed, path: &str) -> Result<Answer, AskError> {
         let Installed { namespace, service } = installed;
         let within = format!("/api/v1/namespaces/{namespace}");
-        if let Some(leader) = self.leader(namespace).await? {
+        if let Some(leader) = self.leader(installed).await? {
             let proxied = format!("{within}/pods/{leader}:{ADMIN_PORT}/proxy{path}");
             let answer = self.get(&proxied).await?;
             if refusal(&answer).is_none() {
@@ -140,9 +139,10 @@ impl ApiServer {
     }
 
     /// The pod that leads, if that can be known.
-    async fn leader(&self, namespace: &str) -> Result<Option<String>, AskError> {
+    async fn leader(&self, installed: &Installed) -> Result<Option<String>, AskError> {
+        let Installed { namespace, service } = installed;
         let group = "/apis/coordination.k8s.io/v1";
-        let path = format!("{group}/namespaces/{namespace}/leases/{LEASE}");
+        let path = format!("{group}/namespaces/{namespace}/leases/{service}");
         Ok(leader(&self.get(&path).await?))
     }
 }

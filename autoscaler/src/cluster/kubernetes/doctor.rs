@@ -155,7 +155,7 @@ struct Evidence {
     version: Found<Value>,
     /// Dormouse's own Deployments.
     parts: Found<Vec<Value>>,
-    /// Whether the autoscaler has each of [`RIGHTS`].
+    /// Whether the autoscaler has each of [`RIGHTS`] wherever it looks.
     rights: Vec<Found<bool>>,
     /// The opted-in Deployments and StatefulSets.
     functions: Found<Vec<Value>>,
@@ -187,9 +187,11 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
         "/apis/apps/v1/namespaces/{}/deployments?labelSelector=app.kubernetes.io%2Fname%3Ddormouse",
         installed.namespace
     );
+    let parts = list(api, &parts).await?;
+    let looks_at = parts.as_ref().map(|parts| looked_at(parts, installed)).unwrap_or_default();
     let mut rights = Vec::new();
     for right in RIGHTS {
-        rights.push(review(api, installed, right).await?);
+        rights.push(review_all(api, installed, &looks_at, right).await?);
     }
     let functions = match list(api, "/apis/apps/v1/deployments").await? {
         Ok(deployments) => list(api, "/apis/apps/v1/statefulsets").await?.map(|stateful| {
@@ -203,7 +205,7 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
     Ok(Evidence {
         installed: installed.clone(),
         version: read(&api.get("/version").await?),
-        parts: list(api, &parts).await?,
+        parts,
         rights,
         functions,
         hpas: absent_is_none(list(api, "/apis/autoscaling/v2/horizontalpodautoscalers").await?),
@@ -214,10 +216,40 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
     })
 }
 
-/// Whether the autoscaler's account has a right, in the whole cluster.
+/// The namespaces that the autoscaler was told to look at; none = the whole cluster.
+fn looked_at(parts: &[Value], installed: &Installed) -> Vec<String> {
+    let autoscaler = parts.iter().find(|it| it["metadata"]["name"] == *installed.service);
+    let container = autoscaler.map(|it| &it["spec"]["template"]["spec"]["containers"][0]);
+    let arguments = container.and_then(|it| it["args"].as_array()).into_iter().flatten();
+    let told = arguments.filter_map(|it| it.as_str()?.strip_prefix("--namespace="));
+    told.flat_map(|names| names.split(',').map(str::to_owned)).collect()
+}
+
+/// Whether the autoscaler's account has a right everywhere it needs it.
+async fn review_all(
+    api: &ApiServer,
+    installed: &Installed,
+    looks_at: &[String],
+    right: (&str, &str, &str),
+) -> Result<Found<bool>, AskError> {
+    let (_, resource, _) = right;
+    if looks_at.is_empty() || resource == "tokenreviews" {
+        return review(api, installed, None, right).await;
+    }
+    for namespace in looks_at {
+        let allowed = review(api, installed, Some(namespace), right).await?;
+        if !matches!(allowed, Ok(true)) {
+            return Ok(allowed);
+        }
+    }
+    Ok(Ok(true))
+}
+
+/// Whether the autoscaler's account has a right there, or in the whole cluster.
 async fn review(
     api: &ApiServer,
     installed: &Installed,
+    place: Option<&str>,
     (group, resource, verb): (&str, &str, &str),
 ) -> Result<Found<bool>, AskError> {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
@@ -230,6 +262,7 @@ async fn review(
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}")],
             "resourceAttributes": {
                 "group": group, "resource": resource, "subresource": subresource, "verb": verb,
+                "namespace": place.unwrap_or_default(),
             },
         },
     });

@@ -9,6 +9,10 @@ use crate::cluster::FailureFact;
 /// goes better nobody knows; requests that come later are held until they are told again.
 const RETRY_MS: u64 = 10_000;
 
+/// How long pods have to have found no node, in milliseconds, until requests are refused for it:
+/// shorter than it takes to add a node, longer than pods that end need to leave one.
+const NO_NODE_MS: u64 = 15_000;
+
 /// A container's status, as far as it tells why it does not run.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ContainerStatus {
@@ -65,13 +69,25 @@ pub(super) fn of_containers(statuses: &[ContainerStatus]) -> Option<FailureFact>
     failures.next()
 }
 
+/// What keeps a pod from being given a node.
+pub(super) fn of_scheduling(conditions: &[Condition]) -> Option<FailureFact> {
+    let is_it = |it: &&Condition| {
+        it.kind == "PodScheduled" && it.status == "False" && it.reason == "Unschedulable"
+    };
+    let Condition { reason, message, .. } = conditions.iter().find(is_it)?;
+    let failure = failure("unschedulable", reason, message);
+    Some(FailureFact { patience_ms: NO_NODE_MS, ..failure })
+}
+
 /// What keeps a workload's pods from being created.
 pub(super) fn of_workload(conditions: &[Condition]) -> Option<FailureFact> {
     let failing = |it: &&Condition| it.kind == "ReplicaFailure" && it.status == "True";
     let Condition { reason, message, .. } = conditions.iter().find(failing)?;
-    let code = match message.contains("exceeded quota") {
-        true => "quota",
-        false => "pods-refused",
+    // The reason is the same for all of them.
+    let code = match message.as_str() {
+        text if text.contains("exceeded quota") => "quota",
+        text if text.contains("because it is being terminated") => "namespace-terminating",
+        _ => "pods-refused",
     };
     Some(failure(code, reason, message))
 }
@@ -82,6 +98,7 @@ fn failure(code: &str, reason: &str, message: &str) -> FailureFact {
         code: code.to_owned(),
         message: format!("{reason}{separator}{message}"),
         retry_ms: RETRY_MS,
+        patience_ms: 0,
     }
 }
 
@@ -111,6 +128,22 @@ mod tests {
     }
 
     #[test]
+    fn having_no_node_is_a_failure_that_may_pass() {
+        let of = |status: &str, reason: &str| {
+            let condition = json!([{"type": "PodScheduled", "status": status, "reason": reason,
+                "message": "0/3 nodes are available"}]);
+            let conditions: Vec<Condition> = serde_json::from_value(condition).unwrap();
+            of_scheduling(&conditions)
+        };
+        let found = of("False", "Unschedulable").unwrap();
+        assert_eq!(found.code, "unschedulable");
+        assert_eq!(found.message, "Unschedulable: 0/3 nodes are available");
+        assert!(found.patience_ms > 0);
+        assert_eq!(of("True", ""), None);
+        assert_eq!(of("False", "SchedulingGated"), None, "somebody is going to lift it");
+    }
+
+    #[test]
     fn a_quota_is_told_from_other_refusals() {
         let code = |status: &str, message: &str| {
             let condition = json!([{"type": "ReplicaFailure", "status": status,
@@ -120,6 +153,9 @@ mod tests {
         };
         let exceeded = "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1";
         assert_eq!(code("True", exceeded).as_deref(), Some("quota"));
+        let ending = "pods \"a\" is forbidden: unable to create new content in namespace n \
+                      because it is being terminated";
+        assert_eq!(code("True", ending).as_deref(), Some("namespace-terminating"));
         assert_eq!(code("True", "denied by a webhook").as_deref(), Some("pods-refused"));
         assert_eq!(code("False", exceeded), None);
     }

@@ -145,6 +145,14 @@ pub(super) struct Services {
     pub(super) spec: ServiceSpec,
 }
 
+/// The ConfigMap of cluster defaults.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ConfigMaps {
+    metadata: Metadata,
+    #[serde(default)]
+    pub(super) data: Annotations,
+}
+
 /// A HorizontalPodAutoscaler or a ScaledObject.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Scalers {
@@ -192,6 +200,12 @@ pub(super) struct PodStatus {
 }
 
 impl Watched for Workloads {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+impl Watched for ConfigMaps {
     fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -285,7 +299,8 @@ impl PodStatus {
     /// What keeps it from running.
     pub(super) fn failure(&self) -> Option<FailureFact> {
         let init = failure::of_containers(&self.init_container_statuses);
-        init.or_else(|| failure::of_containers(&self.container_statuses))
+        let containers = || failure::of_containers(&self.container_statuses);
+        init.or_else(containers).or_else(|| failure::of_scheduling(&self.conditions))
     }
 
     /// Whether it will never run again.

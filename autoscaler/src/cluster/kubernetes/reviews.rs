@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::api::{self, ConnectError, Refusal, Right, bounded};
+use crate::cluster::Calls;
 use crate::{NotAdmitted, Vouch};
 
 /// Whom the tokens are for: one made for the API server, or for anybody else, is none here.
@@ -88,8 +89,12 @@ impl TokenReviews {
     /// [`ConnectError`]: there is no way to it.
     ///
     /// [`KubernetesCluster`]: super::KubernetesCluster
-    pub async fn connect(kubeconfig: Option<&Path>, account: &str) -> Result<Self, ConnectError> {
-        Ok(Self::new(api::connect(kubeconfig, None).await?, account))
+    pub async fn connect(
+        kubeconfig: Option<&Path>,
+        account: &str,
+        calls: &Calls,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self::new(api::connect(kubeconfig, None, calls).await?, account))
     }
 
     fn new(client: Client, account: &str) -> Self {

@@ -1,6 +1,7 @@
 //! Which watches there are, and whom they tell.
 
 use dormouse_policy::function::FunctionName;
+use dormouse_policy::settings::CONFIG_MAP;
 use tokio::task::AbortHandle;
 use tracing::info;
 
@@ -19,12 +20,14 @@ impl KubernetesCluster {
             Listing::Slices => ("discovery.k8s.io", "v1", "endpointslices"),
             Listing::HorizontalPodAutoscalers => ("autoscaling", "v2", "horizontalpodautoscalers"),
             Listing::ScaledObjects => ("keda.sh", "v1alpha1", "scaledobjects"),
+            Listing::Defaults => ("", "v1", "configmaps"),
         };
+        let name = (listing == Listing::Defaults).then(|| CONFIG_MAP.to_owned());
         let selector = match listing {
             Listing::Slices => slices::selector(),
             _ => String::new(),
         };
-        let subject = Subject { group, version, resource, namespace, name: None, selector };
+        let subject = Subject { group, version, resource, namespace, name, selector };
         info!(what = %subject, "watching");
         match listing {
             Listing::Deployments | Listing::StatefulSets => {
@@ -32,6 +35,9 @@ impl KubernetesCluster {
             }
             Listing::Services => {
                 self.watch(subject, move |change| Told::Service(source.clone(), change))
+            }
+            Listing::Defaults => {
+                self.watch(subject, move |change| Told::Config(source.clone(), change))
             }
             Listing::Slices => {
                 self.watch(subject, move |change| Told::Slice(source.clone(), change))

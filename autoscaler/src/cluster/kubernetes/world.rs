@@ -1,6 +1,7 @@
 //! The cluster as the watches tell it, turned into facts. Synchronous, without I/O: changes in,
 //! facts, watches to open or close, and complaints out.
 
+mod defaults;
 mod neighbours;
 mod slot;
 mod services;
@@ -40,6 +41,8 @@ pub(super) enum Listing {
     Slices,
     HorizontalPodAutoscalers,
     ScaledObjects,
+    /// The one ConfigMap of cluster defaults.
+    Defaults,
 }
 
 /// A listing, of one namespace or of the whole cluster.
@@ -85,6 +88,8 @@ pub(super) struct World {
     pub(super) complaints: Complaints,
     /// What holds where an annotation is absent.
     defaults: ClusterDefaults,
+    /// Whether the source of them has one, since it began anew.
+    is_configured: bool,
     outputs: Vec<Output>,
     watches: u64,
     is_complete_told: bool,
@@ -111,6 +116,7 @@ impl World {
             queued: BTreeSet::new(),
             complaints: Complaints::default(),
             defaults: ClusterDefaults::default(),
+            is_configured: false,
             outputs: Vec::new(),
             watches: 0,
             is_complete_told: false,

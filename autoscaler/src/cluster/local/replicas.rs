@@ -181,6 +181,7 @@ impl Replicas {
             code: CRASH_LOOP.to_owned(),
             message: self.last_end.clone(),
             retry_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            patience_ms: 0,
         })
     }
 

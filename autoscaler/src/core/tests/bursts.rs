@@ -164,6 +164,7 @@ fn a_start_that_fails_teaches_nothing() {
         code: "crash-loop".into(),
         message: "exit status: 1".into(),
         retry_ms: 10_000,
+        patience_ms: 0,
     };
     world.cluster.get_mut(&name("hello")).unwrap().failure = Some(failure);
     world.tell(&name("hello"));

@@ -117,9 +117,8 @@ fn rights(evidence: &Evidence) -> Vec<Finding> {
                 let rule = format!(
                     "{{apiGroups: [{group:?}], resources: [{resource:?}], verbs: [{verb:?}]}}"
                 );
-                let what = format!("ServiceAccount {account} lacks the rule {rule} cluster-wide");
-                let remedy = "install the chart's ClusterRole; with `namespaces` set, Roles there \
-                              grant it and this is as it should be";
+                let what = format!("ServiceAccount {account} lacks the rule {rule} where it looks");
+                let remedy = "install the chart's ClusterRole, or its Role in each of `namespaces`";
                 let level = Level::Warning;
                 findings.push(finding(Check::Rights, level, String::new(), what, remedy));
             }

@@ -269,3 +269,17 @@ fn readers_of_endpoints_only_are_named_once_a_service_has_only_slices() {
         evidence.cluster_roles = Ok(roles);
     });
 }
+
+#[test]
+fn rights_are_looked_for_where_the_autoscaler_looks() {
+    let installed = Installed { namespace: "dormouse".into(), service: "one-autoscaler".into() };
+    let part = |name: &str, argument: &str| {
+        json!({"metadata": {"name": name}, "spec": {"template": {"spec": {"containers": [
+            {"args": ["--log=info", argument]}]}}}})
+    };
+    let parts =
+        [part("one-activator", "--namespace=x"), part("one-autoscaler", "--namespace=shop,blog")];
+    assert_eq!(looked_at(&parts, &installed), ["shop", "blog"]);
+    assert_eq!(looked_at(&[part("one-autoscaler", "--x")], &installed), [""; 0]);
+    assert_eq!(looked_at(&[], &installed), [""; 0]);
+}

@@ -1,0 +1,172 @@
+//! Why a function's requests are refused, if they are: pods that cannot be started, and pods that
+//! are ready to their manager but out of the activators' reach.
+
+use dormouse_link::frame::Failure;
+use dormouse_policy::function::Probe;
+
+use super::function::FunctionState;
+use crate::cluster::FailureFact;
+
+/// How long requests have to wait beside a ready pod until it counts as out of reach, in
+/// microseconds: a pod is ready to its manager a moment before or after it is to activators, and
+/// one that dies stays ready for some seconds only if nobody but activators cannot reach it.
+const OUT_OF_REACH_US: u64 = 5_000_000;
+
+/// What a client is told to wait then, in milliseconds; requests that come later are held anew.
+const RETRY_MS: u64 = 10_000;
+
+/// How long that is remembered while nobody waits, in microseconds: with all who waited refused,
+/// nothing says any more that it is so.
+const REMEMBERED_US: u64 = 60_000_000;
+
+/// What is said of pods out of reach.
+const OUT_OF_REACH: &str = "pods are ready, but activators cannot connect to them: look for a \
+    NetworkPolicy that does not let the activators' pods in, for a mesh that takes only its own \
+    connections, and for a targetPort that nobody listens on";
+
+/// Whether requests wait although a pod is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// None do.
+    Fine,
+    /// Some do.
+    Wanting,
+}
+
+/// What is known of the way from activators to pods.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// Since when requests wait although a pod is ready, in microseconds.
+    since_us: Option<u64>,
+    /// Set while pods count as out of reach, with the time from which clients are to wait.
+    failure: Option<(FailureFact, u64)>,
+}
+
+impl Way {
+    fn look(&mut self, reach: Reach, now_us: u64) {
+        let over = |since_us: u64, us: u64| now_us >= since_us + us;
+        if reach == Reach::Fine {
+            self.since_us = None;
+            self.failure.take_if(|(_, at_us)| over(*at_us, REMEMBERED_US));
+            return;
+        }
+        let since_us = *self.since_us.get_or_insert(now_us);
+        let is_due = match &self.failure {
+            // Once it was so, nobody needs to wait as long again.
+            Some((_, at_us)) => over(*at_us, RETRY_MS * 1_000),
+            None => over(since_us, OUT_OF_REACH_US),
+        };
+        if is_due {
+            let failure = FailureFact {
+                code: "unreachable".to_owned(),
+                message: OUT_OF_REACH.to_owned(),
+                retry_ms: RETRY_MS,
+                patience_ms: 0,
+            };
+            self.failure = Some((failure, now_us));
+        }
+    }
+}
+
+impl FunctionState {
+    /// Takes in whether somebody wants it awake.
+    pub(super) fn look_at_way(&mut self, wants_waking: bool, now_us: u64) {
+        // Without a probe to pass, a pod is ready to its manager as soon as it runs.
+        let is_probed = matches!(self.description.probe, Probe::Http { .. } | Probe::Tcp { .. });
+        let reach = match wants_waking && is_probed && self.ready() > 0 {
+            true => Reach::Wanting,
+            false => Reach::Fine,
+        };
+        self.way.look(reach, now_us);
+    }
+
+    /// What keeps its pods from answering, as soon as it is known.
+    pub(super) fn failing(&self) -> Option<&FailureFact> {
+        let out_of_reach = self.way.failure.as_ref().map(|(failure, _)| failure);
+        self.of_pods().or(out_of_reach)
+    }
+
+    fn of_pods(&self) -> Option<&FailureFact> {
+        self.seen.as_ref()?.pods.failure.as_ref()
+    }
+
+    /// Why requests are refused, if they are.
+    pub(super) fn failure(&self, now_us: u64) -> Option<Failure> {
+        if self.others.zero_by().is_some() {
+            let code = "scaled-to-zero".to_owned();
+            return Some(Failure { code, retry_ms: Failure::UNTIL_TOLD });
+        }
+        let (fact, at_us) = match (self.of_pods(), &self.seen) {
+            (Some(fact), Some(seen)) if fact.patience_ms > 0 => (fact, seen.failing_us),
+            (Some(fact), Some(seen)) => (fact, seen.at_us),
+            _ => self.way.failure.as_ref().map(|(fact, at_us)| (fact, *at_us))?,
+        };
+        let retry_ms = left_ms(fact, now_us.saturating_sub(at_us) / 1_000)?;
+        Some(Failure { code: fact.code.clone(), retry_ms })
+    }
+}
+
+/// How much longer clients are to wait, this long into a failure; none while requests are held.
+/// What may pass by itself is given time again and again, for nobody says when it did not.
+fn left_ms(fact: &FailureFact, passed_ms: u64) -> Option<u64> {
+    let FailureFact { retry_ms, patience_ms, .. } = fact;
+    if *patience_ms == 0 {
+        return Some(retry_ms.saturating_sub(passed_ms));
+    }
+    let round_ms = passed_ms % (patience_ms + retry_ms);
+    (round_ms >= *patience_ms).then(|| patience_ms + retry_ms - round_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND_US: u64 = 1_000_000;
+
+    #[test]
+    fn pods_are_out_of_reach_after_a_while_and_until_nobody_waited_for_long() {
+        let mut way = Way::default();
+        let mut is_failing = |reach, second| {
+            way.look(reach, second * SECOND_US);
+            way.failure.is_some()
+        };
+        assert!(!is_failing(Reach::Wanting, 1));
+        assert!(!is_failing(Reach::Wanting, 5));
+        assert!(!is_failing(Reach::Fine, 6));
+        assert!(!is_failing(Reach::Wanting, 7), "begun anew");
+        assert!(!is_failing(Reach::Wanting, 11));
+        assert!(is_failing(Reach::Wanting, 12));
+        assert!(is_failing(Reach::Fine, 71), "who waited was refused");
+        assert!(!is_failing(Reach::Fine, 72));
+    }
+
+    #[test]
+    fn what_may_pass_is_given_time_again_and_again() {
+        let fact = |patience_ms| FailureFact {
+            code: String::new(),
+            message: String::new(),
+            retry_ms: 10,
+            patience_ms,
+        };
+        let left = |patience_ms, passed_ms| left_ms(&fact(patience_ms), passed_ms);
+        assert_eq!([0, 4, 10, 25].map(|it| left(0, it)), [10, 6, 0, 0].map(Some));
+        assert_eq!(
+            [0, 4, 5, 14, 15, 19, 20].map(|it| left(5, it)),
+            [None, None, Some(10), Some(1), None, None, Some(10)]
+        );
+    }
+
+    #[test]
+    fn who_comes_after_the_pause_is_refused_sooner() {
+        let mut way = Way::default();
+        let mut at_us = |reach, second| {
+            way.look(reach, second * SECOND_US);
+            way.failure.as_ref().map(|(_, at_us)| at_us / SECOND_US)
+        };
+        at_us(Reach::Wanting, 0);
+        assert_eq!(at_us(Reach::Wanting, 5), Some(5));
+        assert_eq!(at_us(Reach::Fine, 6), Some(5));
+        assert_eq!(at_us(Reach::Wanting, 14), Some(5), "it may be well again");
+        assert_eq!(at_us(Reach::Wanting, 15), Some(15));
+    }
+}
