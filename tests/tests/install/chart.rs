@@ -88,6 +88,19 @@ pub(crate) fn the_plain_manifests_are_the_charts() {
     }
 }
 
+pub(crate) fn alerts_look_at_what_there_is() {
+    let exposed = ["metrics/src/exposition.rs", "autoscaler/src/server/figures.rs"];
+    let exposed = exposed.map(|path| fs::read_to_string(checkout().join(path)).unwrap()).concat();
+    let rules = template(&["--set", "monitoring.alerts.enabled=true"]).unwrap();
+    let words = rules.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+    let names: Vec<_> = words.filter(|word| word.starts_with("dormouse_")).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        let family = name.strip_suffix("_total").unwrap_or(name);
+        assert!(exposed.contains(&format!("\"{family}\"")), "nobody exposes {name}");
+    }
+}
+
 pub(crate) fn a_bad_value_is_named() {
     let cases = [
         ("activator.replcas=3", "replcas"),
@@ -99,6 +112,7 @@ pub(crate) fn a_bad_value_is_named() {
         ("namespaces={shop,Shop}", "namespaces/1"),
         ("namespaces={shop,shop}", "namespaces"),
         ("link.secret=Shared", "link/secret"),
+        ("monitoring.scrape.intervalSeconds=0", "monitoring/scrape/intervalSeconds"),
         ("admissionPolicy.replicasMax=-1", "admissionPolicy/replicasMax"),
     ];
     for (set, named) in cases {

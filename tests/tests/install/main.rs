@@ -23,6 +23,7 @@ const TESTS: &[Test] = &[
     ("the_chart_has_no_fault", Needs::Helm, chart::the_chart_has_no_fault),
     ("each_case_renders_as_before", Needs::Helm, chart::each_case_renders_as_before),
     ("the_plain_manifests_are_the_charts", Needs::Helm, chart::the_plain_manifests_are_the_charts),
+    ("alerts_look_at_what_there_is", Needs::Helm, chart::alerts_look_at_what_there_is),
     ("a_bad_value_is_named", Needs::Helm, chart::a_bad_value_is_named),
     (
         "the_binary_takes_what_pods_are_told",
