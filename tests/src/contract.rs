@@ -1,7 +1,8 @@
-//! What Dormouse counts on of an API server, as tests of the fake one.
+//! What Dormouse counts on of an API server: one list of tests, for the fake one and a real one, so
+//! that what is proven on the fake holds.
 //!
-//! A server is looked at by its HTTP alone, so that the list can be held against a real one too. It
-//! must have forgotten its version 1, which a young one has not.
+//! A server is looked at by its HTTP alone. It must have forgotten its version 1, as one has that
+//! was started anew since.
 
 use std::path::Path;
 
@@ -21,6 +22,7 @@ use crate::wait::{self, DEADLINE};
 pub const CONTRACT: &[fn(&Server)] = &[
     a_patch_of_what_is_seen_scales,
     a_patch_of_something_else_conflicts,
+    who_writes_what_is_there_does_not_own_it,
     a_watch_begins_with_what_is_there,
     a_watch_goes_on_from_where_a_list_was,
     what_is_forgotten_cannot_be_gone_on_from,
@@ -159,10 +161,14 @@ fn a_patch_of_what_is_seen_scales(server: &Server) {
     assert_ne!(scale["metadata"]["resourceVersion"], seen["metadata"]["resourceVersion"]);
     let now = server.list("scales").0.remove(0);
     assert_eq!(now["spec"]["replicas"], 2);
-    let managers = now["metadata"]["managedFields"].as_array().expect("fields have managers");
-    let ours = managers.iter().find(|manager| manager["manager"] == "contract");
-    let ours = ours.unwrap_or_else(|| panic!("{managers:?}"));
+    let ours = ours(&now).unwrap_or_else(|| panic!("{now}"));
     assert_eq!((&ours["subresource"], &ours["operation"]), (&json!("scale"), &json!("Update")));
+}
+
+/// What of the object is ours by its managed fields.
+fn ours(object: &Value) -> Option<&Value> {
+    let managers = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    managers.into_iter().find(|manager| manager["manager"] == "contract")
 }
 
 fn a_patch_of_something_else_conflicts(server: &Server) {
@@ -175,6 +181,12 @@ fn a_patch_of_something_else_conflicts(server: &Server) {
     another["metadata"]["name"] = json!("nobody");
     assert_eq!(server.scale(&another, 0), Err(404));
     assert_eq!(server.list("conflicts").0[0]["spec"]["replicas"], 1);
+}
+
+fn who_writes_what_is_there_does_not_own_it(server: &Server) {
+    server.create("same");
+    server.scale_now("same", 0);
+    assert_eq!(ours(&server.list("same").0[0]), None);
 }
 
 fn a_watch_begins_with_what_is_there(server: &Server) {

@@ -1,45 +1,86 @@
-//! Dormouse as its manifests install it, once for all tests that need it.
+//! Dormouse as Helm installs it, once for all tests that need it.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
 use kube::api::ListParams;
 
 use super::stage::Stage;
-use crate::program::checkout;
+use crate::helm;
 use crate::wait;
 
-/// Where the manifests put everything.
-const NAMESPACE: &str = "dormouse";
+/// Where everything is put, and the release's name.
+pub const NAMESPACE: &str = "dormouse";
+
+/// The most replicas that the admission policy lets the autoscaler ask for.
+pub const REPLICAS_MAX: u32 = 50;
+
+/// Longest wait for what Helm waits for.
+const TIMEOUT: &str = "--timeout=90s";
 
 /// Where an activator takes requests.
 const GATEWAY_PORT: u16 = 8080;
 
-/// The gateway's address, both parts installed as deploy/kubernetes/README.md says.
+/// The gateway's address, both parts installed, and the admission policy beside them: whatever a
+/// test sees done was allowed.
 ///
 /// # Panics
 /// If they do not roll out.
 pub fn gateway(stage: &Stage<'_>) -> SocketAddr {
-    static GATEWAY: OnceLock<SocketAddr> = OnceLock::new();
-    *GATEWAY.get_or_init(|| install(stage))
+    *installed().get_or_insert_with(|| install(stage, &[]))
 }
 
-fn install(stage: &Stage<'_>) -> SocketAddr {
-    let manifests = checkout().join("deploy/kubernetes");
-    kubectl(stage, &["apply", "-f", manifests.to_str().expect("a path of text")]);
-    for part in ["autoscaler", "activator"] {
-        let deployment = format!("deployment/dormouse-{part}");
-        kubectl(stage, &["rollout", "status", &deployment, "--timeout=60s"]);
-    }
+/// Installs, or upgrades what is installed, with these values beside; the gateway's address.
+///
+/// # Panics
+/// If it does not roll out.
+pub fn upgrade(stage: &Stage<'_>, values: &[&str]) -> SocketAddr {
+    *installed().insert(install(stage, values))
+}
+
+/// Takes everything away that was installed.
+///
+/// # Panics
+/// If Helm cannot.
+pub fn uninstall(stage: &Stage<'_>) {
+    helm(stage, &["uninstall", NAMESPACE, "--wait", TIMEOUT]);
+    *installed() = None;
+}
+
+fn installed() -> MutexGuard<'static, Option<SocketAddr>> {
+    static GATEWAY: Mutex<Option<SocketAddr>> = Mutex::new(None);
+    // What was not whole was not noted.
+    GATEWAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn install(stage: &Stage<'_>, values: &[&str]) -> SocketAddr {
+    let (chart, most) = (helm::chart(), format!("admissionPolicy.replicasMax={REPLICAS_MAX}"));
+    let chart = chart.to_str().expect("a path of text");
+    let install =
+        ["upgrade", "--install", NAMESPACE, chart, "--create-namespace", "--wait", TIMEOUT];
+    let always = ["--set", "admissionPolicy.enabled=true", "--set", &most];
+    helm(stage, &[&install[..], &always, values].concat());
     let services: Api<Service> = Api::namespaced(stage.client(), NAMESPACE);
-    let gateway = stage.wait(services.get("dormouse-activator")).expect("it was applied");
+    let gateway = stage.wait(services.get("dormouse-activator")).expect("it was installed");
     let gateway = gateway.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
     SocketAddr::new(gateway.parse().expect("a Service has an address"), 80)
 }
 
-fn kubectl(stage: &Stage<'_>, arguments: &[&str]) -> String {
+fn helm(stage: &Stage<'_>, arguments: &[&str]) -> String {
+    let kubeconfig = stage.cluster.control_plane.kubeconfig("admin");
+    let place = ["--namespace", NAMESPACE, "--kubeconfig", kubeconfig.to_str().expect("of text")];
+    let done = helm::run(stage.cluster.folder(), &[arguments, &place].concat());
+    done.unwrap_or_else(|complaint| panic!("helm {}: {complaint}", arguments.join(" ")))
+}
+
+/// `kubectl` where Dormouse is installed.
+///
+/// # Panics
+/// If it fails.
+#[track_caller]
+pub fn kubectl(stage: &Stage<'_>, arguments: &[&str]) -> String {
     stage.kubectl(&[&["--namespace", NAMESPACE], arguments].concat())
 }
 

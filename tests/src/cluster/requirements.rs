@@ -27,8 +27,9 @@ const PROGRAMS: [(&str, &str); 9] = [
 ];
 
 /// What must have been built from the Go modules in `tests/cluster/`.
-const BUILT: [&str; 7] = [
+const BUILT: [&str; 8] = [
     "etcd",
+    "helm",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",

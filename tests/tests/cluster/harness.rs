@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dormouse_tests::cluster::api_proxy::{ApiProxy, Fate};
 use dormouse_tests::cluster::function::{pods, serve};
 use dormouse_tests::cluster::stage::Stage;
+use dormouse_tests::contract::{CONTRACT, Server};
 use dormouse_tests::wait;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -88,6 +89,19 @@ pub(crate) fn the_api_proxy_delays_fails_and_cuts(stage: &Stage<'_>) {
     let calls = proxy.calls();
     assert_eq!(calls.len(), 5, "those of a cut line never came: {calls:?}");
     assert!(calls.iter().all(|call| call.method == "GET" && call.path.starts_with(&path)));
+}
+
+pub(crate) fn the_api_server_keeps_the_contract_of_the_fake(stage: &Stage<'_>) {
+    // What it remembers begins with its start.
+    let control_plane = &stage.cluster.control_plane;
+    control_plane.api_server.kill();
+    control_plane.api_server.start_again();
+    control_plane.wait_for_api_server();
+    let kubeconfig = control_plane.kubeconfig("admin");
+    let server = Server::new(&kubeconfig, stage.namespace());
+    for part in CONTRACT {
+        part(&server);
+    }
 }
 
 pub(crate) fn the_api_server_forgets_nothing_when_killed(stage: &Stage<'_>) {

@@ -12,6 +12,7 @@ mod harness;
 mod crash;
 mod whole;
 mod slices;
+mod people;
 mod faults;
 
 const TESTS: &[(&str, Company, Test)] = &[
@@ -31,6 +32,11 @@ const TESTS: &[(&str, Company, Test)] = &[
         "the_api_proxy_delays_fails_and_cuts",
         Company::Welcome,
         harness::the_api_proxy_delays_fails_and_cuts,
+    ),
+    (
+        "the_api_server_keeps_the_contract_of_the_fake",
+        Company::Alone,
+        harness::the_api_server_keeps_the_contract_of_the_fake,
     ),
     (
         "the_api_server_forgets_nothing_when_killed",
@@ -57,7 +63,36 @@ const TESTS: &[(&str, Company, Test)] = &[
         Company::Alone,
         whole::twenty_functions_come_and_go_ten_times,
     ),
-    ("a_burst_scales_out_and_in_again", Company::Welcome, whole::a_burst_scales_out_and_in_again),
+    (
+        "a_burst_scales_out_and_in_under_load",
+        Company::Welcome,
+        whole::a_burst_scales_out_and_in_under_load,
+    ),
+    (
+        "a_rolling_update_under_load_loses_nothing",
+        Company::Welcome,
+        whole::a_rolling_update_under_load_loses_nothing,
+    ),
+    (
+        "a_persons_zero_stays_until_kubectl_scales_up",
+        Company::Welcome,
+        people::a_persons_zero_stays_until_kubectl_scales_up,
+    ),
+    (
+        "what_an_autoscaler_of_kubernetes_scales_is_left_alone",
+        Company::Welcome,
+        people::what_an_autoscaler_of_kubernetes_scales_is_left_alone,
+    ),
+    (
+        "the_admission_policy_lets_the_autoscaler_do_its_own_work_only",
+        Company::Welcome,
+        people::the_admission_policy_lets_the_autoscaler_do_its_own_work_only,
+    ),
+    (
+        "helm_upgrades_under_load_and_takes_everything_away",
+        Company::Alone,
+        people::helm_upgrades_under_load_and_takes_everything_away,
+    ),
     (
         "requests_outlive_the_autoscaler_and_every_part_of_kubernetes",
         Company::Alone,

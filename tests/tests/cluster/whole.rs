@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dormouse_tests::cluster::function::{Function, pods};
 use dormouse_tests::cluster::installed::gateway;
-use dormouse_tests::cluster::load::{Connections, Outcome};
+use dormouse_tests::cluster::load::{Connections, Load, Outcome};
 use dormouse_tests::cluster::stage::Stage;
 use dormouse_tests::http::{Client, together};
 use dormouse_tests::wait;
@@ -51,19 +51,43 @@ pub(crate) fn twenty_functions_come_and_go_ten_times(stage: &Stage<'_>) {
     }
 }
 
-pub(crate) fn a_burst_scales_out_and_in_again(stage: &Stage<'_>) {
+/// How an app ends that loses nothing: asked to end it answers on, for as long as routers need to
+/// look elsewhere. Which pods of a Deployment go nobody says before, and their end is news to
+/// routers and to the app at the same moment.
+const LINGERS: &str = "--linger=3s";
+
+pub(crate) fn a_burst_scales_out_and_in_under_load(stage: &Stage<'_>) {
     let gateway = gateway(stage);
     // Two requests a pod: eight at once, as Little's law has it, want four or more.
     let annotations =
         [("autoscaling.knative.dev/target", "2"), ("autoscaling.knative.dev/max-scale", "6")];
-    let function = Function::create(stage, "bursty", &annotations, &["--work=200ms"]);
+    let function = Function::create(stage, "bursty", &annotations, &["--work=200ms", LINGERS]);
     function.wait_known(gateway);
     let count = || pods(stage, "bursty").len();
     let burst = function.load(gateway, 40, Connections::Kept);
     wait::until("four pods", || (count() >= 4).then_some(()));
-    // Without load from here on: which pods of a Deployment go is not ours to say, so that what is
-    // sent meanwhile is up to the app's own end.
-    let outcomes = burst.finish();
+    let mut outcomes = burst.finish();
+    let rest = [Connections::Kept, Connections::Fresh].map(|how| function.load(gateway, 2, how));
+    wait::until("one pod", || (count() == 1).then_some(()));
+    outcomes.extend(rest.into_iter().flat_map(Load::finish));
     function.wait_asleep();
+    function.assert_none_lost(&outcomes);
+}
+
+pub(crate) fn a_rolling_update_under_load_loses_nothing(stage: &Stage<'_>) {
+    let gateway = gateway(stage);
+    let annotations =
+        [("autoscaling.knative.dev/min-scale", "2"), ("autoscaling.knative.dev/max-scale", "3")];
+    let function = Function::create(stage, "rolling", &annotations, &["--work=5ms", LINGERS]);
+    function.wait_known(gateway);
+    wait::until("two pods", || (pods(stage, "rolling").len() >= 2).then_some(()));
+    let loads = [Connections::Kept, Connections::Fresh].map(|how| function.load(gateway, 25, how));
+    loads[0].pass(50);
+    for order in ["restart", "restart", "undo"] {
+        stage.kubectl(&["rollout", order, "deployment/rolling"]);
+        stage.kubectl(&["rollout", "status", "deployment/rolling", "--timeout=60s"]);
+    }
+    loads[0].pass(50);
+    let outcomes = loads.into_iter().flat_map(Load::finish).collect();
     function.assert_none_lost(&outcomes);
 }
