@@ -7,9 +7,9 @@
 //!
 //! Reading order: [`function`] (what a function is), [`settings`] (what its annotations ask for),
 //! [`window`] (averages over seconds), [`readings`] (reports to seconds), [`idle`] (when to sleep),
-//! [`decision`] (averages to replicas, with reasons), [`tick`] (when), [`burst`] (sizing by what is asked for now),
-//! [`admission`] (forward, hold or shed one request),
-//! [`record`] (what was decided, written down so that it can be decided again).
+//! [`decision`] (averages to replicas, with reasons), [`tick`] (when), [`burst`] (sizing by what is
+//! asked for now), [`admission`] (forward, hold or shed one request), [`record`] (what was decided,
+//! written down so that it can be decided again).
 
 pub mod function;
 pub mod settings;

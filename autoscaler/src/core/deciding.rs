@@ -114,8 +114,8 @@ impl Core {
         self.set_timer(name, now_us);
     }
 
-    /// Sets the function's timer to what is due next. One that sleeps has none, unless a pod is to be
-    /// ordered ahead.
+    /// Sets the function's timer to what is due next. One that sleeps has none, unless a pod is to
+    /// be ordered ahead.
     pub(super) fn set_timer(&mut self, name: &FunctionName, now_us: u64) {
         let wants_waking = self.link.wants_waking(name);
         let Some(state) = self.functions.get_mut(name) else {
@@ -125,9 +125,10 @@ impl Core {
         let next_tick_us = tick::next_tick_us(name, now_us);
         let mut timer_us = None;
         if let Some(scaling) = &mut state.scaling {
-            let pre_warm_us = scaling.last.as_ref().and_then(|decision| decision.pre_warm_us());
+            let pre_warm_us = scaling.last.as_ref().and_then(|last| last.pre_warm_us());
+            let tick_us = scaling.tick_us.unwrap_or(next_tick_us).min(next_tick_us);
             scaling.tick_us = match is_awake {
-                true => Some(scaling.tick_us.map_or(next_tick_us, |us| us.min(next_tick_us))),
+                true => Some(tick_us),
                 false => pre_warm_us.filter(|us| *us > now_us),
             };
             let order_us = scaling.order.as_ref().and_then(|order| order.due_us);

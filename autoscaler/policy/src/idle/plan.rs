@@ -18,9 +18,9 @@ use super::gaps::Gaps;
 /// > cold = cold in it + min(cold', warm' + s · S')
 ///
 /// where ' is the next bin. Worked, with two bins of 10 s, one gap that ends in the second, λ = 8,
-/// b = 1, s = 2 s: in the second bin warm costs 10 · ½ = 5 and cold 8; in the first warm 10 + 5 = 15,
-/// cold 0 + min(8, 5 + 2) = 7. So the pod goes at once, and another one is ordered 2 s before the
-/// second bin.
+/// b = 1, s = 2 s: in the second bin warm costs 10 · ½ = 5 and cold 8; in the first warm costs
+/// 10 + 5 = 15, cold 0 + min(8, 5 + 2) = 7. So the pod goes at once, and another one is ordered 2 s
+/// before the second bin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     steps: [Step; BINS + 1],
