@@ -19,6 +19,7 @@ pub mod plan;
 pub mod run;
 pub mod judge;
 pub mod compare;
+pub mod courses;
 pub mod report;
 pub mod recording;
 pub mod verify;

@@ -11,7 +11,7 @@ use std::thread;
 
 use crate::plan::Plan;
 use crate::scenario::Time;
-use crate::world::{self, Ended, Log, RunError, Scorecard};
+use crate::world::{self, Ended, Log, Recording, RunError, Scorecard, Series, Setup};
 
 /// One world to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,34 @@ impl Plan {
         threads: NonZeroUsize,
         done: impl Fn(usize) + Sync,
     ) -> Result<Vec<Scorecard>, Broken> {
+        self.live(jobs, threads, done, &|setup, seed| {
+            world::run(setup, seed).map(|card| (card.ended, card))
+        })
+    }
+
+    /// Runs jobs once more, and records how functions went through them: for each job a series for
+    /// each function that has one.
+    ///
+    /// # Errors
+    /// The first of the jobs that is broken.
+    pub fn record(
+        &self,
+        jobs: &[Job],
+        recording: &Recording,
+        threads: NonZeroUsize,
+    ) -> Result<Vec<Vec<Series>>, Broken> {
+        self.live(jobs, threads, |_| {}, &|setup, seed| {
+            world::record(setup, seed, recording).map(|(card, series)| (card.ended, series))
+        })
+    }
+
+    fn live<T: Send>(
+        &self,
+        jobs: &[Job],
+        threads: NonZeroUsize,
+        done: impl Fn(usize) + Sync,
+        live: &(impl Fn(&Setup, u64) -> Result<(Ended, T), RunError> + Sync),
+    ) -> Result<Vec<T>, Broken> {
         let cards: Vec<_> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
@@ -82,7 +110,7 @@ impl Plan {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 jobs.get(at).zip(cards.get(at))
             } {
-                let made = self.run_one(job);
+                let made = self.live_one(job, live);
                 if let Ok(mut card) = card.lock() {
                     *card = Some(made);
                 }
@@ -99,23 +127,25 @@ impl Plan {
         made.map(|card| card.expect("every job was taken")).collect()
     }
 
-    fn run_one(&self, job: &Job) -> Result<Scorecard, Broken> {
+    fn live_one<T>(
+        &self,
+        job: &Job,
+        live: &impl Fn(&Setup, u64) -> Result<(Ended, T), RunError>,
+    ) -> Result<T, Broken> {
         let (policy, seed) = (self.scenario.policies[job.policy].name.clone(), job.seed);
         let setup = self.setup(job.policy, job.cuts_ns.clone(), job.log);
-        let made = guarded(|| match world::run(&setup, seed) {
+        let made = guarded(|| match live(&setup, seed) {
             Err(RunError::Broken { what, at_ns, .. }) => {
                 Err(Fate::Broken(format!("{what}, at {}", Time(at_ns))))
             }
             Err(error) => Err(Fate::Refused(error.to_string())),
-            Ok(card) => match card.ended {
-                Ended::Time => Ok(card),
-                Ended::Events(at_ns) => Err(Fate::Refused(format!(
-                    "more than {} events by {}; shorten the run, lower its load, or raise \
-                     --max-events",
-                    self.events_max,
-                    Time(at_ns),
-                ))),
-            },
+            Ok((Ended::Time, made)) => Ok(made),
+            Ok((Ended::Events(at_ns), _)) => Err(Fate::Refused(format!(
+                "more than {} events by {}; shorten the run, lower its load, or raise \
+                 --max-events",
+                self.events_max,
+                Time(at_ns),
+            ))),
         });
         made.map_err(|fate| match fate {
             Fate::Broken(what) => Broken::Invariant { policy, seed, what },

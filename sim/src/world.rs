@@ -21,6 +21,7 @@
 
 mod setup;
 mod score;
+mod series;
 mod times;
 mod engine;
 mod serving;
@@ -40,6 +41,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use queue::FUNCTIONS_MAX;
 pub use score::{Ended, Logged, Overshoot, Row, Score, Scorecard, Waited};
+pub use series::{BINS_MAX, Course, DECISIONS_MAX, Extent, Recording, Series};
 pub use setup::{
     Api, Arrivals, Capacity, Fault, Function, Kill, Load, Log, Nodes, Policy, Rate, Readiness,
     Report, SECOND_NS, Setup, StartUp, Ticking, World,
@@ -75,6 +77,9 @@ pub enum RunError {
     /// The cuts are not in order, or too many.
     #[error("cuts must be in order of time and fewer than 65535")]
     Cuts,
+    /// What is to be recorded cannot be.
+    #[error("a recording is of functions that are there, each once, in 1 to {BINS_MAX} bins")]
+    Recording,
     /// Something that must hold in every world does not. It is a fault of the program.
     #[error("seed {seed}, {at_ns} ns: {what}")]
     Broken {
@@ -93,7 +98,20 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]
 pub fn run(setup: &Setup, seed: u64) -> Result<Scorecard, RunError> {
-    engine::run(setup, seed, |_| Ok(()))
+    engine::run(setup, seed, None, |_| Ok(())).map(|(card, _)| card)
+}
+
+/// The same, and how the functions that are asked for went through it, in their order. Functions
+/// under [`Policy::Floor`] are worked out afterwards and have no way through it.
+///
+/// # Errors
+/// [`RunError`]
+pub fn record(
+    setup: &Setup,
+    seed: u64,
+    recording: &Recording,
+) -> Result<(Scorecard, Vec<Series>), RunError> {
+    engine::run(setup, seed, Some(recording), |_| Ok(()))
 }
 
 /// The same, checked after every event against all that is there counted anew: many times slower.
@@ -101,7 +119,7 @@ pub fn run(setup: &Setup, seed: u64) -> Result<Scorecard, RunError> {
 /// # Errors
 /// [`RunError`]
 pub fn run_checked(setup: &Setup, seed: u64) -> Result<Scorecard, RunError> {
-    engine::run(setup, seed, check::check)
+    engine::run(setup, seed, None, check::check).map(|(card, _)| card)
 }
 
 /// Lives through several worlds on so many threads, at least one; the scores are in the order of

@@ -17,6 +17,7 @@ use super::parcels::Parcels;
 use super::pod::Pod;
 use super::queue::{Calendar, Class, Event, FUNCTIONS_MAX, Id, Queue, at_ns};
 use super::reporting::{Frame, Message};
+use super::series::{Recording, Series};
 use super::setup::{Arrivals, Function, Policy, Setup};
 use super::{Ended, Log, Logged, Row, RunError, Scorecard, floor};
 use crate::draw::Stream;
@@ -113,18 +114,23 @@ pub(super) struct Request<'a> {
     pub(super) hold: Option<Held<Clock<'a>>>,
 }
 
-/// Checks the setup, lives through the world and gives its score.
+/// Checks the setup, lives through the world and gives its score, and what was recorded of it.
 pub(super) fn run(
     setup: &Setup,
     seed: u64,
+    recording: Option<&Recording>,
     check: fn(&Sim<'_>) -> Result<(), String>,
-) -> Result<Scorecard, RunError> {
+) -> Result<(Scorecard, Vec<Series>), RunError> {
     validate(setup)?;
     let clock = Cell::new(0);
     let mut sim = Sim::new(setup, seed, Clock(&clock))?;
+    if let Some(recording) = recording {
+        sim.record(recording)?;
+    }
     sim.begin();
     let ended = sim.live(check)?;
-    sim.finish(ended)
+    let series = recording.map_or_else(Vec::new, |recording| sim.recorded(recording));
+    Ok((sim.finish(ended)?, series))
 }
 
 fn validate(setup: &Setup) -> Result<(), RunError> {
@@ -173,6 +179,28 @@ impl<'a> Sim<'a> {
             log: Vec::new(),
             fault: None,
         })
+    }
+
+    fn record(&mut self, recording: &Recording) -> Result<(), RunError> {
+        recording.validate(self.functions.len())?;
+        for &at in &recording.functions {
+            let function = &mut self.functions[at];
+            if function.spec.policy != Policy::Floor {
+                let series = Series::new(at, recording.bins, self.setup.end_ns);
+                function.ledger.series = Some(Box::new(series));
+            }
+        }
+        Ok(())
+    }
+
+    fn recorded(&mut self, recording: &Recording) -> Vec<Series> {
+        let now_ns = self.now_ns;
+        let taken = recording.functions.iter().filter_map(|at| {
+            let mut series = self.functions[*at].ledger.series.take()?;
+            series.close(now_ns);
+            Some(*series)
+        });
+        taken.collect()
     }
 
     fn begin(&mut self) {
@@ -308,7 +336,7 @@ impl<'a> Sim<'a> {
         let request = &mut self.requests[id.at as usize];
         let function = &mut self.functions[request.function as usize];
         if request.hold.take().is_some() {
-            function.ledger.unhold();
+            function.ledger.unhold(self.now_ns);
         }
         if let Some(mut count) = request.count.take() {
             match fate {
@@ -393,6 +421,9 @@ impl<'a> Sim<'a> {
 
     /// Keeps a decision if it is asked for.
     pub(super) fn keep(&mut self, function: usize, decision: dormouse_policy::decision::Decision) {
+        if let Some(series) = &mut self.functions[function].ledger.series {
+            series.decide(&decision, self.now_ns);
+        }
         let keeps = match self.setup.log {
             Log::None => false,
             Log::Changes => decision.desired != decision.inputs.replicas,

@@ -1,6 +1,7 @@
 //! One function's account: who came, what became of them, and the integrals over time.
 
 use super::score::Score;
+use super::series::Series;
 use super::setup::{Capacity, Function};
 
 /// How a request ended.
@@ -68,6 +69,8 @@ pub(super) struct Ledger {
     pub(super) ended_ns: u64,
     /// Pods came for no request and none was sent there yet.
     unused_pre_warm: bool,
+    /// The function's way through the run, if it is recorded.
+    pub(super) series: Option<Box<Series>>,
 }
 
 impl Ledger {
@@ -97,6 +100,7 @@ impl Ledger {
             lowered: None,
             ended_ns: 0,
             unused_pre_warm: false,
+            series: None,
         }
     }
 
@@ -112,6 +116,9 @@ impl Ledger {
     #[inline]
     pub(super) fn enter(&mut self, now_ns: u64) {
         self.now().arrived += 1;
+        if let Some(series) = &mut self.series {
+            series.arrive(now_ns);
+        }
         self.set_inside(self.inside + 1, now_ns);
     }
 
@@ -150,15 +157,22 @@ impl Ledger {
         self.unused_pre_warm = false;
     }
 
-    pub(super) fn hold(&mut self) {
-        self.held += 1;
+    pub(super) fn hold(&mut self, now_ns: u64) {
+        self.set_held(self.held + 1, now_ns);
         let held = self.held;
         let most = &mut self.now().held_most;
         *most = held.max(*most);
     }
 
-    pub(super) fn unhold(&mut self) {
-        self.held -= 1;
+    pub(super) fn unhold(&mut self, now_ns: u64) {
+        self.set_held(self.held - 1, now_ns);
+    }
+
+    fn set_held(&mut self, held: u32, now_ns: u64) {
+        self.held = held;
+        if let Some(series) = &mut self.series {
+            series.held.set(held, now_ns);
+        }
     }
 
     pub(super) fn held(&self) -> u32 {
@@ -172,6 +186,9 @@ impl Ledger {
     pub(super) fn set_ready(&mut self, ready: u32, now_ns: u64) {
         self.pass_need(now_ns);
         self.ready = ready;
+        if let Some(series) = &mut self.series {
+            series.ready.set(ready, now_ns);
+        }
         self.rise();
     }
 
@@ -293,6 +310,9 @@ impl Ledger {
     fn set_inside(&mut self, inside: u32, now_ns: u64) {
         self.pass_inside(now_ns);
         self.inside = inside;
+        if let Some(series) = &mut self.series {
+            series.open.set(inside, now_ns);
+        }
         if inside < self.same_need.0 || inside > self.same_need.1 {
             self.pass_need(now_ns);
             let per_pod = self.per_pod.unwrap_or(u32::MAX);

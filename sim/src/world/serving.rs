@@ -68,7 +68,7 @@ impl<'a> Sim<'a> {
                 let activator = &mut self.activators[way];
                 activator.waiting.insert(ticket, id);
                 let function = &mut self.functions[at];
-                function.ledger.hold();
+                function.ledger.hold(now_ns);
                 let request = &mut self.requests[id.at as usize];
                 request.place = Place::Held(ticket);
                 request.visit.cause = function.cause();
@@ -272,7 +272,7 @@ impl<'a> Sim<'a> {
     fn unhold(&mut self, id: Id) {
         let request = &mut self.requests[id.at as usize];
         request.hold = None;
-        self.functions[request.function as usize].ledger.unhold();
+        self.functions[request.function as usize].ledger.unhold(self.now_ns);
     }
 
     /// Requests whose time in the queue is over leave it.

@@ -6,6 +6,7 @@ mod kit;
 mod invariants;
 mod same;
 mod idling;
+mod series;
 mod faults;
 mod swarm;
 mod queueing;
