@@ -1,13 +1,20 @@
-//! What came of it, written down: for people, as JSON, as JUnit, as CSV; by [`comparison`] of
-//! policies, too.
+//! What came of it, written down: for people, as JSON, as JUnit, as CSV, and drawn; by [`comparison`]
+//! of policies, too.
 
+mod heading;
+mod figures;
+mod markup;
 mod text;
 mod json;
 mod junit;
 mod csv;
 mod markdown;
 pub mod comparison;
+mod chart;
+mod svg;
+mod html;
 
+use crate::courses::Courses;
 use crate::judge::{Outcome, Verdict};
 
 pub use json::{SCHEMA, effective};
@@ -24,31 +31,58 @@ pub enum Kind {
     Junit,
     /// Every figure of every function, for spreadsheets.
     Csv,
+    /// How it went, drawn.
+    Drawn(Drawing),
+}
+
+/// A kind of report that shows how functions went through the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawing {
+    /// The charts alone.
+    Svg,
+    /// One page that holds everything.
+    Html,
 }
 
 impl Kind {
+    /// All, by name.
+    pub const ALL: [(&str, Self); 6] = [
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("junit", Self::Junit),
+        ("csv", Self::Csv),
+        ("svg", Self::Drawn(Drawing::Svg)),
+        ("html", Self::Drawn(Drawing::Html)),
+    ];
+
     /// The kind of that name.
     ///
     /// # Errors
     /// There is none.
     pub fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            "junit" => Ok(Self::Junit),
-            "csv" => Ok(Self::Csv),
-            _ => Err(unknown_kind(name, "text, json, junit or csv")),
-        }
+        let kind = Self::ALL.iter().find(|(own, _)| *own == name);
+        kind.map(|(_, kind)| *kind).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|(own, _)| *own).collect();
+            let (last, others) = names.split_last().expect("there are some");
+            unknown_kind(name, &format!("{} or {last}", others.join(", ")))
+        })
     }
 
-    /// The report.
+    /// The report. `courses` are what a [`Drawing`] shows beside the figures; others need none.
     #[must_use]
-    pub fn write(self, outcome: &Outcome<'_>, verdicts: &[Verdict]) -> String {
+    pub fn write(
+        self,
+        outcome: &Outcome<'_>,
+        verdicts: &[Verdict],
+        courses: Option<&Courses>,
+    ) -> String {
         match self {
             Self::Text => text::write(outcome, verdicts),
             Self::Json => json::write(outcome, verdicts),
             Self::Junit => junit::write(outcome, verdicts),
             Self::Csv => csv::write(outcome),
+            Self::Drawn(Drawing::Svg) => svg::write(outcome, courses),
+            Self::Drawn(Drawing::Html) => html::write(outcome, verdicts, courses),
         }
     }
 }

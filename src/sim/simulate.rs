@@ -101,10 +101,18 @@ fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
         complain_of(&outcome, &verdicts);
     }
     if let Some(path) = &args.baseline {
-        let now = Kind::Json.write(&outcome, &verdicts);
+        let now = Kind::Json.write(&outcome, &verdicts, None);
         exit = exit.max(beside(&plan, &args.tolerance, path, &now, args.bless)?);
     }
-    let write = |kind: Kind| kind.write(&outcome, &verdicts);
+    let is_drawn = args.output.iter().any(|output| matches!(output.kind, Kind::Drawn(_)));
+    let courses = match is_drawn {
+        true => {
+            let courses = outcome.courses(threads(&args.work));
+            Some(courses.map_err(|broken| is_broken(&broken, &args.scenario))?)
+        }
+        false => None,
+    };
+    let write = |kind: Kind| kind.write(&outcome, &verdicts, courses.as_ref());
     put_all(&args.output, Kind::Text, &args.work, write)?;
     Ok(exit)
 }

@@ -65,7 +65,7 @@ fn one(path: &Path, args: &TestArgs) -> Result<Exit, Exit> {
     }
     let mut exit = simulate::ruling(&outcome, &verdicts, has_golden);
     if has_golden {
-        let now = Kind::Json.write(&outcome, &verdicts);
+        let now = Kind::Json.write(&outcome, &verdicts, None);
         exit = exit.max(simulate::beside(&plan, &[], &golden, &now, args.bless)?);
     }
     Ok(exit)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::markup::escaped;
 use super::told;
 use crate::judge::{Outcome, Ruling, Verdict};
 
@@ -34,21 +35,4 @@ pub(super) fn write(outcome: &Outcome<'_>, verdicts: &[Verdict]) -> String {
         );
     }
     text + "  </testsuite>\n</testsuites>\n"
-}
-
-/// Text for an attribute or an element; what XML cannot hold is a question mark.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\t' | '\n' | '\r' => escaped.push(' '),
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => escaped.push('?'),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
 }

@@ -34,7 +34,7 @@ fn reports(threads: usize) -> Vec<String> {
     let mut verdicts = outcome.verdicts();
     outcome.find_moments(&mut verdicts, threads).unwrap();
     [Kind::Text, Kind::Json, Kind::Junit, Kind::Csv]
-        .map(|kind| kind.write(&outcome, &verdicts))
+        .map(|kind| kind.write(&outcome, &verdicts, None))
         .to_vec()
 }
 
@@ -72,12 +72,12 @@ fn verdicts_name_figure_bound_seed_and_moment() {
     let (from, until) = waited.moment.unwrap();
     assert_eq!((from.to_string(), until.to_string()), ("0s".to_owned(), "5s".to_owned()));
     assert!(waited.seed.is_some() && waited.figure.unwrap() > 1e9, "{waited:?}");
-    let junit = Kind::Junit.write(&outcome, &verdicts);
+    let junit = Kind::Junit.write(&outcome, &verdicts, None);
     assert!(junit.contains("name=\"a &lt;b&gt; &amp; &quot;c&quot;\" tests=\"8\" failures=\"4\""));
     assert!(junit.contains("classname=\"now\" name=\"now wait.max &lt; 1us\""), "{junit}");
     assert!(junit.contains("against 1 us, seed ") && junit.contains("worst from 0s to 5s"));
     assert!(junit.contains("type=\"no-data\" message=\"no data\""));
-    let text = Kind::Text.write(&outcome, &verdicts);
+    let text = Kind::Text.write(&outcome, &verdicts, None);
     assert!(text.contains("NO DATA wide: wait.p99 < 1h"), "{text}");
     assert!(text.contains("\nnot modelled:\n  "));
 }
@@ -127,4 +127,117 @@ fn what_comes_first_counts() {
     let wrong = options(&[("autoscaling.knative.dev/min-scale", "many")]);
     let faults = Plan::new("x.toml", SCENARIO, &wrong, &Given(&[])).err().unwrap();
     assert_eq!(faults.0.len(), 2, "{faults}");
+}
+
+/// Names that would break out of wherever they are put.
+const HOSTILE: &str = r#"
+schema = 1
+name = "</script><script>alert(1)</script> \"'& <!-- ]]> \\ | `x` *y*"
+warmup = "1m"
+length = "4m"
+[policy.now]
+[policy.least]
+kind = "floor"
+[function."a"]
+load = { on-off = "5/s", on = "20s", off = "100s" }
+service = "50ms"
+start_up = { boot = "2s" }
+[score]
+assert = ["a wait.p99 <= 10s"]
+"#;
+
+fn drawn(text: &str, kind: &str) -> String {
+    let plan = Plan::new("x.toml", text, &Options::default(), &Nothing).unwrap();
+    let cards = plan.run(&plan.jobs(), NonZeroUsize::MIN, |_| {}).unwrap();
+    let outcome = Outcome { plan: &plan, cards };
+    let courses = outcome.courses(NonZeroUsize::MIN).unwrap();
+    Kind::parse(kind).unwrap().write(&outcome, &outcome.verdicts(), Some(&courses))
+}
+
+#[test]
+fn a_page_fetches_nothing_and_runs_nothing_but_its_own_script() {
+    let page = drawn(HOSTILE, "html");
+    assert_eq!(page.matches("<script").count(), 2, "the data and the script");
+    assert_eq!(page.matches("</script>").count(), 2);
+    assert_eq!(page.matches("alert(1)").count(), page.matches("&gt;alert(1)&lt;").count());
+    let policy = page.split("Content-Security-Policy\" content=\"").nth(1).unwrap();
+    let policy = policy.split('"').next().unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+    for fetched in [" src=", "url(http", "@import", "href=\"http", " style=", " onload=", " on"] {
+        let of_markup = page.split("<style>").next().unwrap().to_owned()
+            + page.split("</style>").nth(1).unwrap().split("<script").next().unwrap();
+        let tags = of_markup.split('<').filter_map(|tag| tag.split('>').next());
+        for tag in tags {
+            assert!(!tag.contains(fetched), "{fetched} in <{tag}>");
+        }
+    }
+}
+
+/// Every element that is opened is closed, in order; attributes are quoted.
+#[track_caller]
+fn is_well_formed(text: &str, alone: &[&str]) {
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = text;
+    while let Some((_, tag)) = rest.split_once('<') {
+        let (tag, after) = tag.split_once('>').unwrap();
+        rest = after;
+        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        match tag.as_bytes()[0] {
+            b'!' | b'?' => {}
+            b'/' => assert_eq!(open.pop(), Some(name), "in {tag}"),
+            _ if tag.ends_with('/') || alone.contains(&name) => {}
+            _ => open.push(name),
+        }
+        if ["script", "style"].contains(&name) && !tag.starts_with('/') {
+            rest = &rest[rest.find(&format!("</{name}>")).unwrap()..];
+        }
+    }
+    assert!(open.is_empty(), "{open:?} are not closed");
+}
+
+#[test]
+fn pages_and_charts_are_well_formed_whatever_names_are_in_them() {
+    for text in [SCENARIO, HOSTILE] {
+        is_well_formed(&drawn(text, "html"), &["meta", "link", "input"]);
+        is_well_formed(&drawn(text, "svg"), &[]);
+    }
+}
+
+#[test]
+fn a_page_has_a_chart_for_each_way_and_says_the_same_in_words() {
+    let page = drawn(SCENARIO, "html");
+    assert_eq!(page.matches("role=\"img\"").count(), 1, "one function");
+    assert_eq!(page.matches("class=\"ready-line\"").count(), 3, "its legend, and two policies");
+    assert_eq!(page.matches(": the chart as a table</summary>").count(), 2);
+    assert!(page.contains("<title id=\"chart-0-title\">default/api</title>"));
+    for left_out in crate::world::NOT_MODELLED {
+        assert!(page.contains(left_out));
+    }
+    assert!(page.contains("<dt>seeds</dt><dd>1 to 3</dd>"));
+    assert!(page.contains("<dt>policies</dt><dd>now, wide</dd>"));
+    let data = page.split("id=\"courses\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let ways = data["charts"][0].as_array().unwrap();
+    assert_eq!((ways.len(), data["times"].as_array().unwrap().len()), (2, 600));
+    // What a decision wants is what is desired in its bin.
+    let said = ways[0]["said"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it[1][0][1].as_str().unwrap().starts_with("wake: scale to 1; "));
+    let bin = said.unwrap()[0].as_u64().unwrap();
+    let mut desired = ways[0]["desired"].as_array().unwrap().iter();
+    let desired = desired.rfind(|change| change[0].as_u64().unwrap() <= bin).unwrap();
+    assert!(desired[1].as_str().unwrap().ends_with('1'), "{desired}");
+}
+
+#[test]
+fn what_is_worked_out_has_figures_and_no_chart() {
+    let floor = SCENARIO.replace("[policy.now]", "[policy.now]\nkind = \"floor\"");
+    let page = drawn(&floor, "html");
+    assert_eq!(page.matches(": the chart as a table</summary>").count(), 1);
+    let only = HOSTILE.replace("[policy.now]\n", "");
+    assert_eq!(drawn(&only, "html").matches("role=\"img\"").count(), 0);
+    is_well_formed(&drawn(&only, "svg"), &[]);
 }
