@@ -10,8 +10,8 @@ use crate::world::{Log, Recording, Series};
 /// Bins of a run: a screen's width has hardly more points that can be told apart.
 const BINS: u32 = 600;
 
-/// Ways through a run, functions times policies: what people still look through, and a page of a few
-/// megabytes at most.
+/// Ways through a run, functions times policies: what people still look through, and a page of a
+/// few megabytes at most.
 const COURSES_MAX: usize = 24;
 
 /// How functions went through a run.

@@ -1,5 +1,5 @@
-//! One function's way through a run as SVG: its load, and under each policy, one below the other and
-//! all on one axis of time, ready and desired pods, panic, and what was held.
+//! One function's way through a run as SVG: its load, and under each policy, one below the other
+//! and all on one axis of time, ready and desired pods, panic, and what was held.
 
 mod axis;
 mod path;
@@ -96,8 +96,9 @@ impl Chart<'_> {
             put(
                 &mut out,
                 format_args!(
-                    "<g class=\"way p{colour}\"><rect class=\"swatch\" x=\"{}\" y=\"{}\" width=\"10\" \
-                 height=\"10\" rx=\"2\"/><text class=\"name\" x=\"{}\" y=\"{}\">{name}</text>\n",
+                    "<g class=\"way p{colour}\"><rect class=\"swatch\" x=\"{}\" y=\"{}\" \
+                     width=\"10\" height=\"10\" rx=\"2\"/><text class=\"name\" x=\"{}\" \
+                     y=\"{}\">{name}</text>\n",
                     number(LEFT),
                     number(top + 5.0),
                     number(LEFT + 16.0),
@@ -194,7 +195,8 @@ impl Chart<'_> {
             put(
                 out,
                 format_args!(
-                    "<rect fill=\"url(#{id}-panic)\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
+                    "<rect fill=\"url(#{id}-panic)\" x=\"{}\" y=\"{}\" width=\"{}\" \
+                     height=\"{}\"/>",
                     number(from),
                     number(up.far()),
                     number((until - from).max(1.0)),

@@ -72,7 +72,8 @@ fn head(body: &mut String, plan: &Plan, verdicts: &[Verdict]) {
     put(
         body,
         format_args!(
-            "<header>\n<h1>{}</h1>\n<p class=\"ruling {class}\">{ruling}</p>\n<p class=\"dim\">{}</p>\n",
+            "<header>\n<h1>{}</h1>\n<p class=\"ruling {class}\">{ruling}</p>\n\
+             <p class=\"dim\">{}</p>\n",
             escaped(heading::title(plan)),
             escaped(&heading::extent(plan)),
         ),
@@ -89,7 +90,8 @@ fn assertions(body: &mut String, plan: &Plan, verdicts: &[Verdict]) {
     }
     *body += "<section>\n<h2>Assertions</h2>\n<div class=\"wide\"><table>\n<thead><tr>\
               <th scope=\"col\">ruling</th><th scope=\"col\">policy</th>\
-              <th scope=\"col\">assertion</th><th scope=\"col\">figure</th></tr></thead>\n<tbody>\n";
+              <th scope=\"col\">assertion</th><th scope=\"col\">figure</th></tr></thead>\n\
+              <tbody>\n";
     for verdict in verdicts {
         let (class, word) = match verdict.ruling {
             Ruling::Holds => ("good", "✓ holds"),
@@ -103,7 +105,8 @@ fn assertions(body: &mut String, plan: &Plan, verdicts: &[Verdict]) {
         put(
             body,
             format_args!(
-                "<tr><td class=\"{class}\">{word}</td><td>{}</td><td><code>{}</code></td><td>{}</td>\
+                "<tr><td class=\"{class}\">{word}</td><td>{}</td><td><code>{}</code></td>\
+                 <td>{}</td>\
              </tr>\n",
                 escaped(&plan.scenario.policies[verdict.policy].name),
                 escaped(&verdict.assertion.text),
@@ -151,7 +154,8 @@ fn stamp(body: &mut String, plan: &Plan, courses: Option<&Courses>) {
     put(
         body,
         format_args!(
-            "</dl>\n<details><summary>The whole scenario, with every default, and the settings that \
+            "</dl>\n<details><summary>The whole scenario, with every default, and the settings \
+             that \
          all annotations come to</summary>\n<pre>{}</pre></details>\n</footer>\n",
             escaped_lines(&effective(plan)),
         ),

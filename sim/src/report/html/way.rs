@@ -21,7 +21,8 @@ pub(super) fn sections(body: &mut String, charts: &[Chart<'_>], courses: &Course
     put(
         body,
         format_args!(
-            "<section>\n<h2>The way there</h2>\n<p class=\"dim\">With seed {}. Point at a moment, or \
+            "<section>\n<h2>The way there</h2>\n<p class=\"dim\">With seed {}. Point at a moment, \
+             or \
          move the slider with the arrow keys, to see what stood then and why.</p>\n",
             courses.seed,
         ),
@@ -33,7 +34,8 @@ pub(super) fn sections(body: &mut String, charts: &[Chart<'_>], courses: &Course
         put(
             body,
             format_args!(
-                "<p class=\"dim\">Shown are the functions with the most requests that waited; {} more \
+                "<p class=\"dim\">Shown are the functions with the most requests that waited; {} \
+                 more \
              are in the figures.</p>\n",
                 courses.left_out,
             ),
@@ -48,7 +50,8 @@ fn section(body: &mut String, chart: &Chart<'_>, number: usize) {
     put(
         body,
         format_args!(
-            "<section class=\"way-through\" id=\"way-{number}\" aria-labelledby=\"name-{number}\">\n\
+            "<section class=\"way-through\" id=\"way-{number}\" \
+             aria-labelledby=\"name-{number}\">\n\
          <h3 id=\"name-{number}\">{name}</h3>\n{}\
          <input type=\"range\" min=\"0\" max=\"{}\" value=\"{}\" \
          aria-label=\"Moment of {name}\" hidden>\n<div class=\"readout\" hidden>\n\
