@@ -1,5 +1,5 @@
-//! What came of it, written down: for people, as JSON, as JUnit, as CSV, and drawn; by [`comparison`]
-//! of policies, too.
+//! What came of it, written down: for people, as JSON, as JUnit, as CSV, and drawn; by
+//! [`comparison`] of policies, too.
 
 mod heading;
 mod figures;

@@ -147,7 +147,7 @@ assert = ["a wait.p99 <= 10s"]
 "#;
 
 fn drawn(text: &str, kind: &str) -> String {
-    let plan = Plan::new("x.toml", text, &Options::default(), &Nothing).unwrap();
+    let plan = Plan::new("x.toml", text, &Options::default(), &Given(&[])).unwrap();
     let cards = plan.run(&plan.jobs(), NonZeroUsize::MIN, |_| {}).unwrap();
     let outcome = Outcome { plan: &plan, cards };
     let courses = outcome.courses(NonZeroUsize::MIN).unwrap();
