@@ -17,7 +17,7 @@ mod start;
 pub use document::{Fault, Faults, Place};
 pub use function::{Capacity, Format, Function, Placing, StartUp, Trace, Traffic};
 pub use load::Load;
-pub use policy::{Kind, Policy, Set};
+pub use policy::{Kind, Policy, Set, short};
 pub use score::{Price, Score};
 pub use start::Start;
 pub(crate) use start::minute_of;
@@ -63,6 +63,24 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// One of that length without functions, in an ideal world: one policy by the defaults, one
+    /// seed, nothing asserted.
+    #[must_use]
+    pub fn new(length: Time) -> Self {
+        Self {
+            schema: SCHEMA,
+            name: String::new(),
+            seeds: 1,
+            start: Start::default(),
+            warmup: Time::ZERO,
+            length,
+            policies: vec![Policy::default()],
+            functions: Vec::new(),
+            world: World::default(),
+            score: Score::default(),
+        }
+    }
+
     /// How long a run is.
     #[must_use]
     pub fn end(&self) -> Time {

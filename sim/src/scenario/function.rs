@@ -131,6 +131,46 @@ impl Default for StartUp {
 }
 
 impl Function {
+    /// One that gets this load and takes that long for a request; any number at once, without
+    /// replicas at the beginning. Its pods take a second to start and one to stop.
+    #[must_use]
+    pub fn new(name: &str, load: Load, service: std::time::Duration) -> Self {
+        Self {
+            name: name.to_owned(),
+            place: Place::default(),
+            traffic: Traffic::Load(vec![load]),
+            service: Some(Spread::Constant(service.into())),
+            replicas: None,
+            capacity: Capacity::Unlimited,
+            start_up: StartUp::default(),
+        }
+    }
+
+    /// The same, but a request takes as long as is drawn.
+    #[must_use]
+    pub fn service(self, service: Spread) -> Self {
+        Self { service: Some(service), ..self }
+    }
+
+    /// The same, but its pods serve so many at once.
+    #[must_use]
+    pub fn capacity(self, capacity: Capacity) -> Self {
+        Self { capacity, ..self }
+    }
+
+    /// The same, but its pods take so long from their container's start until they answer.
+    #[must_use]
+    pub fn boot(mut self, boot: Spread) -> Self {
+        self.start_up.boot = boot;
+        self
+    }
+
+    /// The same, but it has that many replicas, ready, at the beginning.
+    #[must_use]
+    pub fn replicas(self, replicas: u32) -> Self {
+        Self { replicas: Some(replicas), ..self }
+    }
+
     /// The namespace of the functions that the rows of its trace are; none if it is one function.
     #[must_use]
     pub fn each_row(&self) -> Option<&str> {

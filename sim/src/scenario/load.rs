@@ -78,6 +78,18 @@ pub enum Load {
 const KINDS: [&str; 7] = ["constant", "poisson", "on-off", "diurnal", "step", "ramp", "flash"];
 
 impl Load {
+    /// Requests at that rate, each independent of all others.
+    #[must_use]
+    pub fn poisson(rate: Rate) -> Self {
+        Self::Poisson { poisson: rate }
+    }
+
+    /// Requests at that rate, at equal distances.
+    #[must_use]
+    pub fn constant(rate: Rate) -> Self {
+        Self::Constant { constant: rate }
+    }
+
     /// Reads one load or an array of them, which are added.
     pub(super) fn read_sum(node: &Node<'_>, end: Time) -> Vec<Self> {
         let loads = node.elements();

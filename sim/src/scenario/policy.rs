@@ -1,5 +1,6 @@
 //! The policies that a scenario is run under.
 
+use dormouse_policy::settings::{ANNOTATIONS, Annotations};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -54,16 +55,51 @@ pub struct Set {
     pub place: Place,
 }
 
-/// Reads `[policy.*]`. Without any there is one, by the defaults.
-pub(super) fn read_all(root: &Section<'_>, functions: &[Function]) -> Vec<Policy> {
-    let Some(node) = root.get("policy") else {
-        return vec![Policy {
+impl Default for Policy {
+    /// The live policy without annotations.
+    fn default() -> Self {
+        Self {
             name: "default".to_owned(),
             kind: Kind::Kpa,
             manifest: None,
             place: Place::default(),
             set: Vec::new(),
-        }];
+        }
+    }
+}
+
+impl Policy {
+    /// The same with annotations in place of all others, those of single functions too; it is named
+    /// after them.
+    #[must_use]
+    pub fn with(&self, annotations: &Annotations) -> Self {
+        let is_other = |set: &Set| {
+            let key = ANNOTATIONS.lookup(&set.key).map_or(set.key.as_str(), |key| key.name);
+            !annotations.contains_key(key)
+        };
+        let mut set: Vec<_> = self.set.iter().filter(|set| is_other(set)).cloned().collect();
+        set.extend(annotations.iter().map(|(key, value)| Set {
+            function: None,
+            key: key.clone(),
+            value: value.clone(),
+            place: self.place,
+        }));
+        let words = annotations.iter().map(|(key, value)| format!("{}={value}", short(key)));
+        let name = words.collect::<Vec<_>>().join(" ");
+        Self { name, set, ..self.clone() }
+    }
+}
+
+/// An annotation without its prefix.
+#[must_use]
+pub fn short(key: &str) -> &str {
+    key.split_once('/').map_or(key, |(_, own)| own)
+}
+
+/// Reads `[policy.*]`. Without any there is one, by the defaults.
+pub(super) fn read_all(root: &Section<'_>, functions: &[Function]) -> Vec<Policy> {
+    let Some(node) = root.get("policy") else {
+        return vec![Policy::default()];
     };
     let Some(section) = node.section() else {
         return Vec::new();

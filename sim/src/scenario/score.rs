@@ -44,6 +44,17 @@ pub struct Price {
     pub currency: String,
 }
 
+impl Default for Score {
+    fn default() -> Self {
+        Self {
+            waited_over: Time(20_000_000),
+            price: None,
+            assertions: Vec::new(),
+            tolerance: Vec::new(),
+        }
+    }
+}
+
 impl Score {
     /// Reads `[score]`.
     pub(super) fn read(
@@ -52,12 +63,7 @@ impl Score {
         functions: &[Function],
         end: Time,
     ) -> Self {
-        let mut score = Self {
-            waited_over: Time(20_000_000),
-            price: None,
-            assertions: Vec::new(),
-            tolerance: Vec::new(),
-        };
+        let mut score = Self::default();
         let Some(section) = root.get("score").and_then(|node| node.section()) else {
             return score;
         };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use dormouse_policy::settings::duration_ns;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::document::{Node, Section};
 use crate::draw::Distribution;
@@ -30,6 +30,13 @@ impl Time {
     pub const SECOND: Self = Self(1_000_000_000);
     /// None.
     pub const ZERO: Self = Self(0);
+}
+
+impl From<std::time::Duration> for Time {
+    /// To the nanosecond; of more than 292 years, those: far beyond what any time may be.
+    fn from(duration: std::time::Duration) -> Self {
+        Self(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX).unsigned_abs())
+    }
 }
 
 impl FromStr for Time {
@@ -80,11 +87,29 @@ impl Serialize for Time {
     }
 }
 
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// How often something happens, in nano-times per second; written as `120/s`, `30/m`, `0.5/h`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate(pub u64);
 
 impl Rate {
+    /// So many times per second, to the nearest billionth; 0 of what is below 0 or no number.
+    #[must_use]
+    pub fn from_per_second(times: f64) -> Self {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "`as` saturates, which is said"
+        )]
+        let nano = libm::round(times * 1e9) as u64;
+        Self(nano)
+    }
+
     /// The rate per second as the float nearest to it.
     #[must_use]
     pub fn per_second(self) -> f64 {
