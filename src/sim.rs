@@ -6,6 +6,7 @@ mod output;
 mod simulate;
 mod compare;
 mod suite;
+mod sweep;
 mod explain;
 mod verify;
 
@@ -74,6 +75,8 @@ fn dispatch(command: &SimCommand) -> Exit {
         SimCommand::Run(args) => simulate::run(args),
         SimCommand::Compare(args) => compare::compare(args),
         SimCommand::Test(args) => suite::test(args),
+        SimCommand::Sweep(args) => sweep::sweep(args),
+        SimCommand::Merge(args) => sweep::merge(args),
         SimCommand::Check(args) => simulate::check(args),
         SimCommand::Init(args) => simulate::init(args),
         SimCommand::Explain(args) => explain::explain(args),

@@ -205,9 +205,7 @@ impl Assertion {
                 }
             }
         }
-        let adds_up = matches!(self.metric.unit(), Unit::Count | Unit::PodSeconds | Unit::Money)
-            && !matches!(self.metric, Metric::Most(_));
-        if self.per == Per::Hour && !adds_up {
+        if self.per == Per::Hour && !self.metric.adds_up() {
             return Err(format!("{} is not counted per hour", self.metric));
         }
         let unit_of = if self.of.is_some() { None } else { Some(self.metric.unit()) };

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use dormouse_policy::settings::{Annotations, ClusterDefaults};
 use flate2::bufread::MultiGzDecoder;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The first bytes of every gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -51,7 +51,7 @@ pub struct Workload {
 }
 
 /// A file that took part in a run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Hashed {
     /// Its name, as the scenario has it.
     pub name: String,

@@ -1,8 +1,8 @@
 //! The policy in an invented world: a [`scenario`] says what is wanted, a [`plan`] brings in what
 //! it names, [`world`] runs it on drawn ([`load`]) or recorded ([`trace`]) load ([`draw`] is its
 //! chance), [`judge`] says what holds, [`compare`] how policies differ and, by [`statistics`], how
-//! sure that is. Recorded runs of the policy are read by [`recording`] and replayed by [`verify`].
-//! Tests of one's own settings begin with [`simulation`].
+//! sure that is; a [`sweep`] looks for better settings. Recorded runs of the policy are read by
+//! [`recording`] and replayed by [`verify`]. Tests of one's own settings begin with [`simulation`].
 //!
 //! Files are opened by the caller; what is read comes in as an argument.
 
@@ -22,6 +22,7 @@ pub mod judge;
 pub mod compare;
 pub mod courses;
 pub mod simulation;
+pub mod sweep;
 pub mod report;
 pub mod recording;
 pub mod verify;

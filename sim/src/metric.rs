@@ -5,6 +5,8 @@ mod unit;
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::scenario::Price;
 use crate::world::{Quantile, Score, Times};
 
@@ -214,6 +216,13 @@ impl Metric {
         }
     }
 
+    /// Whether its value for several functions, or times, is the sum of their values.
+    #[must_use]
+    pub fn adds_up(self) -> bool {
+        matches!(self.unit(), Unit::Count | Unit::PodSeconds | Unit::Money)
+            && !matches!(self, Self::Most(_))
+    }
+
     /// Its value; infinite where requests that never ended rank; none if there is nothing to make
     /// it of. Counts are exact up to 2⁵³, percentiles within 0.1 %.
     #[must_use]
@@ -382,6 +391,19 @@ impl fmt::Display for Metric {
             Self::Most(peak) => f.write_str(peak.word()),
             Self::Cost => f.write_str("cost"),
         }
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::parse(&name).map_err(serde::de::Error::custom)
     }
 }
 

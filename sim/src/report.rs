@@ -13,11 +13,13 @@ pub mod comparison;
 mod chart;
 mod svg;
 mod html;
+mod sweep;
 
 use crate::courses::Courses;
 use crate::judge::{Outcome, Verdict};
 
 pub use json::{SCHEMA, effective};
+pub use sweep::SweepKind;
 pub use text::verdict_line;
 
 /// A kind of report.

@@ -74,8 +74,23 @@ impl Plan {
         threads: NonZeroUsize,
         done: impl Fn(usize) + Sync,
     ) -> Result<Vec<Scorecard>, Broken> {
+        self.run_for(jobs, threads, done, |card| card)
+    }
+
+    /// The same, but of each scorecard only what `keep` makes of it is kept: many jobs' scorecards
+    /// would not fit in memory.
+    ///
+    /// # Errors
+    /// The first of the jobs that is broken.
+    pub fn run_for<T: Send>(
+        &self,
+        jobs: &[Job],
+        threads: NonZeroUsize,
+        done: impl Fn(usize) + Sync,
+        keep: impl Fn(Scorecard) -> T + Sync,
+    ) -> Result<Vec<T>, Broken> {
         self.live(jobs, threads, done, &|setup, seed| {
-            world::run(setup, seed).map(|card| (card.ended, card))
+            world::run(setup, seed).map(|card| (card.ended, keep(card)))
         })
     }
 

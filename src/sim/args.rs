@@ -1,5 +1,7 @@
 //! What can be typed after `dormouse sim`.
 
+mod sweep;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -10,6 +12,9 @@ use dormouse_sim::metric::{Better, Metric};
 use dormouse_sim::plan::{Options, SeedRange};
 use dormouse_sim::report::{Kind, comparison};
 use dormouse_sim::scenario::Time;
+
+use sweep::{MERGE_EXAMPLES, SWEEP_EXAMPLES};
+pub(crate) use sweep::{MergeArgs, SweepArgs, SweepOutput};
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -64,6 +69,12 @@ pub(crate) enum SimCommand {
     /// Run every scenario of a folder, beside what came of it before
     #[command(after_help = TEST_EXAMPLES)]
     Test(TestArgs),
+    /// Try many annotations, and find those that cost less or let less wait
+    #[command(after_help = SWEEP_EXAMPLES)]
+    Sweep(SweepArgs),
+    /// Put the slices of a sweep together
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
     /// Read a scenario and all it names, and print it with every default filled in
     Check(CheckArgs),
     /// Print a scenario to begin with
@@ -272,6 +283,7 @@ impl ChangeArgs {
             seeds: self.seed,
             assertions: self.assertions.clone(),
             events_max: self.max_events,
+            candidates: None,
         }
     }
 }

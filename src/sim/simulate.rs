@@ -23,13 +23,18 @@ const BEGINNING: &str = include_str!("beginning.toml");
 /// Differences from a baseline that are told: enough to see a pattern, few enough to read.
 const DIFFERENCES_TOLD_MAX: usize = 20;
 
-/// Reads a scenario and all that it names, or says what is wrong.
-pub(super) fn plan(scenario: &str, options: &Options) -> Result<Plan, Exit> {
-    let text = files::scenario(scenario).map_err(|error| {
-        complain(format_args!("{scenario}: cannot be read: {error}"));
+/// The text of a scenario, or says why it cannot be read.
+pub(super) fn scenario(path: &str) -> Result<String, Exit> {
+    files::scenario(path).map_err(|error| {
+        complain(format_args!("{path}: cannot be read: {error}"));
         Exit::Input
-    })?;
-    Plan::new(scenario, &text, options, &Files::of(scenario)).map_err(|faults| {
+    })
+}
+
+/// Reads a scenario and all that it names, or says what is wrong.
+pub(super) fn plan(path: &str, options: &Options) -> Result<Plan, Exit> {
+    let text = scenario(path)?;
+    Plan::new(path, &text, options, &Files::of(path)).map_err(|faults| {
         complain(faults);
         Exit::Input
     })
@@ -52,17 +57,21 @@ pub(super) fn judged<'a>(
 /// Runs every policy with every seed.
 pub(super) fn cards(plan: &Plan, scenario: &str, work: &WorkArgs) -> Result<Vec<Scorecard>, Exit> {
     let jobs = plan.jobs();
-    let done = |done| {
-        if work.progress && !work.quiet {
-            complain(format_args!("{done} of {} runs are done", jobs.len()));
-        }
-    };
+    let done = |done| tell(work, done, jobs.len());
     plan.run(&jobs, threads(work), done).map_err(|broken| is_broken(&broken, scenario))
 }
 
-fn threads(work: &WorkArgs) -> NonZeroUsize {
+/// How many runs there are at once.
+pub(super) fn threads(work: &WorkArgs) -> NonZeroUsize {
     let threads = work.jobs.or_else(|| thread::available_parallelism().ok());
     threads.unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Says how many runs are done, if that was asked for.
+pub(super) fn tell(work: &WorkArgs, done: usize, of: usize) {
+    if work.progress && !work.quiet {
+        complain(format_args!("{done} of {of} runs are done"));
+    }
 }
 
 /// One run.
@@ -73,7 +82,7 @@ pub(super) fn one(plan: &Plan, job: &Job, scenario: &str) -> Result<Scorecard, E
 }
 
 /// Says why a run has no scorecard.
-fn is_broken(broken: &Broken, scenario: &str) -> Exit {
+pub(super) fn is_broken(broken: &Broken, scenario: &str) -> Exit {
     complain(broken);
     match broken {
         Broken::Invariant { policy, seed, .. } => {

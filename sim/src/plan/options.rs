@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use dormouse_policy::settings::Annotations;
+
 use crate::assertion::{Assertion, Names};
-use crate::scenario::{Fault, Faults, Scenario};
+use crate::scenario::{Fault, Faults, Policy, Scenario};
 
 /// Most seeds of one run.
 const SEEDS_MAX: u64 = 1_000_000;
@@ -26,6 +28,9 @@ pub struct Options {
     pub assertions: Vec<String>,
     /// The most events of a run.
     pub events_max: u64,
+    /// Annotations in place of all others, each of them as a policy of its own beside the first
+    /// one. What the scenario asserts plays no part then. None = the scenario's own policies.
+    pub candidates: Option<Vec<Annotations>>,
 }
 
 /// Seeds from one to another, both included; written as `7` or `1..10`.
@@ -85,6 +90,13 @@ impl Options {
                 policy.manifest = Some(manifest.clone());
             }
         }
+        if let Some(candidates) = &self.candidates {
+            scenario.score.assertions.clear();
+            scenario.policies.truncate(1);
+            let with = |first: &Policy| candidates.iter().map(|it| first.with(it)).collect();
+            let others = scenario.policies.first().map_or(Vec::new(), with);
+            scenario.policies.extend(others);
+        }
         if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
     }
 
@@ -105,6 +117,7 @@ impl Default for Options {
             seeds: None,
             assertions: Vec::new(),
             events_max: Self::EVENTS_MAX,
+            candidates: None,
         }
     }
 }

@@ -27,4 +27,5 @@ mod failures;
 mod others;
 mod slices;
 mod sim;
+mod sweep;
 mod verify;

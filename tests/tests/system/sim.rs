@@ -43,18 +43,18 @@ fn folder() -> Scratch {
     scratch
 }
 
-fn sim(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn sim(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(program::dormouse());
     command.arg("sim").args(args).current_dir(folder).env("RUST_BACKTRACE", "0").output().unwrap()
 }
 
-fn said(bytes: &[u8]) -> String {
+pub(crate) fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// How it ended, and what it said on stderr.
 #[track_caller]
-fn ends(folder: &Path, args: &[&str], code: i32, stderr: &str) -> String {
+pub(crate) fn ends(folder: &Path, args: &[&str], code: i32, stderr: &str) -> String {
     let output = sim(folder, args);
     let complaint = said(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");

@@ -1,0 +1,98 @@
+//! `dormouse sim sweep` and `merge`: many settings, and which of them are better.
+
+use std::fs;
+
+use dormouse_sim::compare;
+use dormouse_sim::report::SweepKind;
+use dormouse_sim::sweep::{self, Error, Goal, Order, Search, Sweep};
+
+use super::args::{MergeArgs, Output, SweepArgs, SweepOutput};
+use super::files::Files;
+use super::{Exit, complain, simulate};
+
+pub(super) fn sweep(args: &SweepArgs) -> Exit {
+    match try_sweep(args) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn try_sweep(args: &SweepArgs) -> Result<Exit, Exit> {
+    let unusable = |text: &dyn std::fmt::Display| {
+        complain(text);
+        Exit::Input
+    };
+    if !args.change.assertions.is_empty() {
+        return Err(unusable(&"--assert: a sweep judges no assertions; `sim run` does"));
+    }
+    let axes = args.grid.iter().chain(&args.range).cloned().collect();
+    let search = Search::new(axes, args.random).map_err(|rule| unusable(&rule))?;
+    let goal = Goal {
+        cost: args.cost,
+        waiting: args.waiting,
+        lower: args.lower.into(),
+        margin: args.margin.unwrap_or(compare::MARGIN),
+    };
+    let order = Order { search, goal, slice: args.partition };
+    let text = simulate::scenario(&args.scenario)?;
+    let progress = |done: usize, of: usize| simulate::tell(&args.work, done, of);
+    let made = sweep::run(
+        (&args.scenario, &text),
+        &args.change.options(),
+        &Files::of(&args.scenario),
+        order,
+        simulate::threads(&args.work),
+        &progress,
+    );
+    let made = made.map_err(|error| match error {
+        Error::Faults(faults) => unusable(&faults),
+        Error::Broken(broken) => simulate::is_broken(&broken, &args.scenario),
+        Error::Nothing(what) => {
+            complain(what);
+            Exit::Nothing
+        }
+    })?;
+    write(&made, &args.output, args.work.quiet)
+}
+
+pub(super) fn merge(args: &MergeArgs) -> Exit {
+    match try_merge(args) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn try_merge(args: &MergeArgs) -> Result<Exit, Exit> {
+    let read = |path: &std::path::PathBuf| {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).map_err(|error| {
+            complain(format_args!("{name}: cannot be read: {error}"));
+            Exit::Input
+        })?;
+        match sweep::read(&name, &text) {
+            Ok(slice) => Ok((name, slice)),
+            Err(error) => {
+                complain(error);
+                Err(Exit::Input)
+            }
+        }
+    };
+    let slices = args.slices.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let whole = sweep::merge(slices).map_err(|error| {
+        complain(error);
+        Exit::Input
+    })?;
+    write(&whole, &args.output, false)
+}
+
+/// Writes what was asked for; without a word of it the text, unless it is to be quiet.
+fn write(sweep: &Sweep, outputs: &[SweepOutput], quiet: bool) -> Result<Exit, Exit> {
+    let by_default = [Output { kind: SweepKind::Text, path: None }];
+    let outputs = match outputs {
+        [] if quiet => &[],
+        [] => &by_default[..],
+        outputs => outputs,
+    };
+    for Output { kind, path } in outputs {
+        simulate::put(path.as_deref(), &kind.write(sweep))?;
+    }
+    Ok(Exit::Fine)
+}
