@@ -110,7 +110,7 @@ pub enum Path {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
-    /// The function was seen for the first time: it is brought to its initial scale.
+    /// The function was seen for the first time. A new one is brought to its initial scale.
     Start,
     /// Time has passed.
     Tick,
@@ -137,6 +137,8 @@ pub struct Inputs {
     pub path: Path,
     /// Requests in flight, held ones included.
     pub in_flight: u64,
+    /// Of these, those that reporters which are lost had in flight when last heard.
+    pub lost_in_flight: u64,
     /// Requests held.
     pub held: u64,
     /// Requests refused for want of room since the last report.
@@ -174,6 +176,14 @@ impl Inputs {
         let Self { now_us, why, ready, replicas, reachability, path, start_up_us, keep, .. } =
             *self;
         Observation { now_us, why, ready, replicas, reachability, path, start_up_us, keep, load }
+    }
+}
+
+/// `replicas`, but at most `max_scale`, where 0 is no bound.
+fn within(max_scale: u32, replicas: u32) -> u32 {
+    match max_scale {
+        0 => replicas,
+        max => replicas.min(max),
     }
 }
 

@@ -43,9 +43,10 @@ struct Averages {
 impl Oracle {
     pub(crate) fn new(start: &Start) -> Self {
         let now = start.start_ms;
-        let mut initial = start.policy.initial_scale.unwrap_or(start.replicas);
-        if start.policy.max_scale > 0 && initial > start.policy.max_scale {
-            initial = start.policy.max_scale;
+        // None ready: taken for new. Replicas without any: taken for asleep.
+        let mut initial = start.replicas;
+        if start.replicas > 0 && start.ready == 0 {
+            initial = initial.max(start.policy.initial_scale.unwrap_or(0));
         }
         Self {
             start: start.clone(),
@@ -129,7 +130,7 @@ impl Oracle {
             return;
         };
         let min = self.start.policy.min_scale;
-        let initialised = seen.ready >= min.max(initial);
+        let initialised = seen.ready >= self.bounded(min.max(initial));
         let given_up = seen.t_ms >= self.start.start_ms + ACTIVATION_MS;
         if seen.why != Why::Start && (initialised || given_up) {
             self.initial = None;
@@ -258,11 +259,18 @@ impl Oracle {
             return 0;
         }
         if seen.why == Why::Start {
-            let initial = f64::from(self.initial.unwrap_or(0));
+            let initial = f64::from(self.bounded(self.initial.unwrap_or(0)));
             return (initial * policy.total - wanted) as i32;
         }
         let used = averages.map_or(0.0, |averages| averages.panic);
         (f64::from(seen.ready) * policy.total - wanted - used).floor() as i32
+    }
+
+    fn bounded(&self, pods: u32) -> u32 {
+        match self.start.policy.max_scale {
+            0 => pods,
+            max => pods.min(max),
+        }
     }
 
     /// From what the load asks for to replicas.

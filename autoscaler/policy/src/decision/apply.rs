@@ -3,10 +3,10 @@
 use super::conclude::{Figure, pods};
 use super::{
     ACTIVATION_US_MAX, Averages, Inputs, Keep, Missing, Path, Phase, Reachability, Rule, SECOND_US,
-    Why,
+    Why, within,
 };
 use crate::burst::Demand;
-use crate::settings::{Burst, Paused, ScaleToZero};
+use crate::settings::{Burst, Metric, Paused, ScaleToZero};
 
 /// Applies the rules to `figure` and returns the phase they lead to.
 pub(super) fn apply(inputs: &Inputs, averages: Option<Averages>, figure: &mut Figure) -> Phase {
@@ -115,10 +115,7 @@ impl Inputs {
 
     /// Replicas as they are, within the upper bound.
     fn kept(&self) -> u32 {
-        match self.scaling.max_scale {
-            0 => self.replicas,
-            max => self.replicas.min(max),
-        }
+        within(self.scaling.max_scale, self.replicas)
     }
 
     fn us_since(&self, since_us: u64) -> u64 {
@@ -130,6 +127,11 @@ fn answer_requests(inputs: &Inputs, figure: &mut Figure) {
     let Inputs { in_flight, held, .. } = *inputs;
     if in_flight > 0 {
         figure.at_least(1, Rule::InFlight { in_flight, held });
+    }
+    let Inputs { lost_in_flight, .. } = *inputs;
+    if inputs.scaling.metric == Metric::Concurrency && lost_in_flight > 0 {
+        let needed = pods(lost_in_flight as f64 / inputs.scaling.target);
+        figure.at_least(needed, Rule::LostReporters { lost_in_flight });
     }
     if inputs.scaling.burst != Burst::Kpa {
         let Inputs { refused, arriving_rps, start_up_us, .. } = *inputs;

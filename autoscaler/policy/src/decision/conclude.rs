@@ -2,7 +2,7 @@
 
 use super::apply::apply;
 use super::{
-    Averages, Decision, Inputs, Outcome, Panic, Reachability, Reason, Rule, SECOND_US, Why,
+    Averages, Decision, Inputs, Outcome, Panic, Reachability, Reason, Rule, SECOND_US, Why, within,
 };
 use crate::settings::Burst;
 
@@ -136,7 +136,10 @@ fn excess_burst_capacity(inputs: &Inputs, averages: Option<Averages>) -> i32 {
     }
     let spare = match (inputs.why, averages) {
         // Before the first look at the load: as if the pods it begins with were ready and idle.
-        (Why::Start, _) => f64::from(inputs.initial.unwrap_or(0)) * scaling.total - wanted,
+        (Why::Start, _) => {
+            let initial = within(scaling.max_scale, inputs.initial.unwrap_or(0));
+            f64::from(initial) * scaling.total - wanted
+        }
         (_, averages) => {
             let used = averages.map_or(0.0, |averages| averages.panic.value);
             libm::floor(f64::from(inputs.ready) * scaling.total - wanted - used)

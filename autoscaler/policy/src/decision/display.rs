@@ -88,6 +88,7 @@ impl Rule {
             Self::ScaleDownDelay { .. } => "scale-down-delay {delay_s} s",
             Self::Coverage { .. } => "coverage ({known_s} of {window_s} s known)",
             Self::InFlight { .. } => "open requests ({in_flight} in flight, {held} held)",
+            Self::LostReporters { .. } => "{lost_in_flight} requests in flight at lost activators",
             Self::Burst(_) => "burst ({open} open, {refused} refused, {to_come} to come)",
             Self::Wake { .. } => "wake",
             Self::IdleCost(Idleness { to_s: Some(_), .. }) => {

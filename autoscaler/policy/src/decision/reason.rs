@@ -62,6 +62,11 @@ pub enum Rule {
         /// Requests held.
         held: u64,
     },
+    /// Pods for what reporters that are lost had in flight: it may be in flight still.
+    LostReporters {
+        /// Requests, by their last reports.
+        lost_in_flight: u64,
+    },
     /// As many as the requests of the moment need: [`crate::burst`].
     Burst(Demand),
     /// Requests are held and no pod can take them: one pod at least, or the activation scale.
@@ -73,7 +78,7 @@ pub enum Rule {
     IdleCost(Idleness),
     /// A fresh function keeps what it began with until that many were ready.
     InitialScale {
-        /// `initial-scale`, else the replicas it was found with.
+        /// The replicas it was found with; `initial-scale` if that is more and none was ready.
         initial: u32,
     },
     /// Never fewer.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::delay::Highest;
 use super::{
     ACTIVATION_US_MAX, Averages, Decision, Inputs, Missing, Observation, Panic, Phase, SECOND_US,
-    Why, conclude,
+    Why, conclude, within,
 };
 use crate::idle::{Gaps, Idle, Idleness};
 use crate::readings::{Load, Meter, Reporters, Sample};
@@ -50,8 +50,9 @@ impl Scaler {
     /// A scaler for a function that has `replicas` replicas, `ready` of them ready, at `now_us`.
     ///
     /// With more than one ready pod it starts in panic, so that a restarted autoscaler does not
-    /// scale in before it has data. `replicas`, or the initial scale if annotated, is kept until
-    /// that many were ready, or until the time to become so is over.
+    /// scale in before it has data. Its replicas are kept until that many were ready, or until the
+    /// time to become so is over. While none is ready it is taken for new, and the initial scale is
+    /// kept if that is more; what has a ready pod was begun before, what has no replicas sleeps.
     #[must_use]
     pub fn new(
         scaling: Arc<Scaling>,
@@ -60,10 +61,9 @@ impl Scaler {
         replicas: u32,
         now_us: u64,
     ) -> Self {
-        let initial = scaling.initial_scale.unwrap_or(replicas);
-        let initial = match scaling.max_scale {
-            0 => initial,
-            max => initial.min(max),
+        let initial = match (replicas, ready) {
+            (1.., 0) => replicas.max(scaling.initial_scale.unwrap_or(0)),
+            _ => replicas,
         };
         Self {
             windows: windows(&scaling, missing),
@@ -184,6 +184,7 @@ impl Scaler {
             reachability: observation.reachability,
             path: observation.path,
             in_flight: observation.load.in_flight,
+            lost_in_flight: observation.load.lost_in_flight,
             held: observation.load.held,
             refused: observation.load.refused,
             arriving_rps: observation.load.arriving_rps,
@@ -272,10 +273,11 @@ impl Scaler {
     }
 
     fn refresh(&mut self, observation: &Observation) {
-        let min = self.scaling.min_scale;
+        let Scaling { min_scale, max_scale, .. } = *self.scaling;
         self.fresh = self.fresh.filter(|fresh| {
             let given_up = observation.now_us >= fresh.since_us + ACTIVATION_US_MAX;
-            let ready = observation.ready >= fresh.initial.max(min);
+            let wanted = fresh.initial.max(min_scale);
+            let ready = observation.ready >= within(max_scale, wanted);
             observation.why == Why::Start || !(ready || given_up)
         });
     }

@@ -7,7 +7,7 @@ mod restoring;
 mod rules;
 
 use super::*;
-use crate::settings::{Aggregation, Paused};
+use crate::settings::{Aggregation, Metric, Paused};
 
 fn scaling() -> Scaling {
     Scaling { target_burst_capacity: -1.0, ..Scaling::default() }
@@ -27,6 +27,7 @@ fn inputs(scaling: Scaling, ready: u32, stable: f64, panic: f64) -> Inputs {
         reachability: Reachability::Reachable,
         path: Path::Proxied,
         in_flight: 0,
+        lost_in_flight: 0,
         held: 0,
         refused: 0,
         arriving_rps: 0.0,
@@ -210,23 +211,16 @@ fn zero_needs_a_silent_and_wholly_known_window() {
 }
 
 #[test]
-fn a_start_brings_the_initial_scale_up_or_down() {
-    for (initial, min_scale, replicas, want) in [
-        (Some(1), 0, 3, Outcome::ScaleTo(1)),
-        (Some(3), 0, 3, Outcome::Keep),
-        (Some(1), 2, 3, Outcome::ScaleTo(2)),
-        (None, 0, 0, Outcome::Keep),
-        (None, 1, 0, Outcome::ScaleTo(1)),
+fn what_lost_reporters_had_in_flight_keeps_the_pods_it_needs() {
+    let rps = Scaling { metric: Metric::Rps, ..scaling() };
+    for (scaling, want, why) in [
+        (scaling(), 8, "1 → 8 by 500 requests in flight at lost activators"),
+        (rps, 1, "0 → 1 by open requests (500 in flight, 0 held)"),
     ] {
-        let decision = decide(Inputs {
-            why: Why::Start,
-            replicas,
-            ready: 0,
-            initial,
-            averages: None,
-            ..inputs(Scaling { min_scale, ..scaling() }, 0, 0.0, 0.0)
-        });
-        assert_eq!(decision.outcome, want, "{decision}");
+        let lost = Inputs { in_flight: 500, lost_in_flight: 500, ..inputs(scaling, 1, 0.0, 0.0) };
+        let decision = decide(lost);
+        assert_eq!(decision.desired, want);
+        assert_eq!(rules(&decision).last().map(String::as_str), Some(why));
     }
 }
 

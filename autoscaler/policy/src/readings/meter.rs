@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::reporters::{Reporters, Span};
+use super::reporters::{LastWord, Reporters, Span};
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -49,7 +49,9 @@ pub struct Load {
     pub incomplete: Vec<Sample>,
     /// Requests in flight by the last reports, held ones included.
     pub in_flight: u64,
-    /// Of these, the held ones.
+    /// Of these, those of reporters that are lost.
+    pub lost_in_flight: u64,
+    /// Of all in flight, the held ones.
     pub held: u64,
     /// Requests refused for want of room, in the spans of the last reports.
     pub refused: u64,
@@ -160,13 +162,19 @@ impl Meter {
         while self.first_s < self.next_s && self.growth.pop_front().is_some() {
             self.first_s += 1;
         }
-        self.last.retain(|reading| reporters.covered_us(reading.reporter).is_some());
+        self.last.retain(|reading| reporters.last_word(reading.reporter).is_some());
         let mut load =
             Load { settled_s, incomplete: self.incomplete(settled_s), ..Load::default() };
         for reading in &self.last {
             // Not named in the reporter's last report: no load.
-            if reporters.covered_us(reading.reporter) == Some(reading.end_us) {
-                load.in_flight = load.in_flight.saturating_add(reading.counters.in_flight);
+            let word = reporters.last_word(reading.reporter);
+            let word = word.filter(|word| word.covered_us == reading.end_us);
+            if let Some(LastWord { is_lost, .. }) = word {
+                let in_flight = reading.counters.in_flight;
+                load.in_flight = load.in_flight.saturating_add(in_flight);
+                if is_lost {
+                    load.lost_in_flight = load.lost_in_flight.saturating_add(in_flight);
+                }
                 load.held = load.held.saturating_add(reading.counters.held);
                 load.refused = load.refused.saturating_add(reading.arrivals.refused);
                 load.arriving_rps += reading.arrivals.rps;

@@ -46,6 +46,14 @@ pub struct Span {
     pub(crate) end_us: u64,
 }
 
+/// What is known of a reporter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastWord {
+    /// Up to when it reported, on the caller's clock.
+    pub(crate) covered_us: u64,
+    pub(crate) is_lost: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Reporter {
     id: u64,
@@ -182,13 +190,14 @@ impl Reporters {
             && !self.unknown.iter().rev().any(|range| range.contains(&second))
     }
 
-    /// Up to when the reporter of that number has reported; none once it is forgotten or began a
+    /// The last that was heard of the reporter of that number; none once it is forgotten or began a
     /// new life.
-    pub(crate) fn covered_us(&self, reporter: u64) -> Option<u64> {
-        self.reporters
-            .values()
-            .find(|present| present.id == reporter)
-            .map(|present| present.covered_us)
+    pub(crate) fn last_word(&self, reporter: u64) -> Option<LastWord> {
+        let known = self.reporters.values().find(|known| known.id == reporter);
+        known.map(|known| LastWord {
+            covered_us: known.covered_us,
+            is_lost: known.fate == Fate::Lost,
+        })
     }
 
     /// A reporter appears, begins a new life, or has its clock anchored anew. What went on since it

@@ -147,7 +147,7 @@ fn a_silent_reporter_is_lost_and_its_last_load_stays_until_it_is_gone() {
     assert!(world.reporters.advance(71 * S).is_empty());
     world.report("b", 73 * S, None);
     let load = world.settle();
-    assert_eq!(load.in_flight, 9);
+    assert_eq!((load.in_flight, load.lost_in_flight), (9, 9));
     assert_eq!(world.concurrency(), [(10, 0.0), (71, 0.0), (72, 0.0)]);
     world.reporters.forget("a", 73 * S);
     assert_eq!(world.settle().in_flight, 0);

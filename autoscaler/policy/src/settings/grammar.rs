@@ -127,7 +127,11 @@ impl fmt::Display for Grammar {
                 })
             }
             Self::Word([only]) => f.write_str(only),
-            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Word(words) => {
+                let shown = |word: &&'static str| if word.is_empty() { "\"\"" } else { *word };
+                let words: Vec<&str> = words.iter().map(shown).collect();
+                write!(f, "one of {}", words.join(", "))
+            }
             Self::Text => f.write_str("a text that is not empty"),
             Self::Hosts => f.write_str("DNS names separated by commas"),
         }

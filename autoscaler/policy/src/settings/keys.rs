@@ -143,7 +143,7 @@ pub(super) const RETENTION: Key = Key::honoured(
 
 pub(super) const AGGREGATION: Key = Key::honoured(
     "autoscaling.knative.dev/metric-aggregation-algorithm",
-    Word(&["linear", "weighted-exponential", "weightedExponential"]),
+    Word(&["linear", "weighted-exponential", "weightedExponential", ""]),
     Fixed("linear"),
 )
 .formerly("autoscaling.knative.dev/metricAggregationAlgorithm");

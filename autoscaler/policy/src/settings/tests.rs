@@ -196,9 +196,13 @@ fn target_and_total() {
 
 #[test]
 fn the_panic_window_is_whole_seconds() {
-    for (window, percent, want) in
-        [("10s", "10", 1), ("6s", "1", 1), ("15s", "10", 2), ("60s", "100", 60)]
-    {
+    for (window, percent, want) in [
+        ("10s", "10", 1),
+        ("6s", "1", 1),
+        ("15s", "10", 2),
+        ("60s", "100", 60),
+        ("125s", "16.4", 20),
+    ] {
         let have = scaling(&[
             (&knative("window"), window),
             (&knative("panic-window-percentage"), percent),

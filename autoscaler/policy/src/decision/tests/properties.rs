@@ -64,6 +64,7 @@ prop_compose! {
             why,
             replicas: pods.1,
             in_flight: load.0,
+            lost_in_flight: load.0.saturating_sub(1) * 100,
             refused: arrivals.0,
             arriving_rps: arrivals.1,
             start_up_us: arrivals.2,

@@ -56,6 +56,38 @@ fn all_pods_of_the_floor_must_have_been_ready_for_it_to_be_left() {
 }
 
 #[test]
+fn a_first_sight_begins_what_is_new_and_lowers_nothing() {
+    for (initial, max_scale, (replicas, ready), want) in [
+        (Some(3), 0, (1, 0), "0 → 3 by initial-scale 3"),
+        (Some(4), 3, (1, 0), "0 → 4 by initial-scale 4, 4 → 3 by max-scale 3"),
+        (Some(1), 0, (3, 0), "0 → 3 by initial-scale 3"),
+        (None, 0, (2, 0), "0 → 2 by initial-scale 2"),
+        // Begun before: the initial scale is behind it.
+        (Some(1), 0, (10, 10), "0 → 10 by initial-scale 10"),
+        (Some(3), 0, (1, 1), "0 → 1 by initial-scale 1"),
+        // Asleep.
+        (Some(3), 0, (0, 0), ""),
+    ] {
+        let scaling = Arc::new(Scaling { initial_scale: initial, max_scale, ..scaling() });
+        let mut scaler = Scaler::new(scaling, Missing::Unknown, ready, replicas, 0);
+        let busy = Load { in_flight: 500, ..Load::default() };
+        let decision = scaler.decide(&observe(0, Why::Start, ready, replicas, busy));
+        assert_eq!(rules(&decision).join(", "), want);
+    }
+}
+
+#[test]
+fn a_lowered_bound_is_as_many_as_can_become_ready() {
+    let mut scaler = Scaler::new(Arc::new(scaling()), Missing::Unknown, 0, 10, 0);
+    scaler.configure(Arc::new(Scaling { max_scale: 3, ..scaling() }));
+    record(&mut scaler, 0..60, 0.0);
+    for (ready, want) in [(2, 3), (3, 1)] {
+        let decision = scaler.decide(&observe(60, Why::Tick, ready, 3, load(60, &[])));
+        assert_eq!(decision.desired, want, "{decision}");
+    }
+}
+
+#[test]
 fn a_redeployed_function_is_fresh_once_more() {
     let at_once = Scaling { max_scale_down_rate: 1_000.0, ..scaling() };
     let mut scaler = Scaler::new(Arc::new(at_once), Missing::Unknown, 3, 3, 0);

@@ -42,7 +42,8 @@ fn after(rule: Option<Rule>) -> Option<Rule> {
         Rule::ActivationScale { .. } => Rule::Panic { wanted: 4, most: 6, since_us: 8 * S },
         Rule::Panic { .. } => Rule::ScaleDownDelay { delay_s: 30 },
         Rule::ScaleDownDelay { .. } => Rule::InFlight { in_flight: 5, held: 2 },
-        Rule::InFlight { .. } => Rule::Burst(Demand { open: 40, refused: 5, to_come: 7.5 }),
+        Rule::InFlight { .. } => Rule::LostReporters { lost_in_flight: 500 },
+        Rule::LostReporters { .. } => Rule::Burst(Demand { open: 40, refused: 5, to_come: 7.5 }),
         Rule::Burst(_) => Rule::Wake { activation_scale: 3 },
         Rule::Wake { .. } => Rule::IdleCost(IDLE),
         Rule::IdleCost(idle) if idle == IDLE => Rule::IdleCost(Idleness { to_s: None, ..IDLE }),
@@ -94,6 +95,10 @@ fn every_rule_has_its_line_and_its_json() {
         (
             "open requests (5 in flight, 2 held)",
             json!({"rule": "in-flight", "inputs": {"in_flight": 5, "held": 2}}),
+        ),
+        (
+            "500 requests in flight at lost activators",
+            json!({"rule": "lost-reporters", "inputs": {"lost_in_flight": 500}}),
         ),
         (
             "burst (40 open, 5 refused, 7.5 to come)",
