@@ -20,9 +20,9 @@ use dormouse_metrics::writer::Writer;
 use dormouse_policy::function::FunctionName;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -47,6 +47,9 @@ const EMPTYING_INTERVAL: Duration = Duration::from_millis(5);
 /// Longest wait for Services to lead elsewhere, before an activator that leaves closes its
 /// listeners all the same: that of a thousand Services at the pace of an autoscaler's writes.
 const UNNAMED_MAX: Duration = Duration::from_secs(20);
+
+/// Longest wait for the last word to be sent: a peer that reads nothing for so long will find out.
+const PARTING_MAX: Duration = Duration::from_secs(1);
 
 /// What the control thread is made of.
 pub(crate) struct Parts {
@@ -152,7 +155,7 @@ impl<N: Network> Control<N> {
     pub(crate) async fn run(mut self) {
         loop {
             match self.select().await {
-                Event::Stop => return,
+                Event::Stop => return self.part().await,
                 event => self.apply(event).await,
             }
             // What the table does not list any more is not in this thread's hands either.
@@ -438,6 +441,27 @@ impl<N: Network> Control<N> {
         self.tell_workers(|| Command::Leave).await;
         let actions = self.side.leave();
         self.act(actions).await;
+    }
+
+    /// The workers have ended: what is counted is final. Says so, and waits until it is sent.
+    async fn part(mut self) {
+        self.report().await;
+        let goodbye = self.side.goodbye();
+        self.send_all(goodbye);
+        let mut open = self.outgoing.len();
+        self.outgoing.clear();
+        let sent = async {
+            while open > 0 {
+                match self.parts.link.recv().await {
+                    Some(LinkEvent::Disconnected(_)) => open -= 1,
+                    Some(LinkEvent::Connected(..) | LinkEvent::Frame(..)) => {}
+                    None => return,
+                }
+            }
+        };
+        if timeout(PARTING_MAX, sent).await.is_err() {
+            warn!("an autoscaler was not told that this activator ends");
+        }
     }
 
     /// No Service leads here any more; the routers behind them still have to learn it.

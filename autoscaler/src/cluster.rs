@@ -182,6 +182,12 @@ pub trait Hands {
     /// wait.
     fn note(&self, note: Note);
 
+    /// Returns once this activator, of which nothing was heard for long, is known to be gone with
+    /// all that it had in flight; never if that cannot be known.
+    fn activator_gone(&self, _name: &str) -> impl Future<Output = ()> {
+        std::future::pending()
+    }
+
     /// Gives up the lead, if there is one to give up: called once, after the last order.
     fn release(&self) -> impl Future<Output = ()> {
         std::future::ready(())

@@ -27,7 +27,7 @@ use dormouse_link::Connection;
 use dormouse_link::autoscaler_side::{AutoscalerSide, Ending, Fault, Output};
 use dormouse_link::frame::{Down, Listen, Listening, Up};
 use dormouse_policy::function::{Function, FunctionName};
-use dormouse_policy::readings::Reporters;
+use dormouse_policy::readings::{Departure, Reporters};
 use dormouse_policy::record::{Line, Taken};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
@@ -58,6 +58,8 @@ pub(crate) enum Event {
     Due,
     /// Somebody asks what was done.
     Count(oneshot::Sender<Tally>),
+    /// An activator of which nothing was heard for long is gone with all that it had in flight.
+    ActivatorGone(String),
     /// Somebody asks about a function.
     Explain(FunctionName, oneshot::Sender<Option<Explanation>>),
 }
@@ -73,6 +75,8 @@ pub(crate) enum Action {
     Scale { order: u64, scale: Scale },
     /// Lead traffic through these activators.
     LeadThrough(Arc<Activators>),
+    /// Find out when this activator is gone, and tell by [`Event::ActivatorGone`].
+    LookFor { activator: String },
     /// Say something of a function, or no longer.
     Note(Note),
     /// Write a line of the record.
@@ -164,6 +168,13 @@ impl Core {
                 self.scaled(&function, order, result, now_us)
             }
             Event::Due => self.pass_time(now_us),
+            Event::ActivatorGone(name) => {
+                // One that is back is not gone.
+                if !self.link.waits_for(&name) {
+                    warn!(reporter = name, "activator gone with what it had in flight");
+                    self.forget_reporter(name, Departure::Found, now_us);
+                }
+            }
             Event::Explain(function, answer) => {
                 // One who no longer waits for the answer does not miss it.
                 answer.send(self.explain(&function, now_us)).ok();
@@ -379,9 +390,17 @@ impl Core {
                 self.ways.is_stale = true;
                 info!(reporter, "activator disconnected");
             }
+            Output::Gone { reporter } => {
+                info!(reporter, "activator ended");
+                self.forget_reporter(reporter, Departure::Said, now_us);
+            }
             Output::Lost { reporter } => {
-                warn!(reporter, "activator given up for lost");
+                warn!(
+                    reporter,
+                    "activator given up for lost; what it had in flight keeps its pods"
+                );
                 self.look_at_listeners();
+                self.actions.push(Action::LookFor { activator: reporter });
             }
             Output::Report { reporter, boot, at_us, readings, learnt } => {
                 self.learn(learnt, now_us);

@@ -262,12 +262,16 @@ impl Bound {
             "autoscaler runs");
         let mut server = Server::new(self);
         let mut calls = FuturesUnordered::new();
+        let mut absences = FuturesUnordered::new();
         loop {
             let happening = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some((function, order, result)) = calls.next() => {
                     Happening::Event(Event::Scaled { function, order, result })
+                }
+                Some(activator) = absences.next() => {
+                    Happening::Event(server.found_gone(activator))
                 }
                 fact = facts.next() => match fact {
                     Some(fact) => Happening::Event(Event::Fact(fact)),
@@ -280,6 +284,9 @@ impl Bound {
             }
             if let Some(activators) = server.take_activators() {
                 hands.lead_through(activators);
+            }
+            for activator in server.take_to_look_for() {
+                absences.push(gone(&hands, activator));
             }
             for note in server.take_notes() {
                 hands.note(note);
@@ -297,6 +304,12 @@ impl Bound {
         info!("autoscaler ended");
         Ok(())
     }
+}
+
+/// Returns the activator's name once it is gone.
+async fn gone<H: Hands>(hands: &H, activator: String) -> String {
+    hands.activator_gone(&activator).await;
+    activator
 }
 
 async fn call<H: Hands>(

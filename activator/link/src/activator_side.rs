@@ -280,6 +280,12 @@ impl ActivatorSide {
         self.send_all(&Up::Pressure { functions })
     }
 
+    /// After the last report: this process ends.
+    #[must_use]
+    pub fn goodbye(&self) -> Vec<Action> {
+        self.send_all(&Up::Goodbye)
+    }
+
     /// Whether the next report to some autoscaler has to name a function that has begun so many
     /// requests and has so many in flight.
     #[must_use]

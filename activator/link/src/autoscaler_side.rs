@@ -163,6 +163,7 @@ impl AutoscalerSide {
                     self.recall(&function);
                 }
             }
+            Up::Goodbye => self.gone(connection, reporter),
             Up::Unknown => {
                 let version = self.reporters.get(&reporter).map_or(0, |known| known.version);
                 if version <= VERSION {
@@ -196,6 +197,20 @@ impl AutoscalerSide {
         self.outputs.push(Output::Left { reporter: name });
     }
 
+    /// The activator ends, and has nothing in flight: nobody waits for it.
+    fn gone(&mut self, connection: Connection, name: String) {
+        let before = self.reporters.len();
+        self.connected.remove(&connection);
+        self.reporters.remove(&name);
+        let open = self.retirements.iter_mut();
+        let turns = open.map(|(function, open)| (function.clone(), open.acknowledged(&name)));
+        for (function, turn) in turns.collect::<Vec<_>>() {
+            self.turn(&function, turn);
+        }
+        self.share_again(before);
+        self.outputs.push(Output::Gone { reporter: name });
+    }
+
     /// Sets the entry of a function; what equals the last is not sent again. `queue_depth` is the
     /// depth over all activators.
     pub fn put(&mut self, entry: Entry) {
@@ -215,6 +230,13 @@ impl AutoscalerSide {
     #[must_use]
     pub fn wants_waking(&self, function: &FunctionName) -> bool {
         self.reporters.values().any(|reporter| reporter.wakes.contains(function))
+    }
+
+    /// Whether this activator exists as far as is known here: it is connected, or away for less
+    /// than [`LOST_AFTER_US`].
+    #[must_use]
+    pub fn waits_for(&self, reporter: &str) -> bool {
+        self.reporters.contains_key(reporter)
     }
 
     /// What the activators said of their listeners, reporter by reporter.

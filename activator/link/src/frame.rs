@@ -93,6 +93,8 @@ pub enum Up {
         #[serde(default)]
         standing: Standing,
     },
+    /// The last frame, after a last report: all is answered, and the process ends.
+    Goodbye,
     /// Read, never written: a kind that a later version has.
     #[serde(other, skip_serializing)]
     Unknown,

@@ -9,7 +9,7 @@ mod meter;
 mod reporters;
 
 pub use meter::{Counters, Load, Meter, Sample};
-pub use reporters::{Reporters, SILENCE_US_MAX, Span};
+pub use reporters::{Departure, Reporters, SILENCE_US_MAX, Span};
 
 #[cfg(test)]
 mod tests;

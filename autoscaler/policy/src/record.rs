@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Scaler};
 use crate::function::FunctionName;
-use crate::readings::{Counters, Meter, Reporters};
+use crate::readings::{Counters, Departure, Meter, Reporters};
 
 pub use read::Fault;
 pub use replay::{Difference, ReplayError, Replayer, Summary, replay};
@@ -42,6 +42,8 @@ pub enum Line {
     Snapshot(Box<Snapshot>),
     /// Reports that no decision followed for a while, or that a snapshot already knows of.
     Heard(Vec<Report>),
+    /// An activator is gone: it reports no more, and has nothing in flight.
+    Gone(Gone),
     /// A decision.
     Decided(Box<Decided>),
     /// Lines are missing here. What follows can be replayed from each function's next snapshot.
@@ -129,6 +131,17 @@ pub struct Reading {
     pub function: FunctionName,
     /// Its counters in that activator.
     pub counters: Counters,
+}
+
+/// The end of an activator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The activator's name.
+    pub reporter: String,
+    /// When it was known, on the decider's monotonic clock, in microseconds.
+    pub at_us: u64,
+    /// How.
+    pub departure: Departure,
 }
 
 /// A decision and what was heard before it.

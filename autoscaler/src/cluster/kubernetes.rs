@@ -17,6 +17,7 @@ mod scale;
 mod lease;
 mod leading;
 mod reviews;
+mod absence;
 mod event;
 mod pace;
 mod slices;
@@ -182,6 +183,7 @@ impl KubernetesCluster {
     /// [`ConnectError`]: there is no way to it.
     pub async fn start(options: &Options) -> Result<(TaskFacts, KubernetesHands), ConnectError> {
         let client = api::connect(options.kubeconfig.as_deref(), None, &options.calls).await?;
+        let hands_client = client.clone();
         let (errands_in, errands) = mpsc::channel(ERRANDS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let (changes_in, changes) = mpsc::channel(CHANGES_MAX);
@@ -223,6 +225,7 @@ impl KubernetesCluster {
         let task = tokio::spawn(cluster.run());
         let facts = TaskFacts::new(facts_out, task);
         let hands = KubernetesHands {
+            client: hands_client,
             errands: errands_in,
             activators: activators_in.into(),
             standing,
@@ -461,6 +464,7 @@ fn sources(namespaces: &[String], own: &str) -> Vec<Source> {
 /// The hands of a Kubernetes cluster; cheap to clone. When the last is dropped, the facts end.
 #[derive(Clone)]
 pub struct KubernetesHands {
+    client: Client,
     errands: mpsc::Sender<Errand>,
     activators: Arc<latest::Sender<Arc<Activators>>>,
     standing: latest::Receiver<Standing>,
@@ -486,6 +490,10 @@ impl Hands for KubernetesHands {
         {
             warn!(?note, "not said: too much is to be done");
         }
+    }
+
+    async fn activator_gone(&self, name: &str) {
+        absence::gone(&self.client, name).await;
     }
 
     async fn release(&self) {

@@ -66,6 +66,11 @@ impl Load {
         }
     }
 
+    /// The reporter is gone. Whether it had ever named the function.
+    pub(super) fn forget(&mut self, reporter: &str) -> bool {
+        self.reporters.remove(reporter).is_some()
+    }
+
     pub(super) fn figures(&self) -> Figures {
         let mut sum = Figures::default();
         for reported in self.reporters.values() {

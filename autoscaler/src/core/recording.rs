@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dormouse_policy::decision::Decision;
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Reporters;
-use dormouse_policy::record::{Decided, Line, Report, SNAPSHOT_US, Snapshot, Taken};
+use dormouse_policy::record::{Decided, Gone, Line, Report, SNAPSHOT_US, Snapshot, Taken};
 
 use super::function::Scaling;
 
@@ -72,6 +72,11 @@ impl Recording {
         if self.pending >= PENDING_MAX {
             self.flush();
         }
+    }
+
+    pub(super) fn gone(&mut self, gone: Gone) {
+        self.flush();
+        self.lines.push(Line::Gone(gone));
     }
 
     /// Writes down what was heard and led to no decision yet.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use dormouse_link::frame::{Learnt, Reading};
+use dormouse_policy::readings::Departure;
 use dormouse_policy::record;
 
 use super::Core;
@@ -54,6 +55,22 @@ impl Core {
             recording.hear(report);
         }
         self.reported.insert(reporter, (at_us, named));
+    }
+
+    /// An activator is gone, and with it what it had in flight.
+    pub(super) fn forget_reporter(&mut self, reporter: String, departure: Departure, now_us: u64) {
+        self.reporters.forget(&reporter, departure, now_us);
+        self.reported.remove(&reporter);
+        for state in self.functions.values_mut() {
+            if state.load.forget(&reporter) {
+                self.stale.insert(state.name().clone());
+            }
+        }
+        self.ways.is_stale = true;
+        self.look_at_listeners();
+        if let Some(recording) = &mut self.recording {
+            recording.gone(record::Gone { reporter, at_us: now_us, departure });
+        }
     }
 
     /// Takes over what others learnt before this process began, and tells every activator.

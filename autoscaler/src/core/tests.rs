@@ -86,13 +86,23 @@ fn load_scales_out_and_its_end_scales_in_with_the_victims_named() {
 
 #[test]
 fn the_initial_scale_is_ordered_at_first_sight() {
-    let mut world = World::with(function("hello", &[("initial-scale", "2")]), 1);
+    let initial = || function("hello", &[("initial-scale", "2")]);
+    let mut world = World::with(initial(), 0);
+    assert_eq!(world.ordered(), Vec::<u32>::new(), "zero at first sight is sleep");
+    world.obey(&name("hello"), 1, &[]);
+    world.tell(&name("hello"));
+    assert_eq!(world.ordered(), Vec::<u32>::new(), "what has a ready pod was begun before");
+
+    let mut world = World::new();
+    world.connect("a");
+    world.apply(Event::Fact(Fact::Function(Box::new(initial()))));
+    let begun = Pods { replicas: 1, ..Pods::default() };
+    world.cluster.insert(name("hello"), begun);
+    world.tell(&name("hello"));
     assert_eq!(world.ordered(), [2]);
     world.tell(&name("hello"));
     world.run(1);
     assert_eq!(world.ordered(), [2]);
-    let world = World::with(function("hello", &[]), 0);
-    assert_eq!(world.ordered(), Vec::<u32>::new(), "zero at first sight is sleep");
 }
 
 #[test]
@@ -118,6 +128,61 @@ fn nothing_scales_down_while_the_link_is_cut_and_coverage_comes_back_with_it() {
     world.load("hello", 0, 0);
     world.run(30);
     assert_eq!(world.ordered().last(), Some(&0));
+}
+
+#[test]
+fn an_activator_that_says_goodbye_is_not_waited_for() {
+    for (says_goodbye, last) in [(true, 0), (false, 2)] {
+        let mut world = World::with(function("hello", &[("target", "10")]), 1);
+        let leaving = world.connect("b");
+        world.load("hello", 5, 0);
+        world.run(10);
+        world.load("hello", 0, 0);
+        world.run(1);
+        match says_goodbye {
+            true => {
+                world.hear(leaving, Up::Goodbye);
+                world.activators.remove(&leaving);
+                world.apply(Event::Disconnected(leaving));
+            }
+            false => drop(world.cut(leaving)),
+        }
+        world.run(15);
+        assert_eq!(world.ordered().last(), Some(&last), "{says_goodbye}");
+    }
+}
+
+#[test]
+fn what_a_lost_activator_had_in_flight_keeps_its_pods_until_it_is_gone() {
+    let mut world = World::with(function("hello", &[("target", "10")]), 1);
+    let dying = world.connect("b");
+    world.load("hello", 30, 0);
+    world.run(10);
+    assert_eq!(world.ordered().last(), Some(&9), "60 ÷ 7");
+    drop(world.cut(dying));
+    world.load("hello", 0, 0);
+    world.run(59);
+    assert_eq!(world.ordered().last(), Some(&9), "it may come back");
+    assert!(world.looked_for.is_empty());
+    world.run(20);
+    assert_eq!(world.ordered().last(), Some(&5), "30 ÷ 7");
+    assert_eq!(world.looked_for, ["b"]);
+    assert_eq!(world.status("hello").in_flight, 30);
+    world.apply(Event::ActivatorGone("b".to_owned()));
+    world.run(20);
+    assert_eq!(world.ordered().last(), Some(&0));
+    assert_eq!(world.status("hello").in_flight, 0);
+}
+
+#[test]
+fn one_that_is_back_is_not_gone() {
+    let mut world = World::with(function("hello", &[]), 1);
+    let back = world.connect("b");
+    world.load("hello", 5, 0);
+    world.run(2);
+    world.apply(Event::ActivatorGone("b".to_owned()));
+    assert_eq!(world.status("hello").in_flight, 10);
+    drop(world.cut(back));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! All of the loop but facts and hands, whose types are the caller's: what it waits for, and what
 //! it does then.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,6 +82,10 @@ pub(super) struct Server {
     activators: Option<Arc<Activators>>,
     /// To be said by the hands.
     notes: Vec<Note>,
+    /// Activators that the hands are to look for.
+    to_look_for: Vec<String>,
+    /// These, and those they are looking for.
+    looked_for: BTreeSet<String>,
 }
 
 /// Our end of a connection. Dropping it makes its task write what is queued and close.
@@ -143,6 +147,8 @@ impl Server {
             recorder: bound.recorder,
             activators: None,
             notes: Vec::new(),
+            to_look_for: Vec::new(),
+            looked_for: BTreeSet::new(),
         }
     }
 
@@ -214,6 +220,17 @@ impl Server {
         Ok(orders)
     }
 
+    /// Activators that the hands are to look for from now on.
+    pub(super) fn take_to_look_for(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.to_look_for)
+    }
+
+    /// The hands found this activator gone.
+    pub(super) fn found_gone(&mut self, activator: String) -> Event {
+        self.looked_for.remove(&activator);
+        Event::ActivatorGone(activator)
+    }
+
     /// What the hands are to say.
     pub(super) fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
@@ -241,6 +258,11 @@ impl Server {
                     Action::Scale { order, scale } => orders.push((order, scale)),
                     Action::LeadThrough(activators) => self.activators = Some(activators),
                     Action::Note(note) => self.notes.push(note),
+                    Action::LookFor { activator } => {
+                        if self.looked_for.insert(activator.clone()) {
+                            self.to_look_for.push(activator);
+                        }
+                    }
                     Action::Record(line) => {
                         if let Some(recorder) = &mut self.recorder {
                             recorder.write(line);

@@ -184,3 +184,14 @@ fn an_activator_is_known_by_its_pods_token_and_another_is_refused_by_name() {
     let log = bad.log().entries();
     assert!(!log.iter().any(|line| line["message"] == "autoscaler answered"));
 }
+
+#[test]
+fn an_activator_that_drains_says_its_last_word_to_every_autoscaler() {
+    let Pair { api: _api, _app, mut parts } = Pair::on(FakeApi::start());
+    parts.activator().signal(Signal::SIGTERM);
+    assert!(parts.activator().wait_end().success());
+    for autoscaler in parts.autoscalers() {
+        let ended = autoscaler.wait_log("activator ended");
+        assert_eq!(ended["reporter"], "activator-1");
+    }
+}

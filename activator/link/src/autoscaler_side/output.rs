@@ -26,6 +26,11 @@ pub enum Output {
         /// Its name.
         reporter: String,
     },
+    /// An activator said that it ends, with everything answered.
+    Gone {
+        /// Its name.
+        reporter: String,
+    },
     /// An activator has been away for [`LOST_AFTER_US`](super::LOST_AFTER_US).
     Lost {
         /// Its name.

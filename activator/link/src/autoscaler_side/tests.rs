@@ -361,3 +361,19 @@ fn a_version_more_or_less_is_understood() {
     side.hear(Connection(0), unknown, 0);
     assert_eq!(side.drain()[0], Output::Close(Connection(0), Fault::Unknown));
 }
+
+#[test]
+fn one_that_says_goodbye_is_waited_for_no_longer() {
+    let mut side = side(&["a", "b"]);
+    let epoch = side.retire(&name(), Retiring::All, 0).unwrap();
+    side.hear(Connection(0), prepared(epoch), 0);
+    side.hear(Connection(1), Up::Goodbye, 0);
+    let outputs = side.drain();
+    assert!(is_patch(&outputs), "{outputs:?}");
+    assert!(outputs.contains(&Output::Gone { reporter: "b".into() }));
+    side.disconnected(Connection(1), 0);
+    assert_eq!(side.drain(), [], "nothing is left of it");
+    assert!(!side.waits_for("b") && side.waits_for("a"));
+    side.patched(&name(), epoch, Patched::Placed);
+    assert!(side.retire(&name(), Retiring::All, 0).is_ok(), "nobody is away");
+}

@@ -46,6 +46,16 @@ pub struct Span {
     pub(crate) end_us: u64,
 }
 
+/// How it is known that a reporter is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Departure {
+    /// It said with its last report that nothing would come after.
+    Said,
+    /// Its pod was found gone.
+    Found,
+}
+
 /// What is known of a reporter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LastWord {
@@ -120,10 +130,12 @@ impl Reporters {
         Some(Span { reporter: reporter.id, start_us: Some(start_us), end_us })
     }
 
-    /// Forgets `name`: its process is known to be gone at `now_us`. What it had in flight went with
-    /// it; what it did after its last report is not known.
-    pub fn forget(&mut self, name: &str, now_us: u64) {
-        if let Some(gone) = self.reporters.remove(name) {
+    /// Forgets `name`: its process is gone at `now_us`, and what it had in flight went with it.
+    /// What it did after its last report is not known, unless it said that this was the last.
+    pub fn forget(&mut self, name: &str, departure: Departure, now_us: u64) {
+        if let Some(gone) = self.reporters.remove(name)
+            && departure == Departure::Found
+        {
             self.mark_unknown(gone.covered_us..now_us);
         }
     }

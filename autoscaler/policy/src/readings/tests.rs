@@ -149,7 +149,7 @@ fn a_silent_reporter_is_lost_and_its_last_load_stays_until_it_is_gone() {
     let load = world.settle();
     assert_eq!((load.in_flight, load.lost_in_flight), (9, 9));
     assert_eq!(world.concurrency(), [(10, 0.0), (71, 0.0), (72, 0.0)]);
-    world.reporters.forget("a", 73 * S);
+    world.reporters.forget("a", Departure::Found, 73 * S);
     assert_eq!(world.settle().in_flight, 0);
 }
 
@@ -160,12 +160,25 @@ fn one_that_leaves_takes_an_unknown_moment_with_it() {
         world.report("a", at_s * S, None);
         world.report("b", at_s * S, None);
     }
-    world.reporters.forget("a", 11 * S + 1);
+    world.reporters.forget("a", Departure::Found, 11 * S + 1);
     world.report("b", 14 * S, None);
     world.settle();
     assert_eq!(world.concurrency(), [(10, 0.0), (12, 0.0), (13, 0.0)]);
     // Unheard of: says nothing about anybody.
-    world.reporters.forget("c", 14 * S);
+    world.reporters.forget("c", Departure::Found, 14 * S);
+}
+
+#[test]
+fn one_that_says_goodbye_takes_nothing_with_it() {
+    let mut world = World::new();
+    for at_s in [10, 11] {
+        world.report("a", at_s * S, area(0.0));
+        world.report("b", at_s * S, None);
+    }
+    world.reporters.forget("a", Departure::Said, 11 * S + 1);
+    world.report("b", 14 * S, None);
+    assert_eq!(world.settle().in_flight, 0);
+    assert_eq!(world.concurrency(), [(10, 0.0), (11, 0.0), (12, 0.0), (13, 0.0)]);
 }
 
 #[test]

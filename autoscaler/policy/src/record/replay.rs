@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::read::{self, Fault, join};
-use super::{Decided, Line, Report, Snapshot, Taken};
+use super::{Decided, Gone, Line, Report, Snapshot, Taken};
 use crate::decision::Scaler;
 use crate::function::FunctionName;
 use crate::readings::{Meter, Reporters};
@@ -170,6 +170,13 @@ impl Replayer {
             }
             Line::Heard(reports) => self.hear("heard", &reports),
             Line::Snapshot(snapshot) => self.compare_state(*snapshot),
+            Line::Gone(Gone { reporter, at_us, departure }) => {
+                self.pass("gone.at_us", at_us)?;
+                if let Some(reporters) = &mut self.reporters {
+                    reporters.forget(&reporter, departure, at_us);
+                }
+                Ok(())
+            }
             Line::Decided(decided) => self.decide(*decided),
             Line::Gap { .. } => {
                 self.summary.gaps += 1;

@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) sent: Vec<(Connection, Down)>,
     /// What was said of functions.
     pub(super) notes: Vec<Note>,
+    /// Activators to be looked for.
+    pub(super) looked_for: Vec<String>,
     pub(super) activators: BTreeMap<Connection, Activator>,
     pub(super) cluster: BTreeMap<FunctionName, Pods>,
     connections: u64,
@@ -116,6 +118,7 @@ impl World {
             led: Arc::default(),
             sent: Vec::new(),
             notes: Vec::new(),
+            looked_for: Vec::new(),
             activators: BTreeMap::new(),
             cluster: BTreeMap::new(),
             connections: 0,
@@ -265,6 +268,7 @@ impl World {
                 Action::Record(_) => unreachable!("taken out"),
                 Action::LeadThrough(activators) => self.led = activators,
                 Action::Note(note) => self.notes.push(note),
+                Action::LookFor { activator } => self.looked_for.push(activator),
                 Action::Close(connection, fault) => panic!("{connection:?} closed: {fault}"),
                 Action::Scale { order, scale } => {
                     self.orders.push((order, scale));
