@@ -429,6 +429,7 @@ impl Sim<'_> {
             | Output::Joined { .. }
             | Output::Left { .. }
             | Output::Lost { .. }
+            | Output::Gone { .. }
             | Output::Listening => {}
         }
     }

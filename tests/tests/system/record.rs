@@ -148,6 +148,7 @@ fn decide_offline(lines: &[Line]) -> Vec<Decision> {
                     ..Observation::new(now_us, why, ready, replicas, load)
                 }));
             }
+            Line::Gone(gone) => reporters.forget(&gone.reporter, gone.departure, gone.at_us),
             Line::Gap { .. } => panic!("nothing was lost"),
         }
     }
