@@ -6,13 +6,30 @@ use crate::function::FunctionName;
 /// Pause between two ticks of a function, in microseconds: Knative's.
 pub const TICK_US: u64 = 2_000_000;
 
-/// The next tick of `function` after `now_us`, in microseconds. Functions are spread over the pause
-/// by a stable hash of their names, so that ten thousand are not decided on in one instant.
+/// Where in the pause a function's ticks are, in microseconds: functions are spread over it by a
+/// stable hash of their names, so that ten thousand are not decided on in one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase(u64);
+
+impl Phase {
+    /// The phase of a function.
+    #[must_use]
+    pub fn of(function: &FunctionName) -> Self {
+        Self(fnv1a(function.as_str()) % TICK_US)
+    }
+
+    /// Its next tick after `now_us`, in microseconds.
+    #[must_use]
+    pub fn next_us(self, now_us: u64) -> u64 {
+        let into_us = (now_us % TICK_US + TICK_US - self.0) % TICK_US;
+        now_us + (TICK_US - into_us)
+    }
+}
+
+/// The next tick of `function` after `now_us`, in microseconds.
 #[must_use]
 pub fn next_tick_us(function: &FunctionName, now_us: u64) -> u64 {
-    let phase_us = fnv1a(function.as_str()) % TICK_US;
-    let into_us = (now_us % TICK_US + TICK_US - phase_us) % TICK_US;
-    now_us + (TICK_US - into_us)
+    Phase::of(function).next_us(now_us)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use dormouse_link::activator_side::{ActivatorSide, Identity};
 use dormouse_link::frame::Learnt;
 use dormouse_metrics::counters::Counters;
 use dormouse_metrics::registry::Registry;
-use dormouse_metrics::writer::{self, Writer};
+use dormouse_metrics::writer::{self, Held, Writer};
 use dormouse_policy::admission::{Admission, Amount, Bound, CommonBound, Slots, Ticket};
 
 use super::RunError;
@@ -35,7 +35,7 @@ impl writer::Clock for Clock<'_> {
 }
 
 /// An activator. One that is away is here with what it begins anew with.
-pub(super) struct Activator {
+pub(super) struct Activator<'a> {
     /// Which life of it this is.
     pub(super) boot: u32,
     pub(super) presence: Presence,
@@ -43,8 +43,8 @@ pub(super) struct Activator {
     pub(super) writer: Writer,
     pub(super) counters: Vec<Counters>,
     pub(super) admission: Admission<u32>,
-    /// Held requests by ticket.
-    pub(super) waiting: HashMap<Ticket, Id>,
+    /// Held requests by ticket, and the count of each as held.
+    pub(super) waiting: HashMap<Ticket, (Id, Held<Clock<'a>>)>,
     /// By function.
     pub(super) views: Vec<View>,
     pub(super) side: ActivatorSide,
@@ -187,7 +187,7 @@ pub(super) fn held_max(queue_depth: u32) -> Amount {
     Amount { requests: queue_depth.into(), bytes: HELD_MAX.bytes / 2 }
 }
 
-impl Activator {
+impl Activator<'_> {
     /// The activator of that number in its life `boot`; its counters begin at zero.
     pub(super) fn new(setup: &Setup, number: u16, boot: u32) -> Result<Self, RunError> {
         let count = setup.functions.len();

@@ -13,7 +13,6 @@ use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Rule, S
 use dormouse_policy::function::{FunctionName, Probe};
 use dormouse_policy::readings::{Meter, Reporters};
 use dormouse_policy::settings::Burst;
-use dormouse_policy::tick;
 
 pub(super) use orders::Call;
 use orders::Retiring;
@@ -21,7 +20,7 @@ use orders::Retiring;
 use super::engine::Sim;
 use super::queue::{Class, Event};
 use super::reporting::Frame;
-use super::setup::{Policy, Ticking};
+use super::setup::{Log, Policy, Ticking};
 
 /// Who decides.
 pub(super) struct Leader {
@@ -39,6 +38,8 @@ struct Decider {
     scaler: Scaler,
     meter: Meter,
     start_ups: StartUps,
+    /// What a decision goes by of these: worked out when they change, not at each tick.
+    start_up_us: Option<u64>,
     /// When the pods were decided on that are to be its first ready ones.
     expecting_us: Option<u64>,
     decided_us: u64,
@@ -53,6 +54,13 @@ struct Decider {
     /// By activator: the number of its last report that named the function, and the requests in
     /// flight by it.
     reported: Vec<(u64, u64)>,
+}
+
+impl Decider {
+    fn learn(&mut self, more: impl FnOnce(&mut StartUps)) {
+        more(&mut self.start_ups);
+        self.start_up_us = self.start_ups.quantile_us();
+    }
 }
 
 impl Sim<'_> {
@@ -70,6 +78,7 @@ impl Sim<'_> {
                 scaler: Scaler::new(scaling, Missing::Unknown, ready, replicas, now_us),
                 meter: Meter::new(now_us),
                 start_ups: StartUps::default(),
+                start_up_us: None,
                 expecting_us: None,
                 decided_us: now_us,
                 wish: replicas,
@@ -193,7 +202,7 @@ impl Sim<'_> {
         };
         let decider = &mut leader.deciders[at];
         if ticks && !std::mem::replace(&mut decider.is_tick_set, true) {
-            let tick_us = tick::next_tick_us(&self.functions[at].spec.name, self.clock.0.get());
+            let tick_us = self.functions[at].ticks.next_us(self.clock.0.get());
             let event = Event::Tick { function: at as u32, leader: leader.number };
             self.queue.push(tick_us * 1_000, Class::Tick, at as u32, event);
         }
@@ -258,7 +267,7 @@ impl Sim<'_> {
     /// Decides on a function by the live policy and pursues what it wants.
     fn decide(&mut self, at: usize, why: Why) {
         let (now_us, replicas) = (self.now_us(), self.asked(at));
-        let is_awake = self.is_awake(at);
+        let is_kept = self.setup.log != Log::None && self.is_awake(at);
         let ready = self.functions[at].seen_ready;
         let Some(leader) = &mut self.leader else {
             return;
@@ -267,7 +276,7 @@ impl Sim<'_> {
         let decider = &mut leader.deciders[at];
         let load = decider.scaler.settle(&mut decider.meter, &leader.reporters);
         let mut decision = decider.scaler.decide(&Observation {
-            start_up_us: decider.start_ups.quantile_us(),
+            start_up_us: decider.start_up_us,
             ..Observation::new(now_us, why, ready, replicas, load)
         });
         if let Some(what) = falls_blindly(&decision) {
@@ -276,7 +285,7 @@ impl Sim<'_> {
         self.keep_idle(at, &mut decision);
         let (desired, pre_warm_us) = (decision.desired, decision.pre_warm_us());
         self.set_pre_warm(at, pre_warm_us);
-        if is_awake || desired != replicas {
+        if is_kept || desired != replicas {
             self.keep(at, decision);
         }
         if let Some(decider) = self.decider(at) {
@@ -312,7 +321,7 @@ impl Sim<'_> {
             if let Some(at) = self.number(&function)
                 && let Some(decider) = self.decider(at)
             {
-                decider.start_ups.merge(&start_ups);
+                decider.learn(|known| known.merge(&start_ups));
                 self.put_entry(at);
                 self.follow_link();
             }
@@ -341,7 +350,7 @@ impl Sim<'_> {
         if let Some(decider) = self.decider(at)
             && let Some(since_us) = decider.expecting_us.take()
         {
-            decider.start_ups.record(now_us - since_us);
+            decider.learn(|known| known.record(now_us - since_us));
             self.put_entry(at);
             self.follow_link();
         }

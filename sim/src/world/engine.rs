@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
 use dormouse_metrics::counts::Refusal;
-use dormouse_metrics::writer::{Held, InFlight};
+use dormouse_metrics::writer::InFlight;
 use dormouse_policy::admission::Ticket;
 use dormouse_policy::fingerprint::fnv1a;
 use dormouse_policy::function::FunctionName;
+use dormouse_policy::tick;
 
 use super::activator::{Activator, Clock, Presence};
 use super::cluster::Cluster;
@@ -40,7 +41,7 @@ pub(super) struct Sim<'a> {
     pub(super) free_requests: Vec<u32>,
     pub(super) pods: Vec<Pod>,
     pub(super) free_pods: Vec<u32>,
-    pub(super) activators: Vec<Activator>,
+    pub(super) activators: Vec<Activator<'a>>,
     pub(super) cluster: Cluster,
     /// Who decides; none while nobody does.
     pub(super) leader: Option<Leader>,
@@ -81,6 +82,8 @@ pub(super) struct State<'a> {
     /// when they come to the front.
     pub(super) deadlines: VecDeque<(u64, Id)>,
     pub(super) deadline_armed: bool,
+    /// When its ticks are.
+    pub(super) ticks: tick::Phase,
 }
 
 /// Where a request is.
@@ -103,7 +106,6 @@ pub(super) struct Request<'a> {
     pub(super) activator: u16,
     pub(super) place: Place,
     pub(super) visit: Visit,
-    pub(super) begun_us: u64,
     pub(super) service_ns: u64,
     pub(super) pod: Id,
     /// Its pod's place in its activator's view when it was sent.
@@ -111,7 +113,14 @@ pub(super) struct Request<'a> {
     /// Whether it has a slot there.
     pub(super) slot: bool,
     pub(super) count: Option<InFlight<Clock<'a>>>,
-    pub(super) hold: Option<Held<Clock<'a>>>,
+}
+
+impl Request<'_> {
+    /// When its count began, in microseconds.
+    #[inline]
+    fn begun_us(&self) -> u64 {
+        self.visit.arrived_ns / 1_000
+    }
 }
 
 /// Checks the setup, lives through the world and gives its score, and what was recorded of it.
@@ -231,7 +240,7 @@ impl<'a> Sim<'a> {
         let mut cuts = self.setup.cuts_ns.iter().copied().peekable();
         loop {
             let arrival = self.calendar.next_key();
-            let other = self.queue.next_key();
+            let (other, which) = self.queue.next();
             let next_ns = at_ns(arrival.min(other));
             while let Some(cut_ns) =
                 cuts.next_if(|cut_ns| *cut_ns <= next_ns.min(self.setup.end_ns))
@@ -253,7 +262,7 @@ impl<'a> Sim<'a> {
                 if let Some(function) = next {
                     self.arrive(function as usize);
                 }
-            } else if let Some(event) = self.queue.pop() {
+            } else if let Some(event) = self.queue.pop(which) {
                 self.happen(event);
             }
             if let Some(what) = self.fault.take() {
@@ -335,9 +344,6 @@ impl<'a> Sim<'a> {
         let now_us = self.now_us();
         let request = &mut self.requests[id.at as usize];
         let function = &mut self.functions[request.function as usize];
-        if request.hold.take().is_some() {
-            function.ledger.unhold(self.now_ns);
-        }
         if let Some(mut count) = request.count.take() {
             match fate {
                 Fate::Answered => count.answered(200),
@@ -351,7 +357,7 @@ impl<'a> Sim<'a> {
         }
         let view =
             &mut self.activators[usize::from(request.activator)].views[request.function as usize];
-        view.listed_us = view.listed_us.wrapping_add(now_us - request.begun_us);
+        view.listed_us = view.listed_us.wrapping_add(now_us - request.begun_us());
         function.ledger.leave(request.visit, fate, self.now_ns);
         request.place = Place::Free;
         request.life = request.life.wrapping_add(1);
@@ -402,7 +408,7 @@ impl<'a> Sim<'a> {
         for request in self.requests.iter().filter(|request| request.place != Place::Free) {
             if usize::from(request.activator) == activator {
                 let listed = &mut listed[request.function as usize];
-                *listed = listed.wrapping_add(now_us - request.begun_us);
+                *listed = listed.wrapping_add(now_us - request.begun_us());
             }
         }
         for ((counters, listed), function) in it.counters.iter().zip(listed).zip(&self.functions) {
@@ -455,6 +461,7 @@ impl<'a> State<'a> {
             seen_ready: 0,
             deadlines: VecDeque::new(),
             deadline_armed: false,
+            ticks: tick::Phase::of(&spec.name),
         }
     }
 

@@ -117,6 +117,13 @@ pub(super) fn at_ns(key: u128) -> u64 {
     (key >> 64) as u64
 }
 
+/// One of the heaps of a [`Queue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Completions,
+    Others,
+}
+
 /// What is to happen.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -139,19 +146,23 @@ impl Queue {
         }
     }
 
-    /// The place of the next event; beyond all if there is none.
+    /// The place of the next event, beyond all if there is none, and the heap that it is in.
     #[inline]
-    pub(super) fn next_key(&self) -> u128 {
+    pub(super) fn next(&self) -> (u128, Which) {
         let next = |heap: &BinaryHeap<Entry>| heap.peek().map_or(u128::MAX, |entry| entry.key);
-        next(&self.completions).min(next(&self.others))
+        let (completion, other) = (next(&self.completions), next(&self.others));
+        match completion < other {
+            true => (completion, Which::Completions),
+            false => (other, Which::Others),
+        }
     }
 
+    /// The next event of that heap.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Event> {
-        // The greater entry is the earlier.
-        let heap = match self.completions.peek() > self.others.peek() {
-            true => &mut self.completions,
-            false => &mut self.others,
+    pub(super) fn pop(&mut self, which: Which) -> Option<Event> {
+        let heap = match which {
+            Which::Completions => &mut self.completions,
+            Which::Others => &mut self.others,
         };
         heap.pop().map(|entry| entry.event)
     }
@@ -212,11 +223,11 @@ mod tests {
             let number = u32::try_from(number).unwrap();
             queue.push(at_ns, class, function, Event::Deadline(number));
         }
-        assert_eq!(at_ns(queue.next_key()), 1);
-        let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(at_ns(queue.next().0), 1);
+        let popped: Vec<_> = std::iter::from_fn(|| queue.pop(queue.next().1)).collect();
         let order = [6, 4, 7, 5, 3, 2, 1, 0].map(Event::Deadline);
         assert_eq!(popped, order);
-        assert_eq!(queue.next_key(), u128::MAX);
+        assert_eq!(queue.next().0, u128::MAX);
     }
 
     #[test]

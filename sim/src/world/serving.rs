@@ -1,6 +1,6 @@
 //! A request's way: arrive → admit → a pod, or hold → serve → answer.
 
-use dormouse_policy::admission::Arrival;
+use dormouse_policy::admission::{Arrival, Ticket};
 
 use super::activator::{Grant, HEAD_BYTES, Presence};
 use super::engine::{Place, Request, Sim};
@@ -39,13 +39,11 @@ impl<'a> Sim<'a> {
             activator: way as u16,
             place: Place::InLine,
             visit,
-            begun_us,
             service_ns,
             pod: NOWHERE,
             hint: 0,
             slot: false,
             count: Some(activator.writer.begin(&activator.counters[at], self.clock)),
-            hold: None,
         };
         let id = self.take_in(request);
         self.watch_deadline(at, id);
@@ -65,14 +63,14 @@ impl<'a> Sim<'a> {
             Arrival::Forward(grant) => self.dispatch(id, grant),
             Arrival::Shed(_) => self.conclude(id, Fate::Refused),
             Arrival::Hold(ticket) => {
-                let activator = &mut self.activators[way];
-                activator.waiting.insert(ticket, id);
                 let function = &mut self.functions[at];
                 function.ledger.hold(now_ns);
                 let request = &mut self.requests[id.at as usize];
                 request.place = Place::Held(ticket);
                 request.visit.cause = function.cause();
-                request.hold = request.count.as_ref().map(|count| count.hold());
+                if let Some(count) = &request.count {
+                    self.activators[way].waiting.insert(ticket, (id, count.hold()));
+                }
                 self.arm_expiry(way);
                 self.evaluate(way, at);
             }
@@ -260,19 +258,19 @@ impl<'a> Sim<'a> {
             else {
                 return;
             };
-            let Some(id) = activator.waiting.remove(&ticket) else {
+            let Some(id) = self.unhold(way, at, ticket) else {
                 self.fault = Some("a ticket without a request".to_owned());
                 return;
             };
-            self.unhold(id);
             self.dispatch(id, grant);
         }
     }
 
-    fn unhold(&mut self, id: Id) {
-        let request = &mut self.requests[id.at as usize];
-        request.hold = None;
-        self.functions[request.function as usize].ledger.unhold(self.now_ns);
+    /// A request is not held any more.
+    fn unhold(&mut self, way: usize, at: usize, ticket: Ticket) -> Option<Id> {
+        let (id, _held) = self.activators[way].waiting.remove(&ticket)?;
+        self.functions[at].ledger.unhold(self.now_ns);
+        Some(id)
     }
 
     /// Requests whose time in the queue is over leave it.
@@ -284,7 +282,7 @@ impl<'a> Sim<'a> {
         }
         activator.expiry_ns = u64::MAX;
         while let Some((at, ticket)) = self.activators[way].admission.expire(now_us) {
-            if let Some(id) = self.activators[way].waiting.remove(&ticket) {
+            if let Some(id) = self.unhold(way, at as usize, ticket) {
                 self.conclude(id, Fate::TimedOut);
             }
             self.evaluate(way, at as usize);
@@ -351,9 +349,8 @@ impl<'a> Sim<'a> {
         match request.place {
             Place::Free => {}
             Place::Held(ticket) => {
-                let activator = &mut self.activators[way];
-                activator.admission.cancel(at as u32, ticket);
-                activator.waiting.remove(&ticket);
+                self.activators[way].admission.cancel(at as u32, ticket);
+                self.unhold(way, at, ticket);
                 self.conclude(id, fate);
                 self.evaluate(way, at);
             }
