@@ -23,7 +23,7 @@ use crate::metric::Span;
 use crate::scenario::{self, Capacity, Fault, Faults, Kill, Kind, Rate, Scenario, Time};
 use crate::world::{self, Log, Setup, Ticking};
 
-pub use options::{Options, SeedRange};
+pub use options::{Checks, Options, SeedRange};
 
 /// Everything that is to be run.
 #[derive(Clone)]
@@ -42,6 +42,8 @@ pub struct Plan {
     pub notices: Vec<String>,
     /// The most events of a run.
     pub events_max: u64,
+    /// When a world's own rules are checked.
+    pub checks: Checks,
     /// Where the score is cut, in nanoseconds, ascending.
     pub cuts_ns: Vec<u64>,
     wait_bounds_ns: Vec<u64>,
@@ -140,6 +142,7 @@ impl Plan {
             inputs: Vec::new(),
             notices: Vec::new(),
             events_max: options.events_max,
+            checks: options.checks,
             cuts_ns: cuts_ns(&scenario),
             wait_bounds_ns: bounds_ns(&scenario, Span::Wait),
             latency_bounds_ns: bounds_ns(&scenario, Span::Latency),

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::plan::Plan;
+use crate::plan::{Checks, Plan};
 use crate::scenario::Time;
 use crate::world::{self, Ended, Log, Recording, RunError, Scorecard, Series, Setup};
 
@@ -89,8 +89,12 @@ impl Plan {
         done: impl Fn(usize) + Sync,
         keep: impl Fn(Scorecard) -> T + Sync,
     ) -> Result<Vec<T>, Broken> {
+        let run = match self.checks {
+            Checks::AtEnd => world::run,
+            Checks::EveryEvent => world::run_checked,
+        };
         self.live(jobs, threads, done, &|setup, seed| {
-            world::run(setup, seed).map(|card| (card.ended, keep(card)))
+            run(setup, seed).map(|card| (card.ended, keep(card)))
         })
     }
 

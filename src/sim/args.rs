@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use dormouse_sim::baseline::{self, Tolerance};
 use dormouse_sim::compare;
 use dormouse_sim::metric::{Better, Metric};
-use dormouse_sim::plan::{Options, SeedRange};
+use dormouse_sim::plan::{Checks, Options, SeedRange};
 use dormouse_sim::report::{Kind, comparison};
 use dormouse_sim::scenario::Time;
 
@@ -115,6 +115,9 @@ pub(crate) struct ChangeArgs {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub(crate) max_events: u64,
+    /// Check the world's own rules after every event: slow, for who looks for a fault in it
+    #[arg(long)]
+    pub(crate) check_events: bool,
 }
 
 /// How runs are made.
@@ -284,6 +287,10 @@ impl ChangeArgs {
             assertions: self.assertions.clone(),
             events_max: self.max_events,
             candidates: None,
+            checks: match self.check_events {
+                true => Checks::EveryEvent,
+                false => Checks::AtEnd,
+            },
         }
     }
 }

@@ -31,6 +31,17 @@ pub struct Options {
     /// Annotations in place of all others, each of them as a policy of its own beside the first
     /// one. What the scenario asserts plays no part then. None = the scenario's own policies.
     pub candidates: Option<Vec<Annotations>>,
+    /// When a world's own rules are checked.
+    pub checks: Checks,
+}
+
+/// When what must hold in every world is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checks {
+    /// At its end.
+    AtEnd,
+    /// After every event too, many times slower.
+    EveryEvent,
 }
 
 /// Seeds from one to another, both included; written as `7` or `1..10`.
@@ -118,6 +129,7 @@ impl Default for Options {
             assertions: Vec::new(),
             events_max: Self::EVENTS_MAX,
             candidates: None,
+            checks: Checks::AtEnd,
         }
     }
 }

@@ -87,6 +87,8 @@ fn a_run_tells_what_came_of_it_in_every_shape() {
             ends(folder.path(), &["run", "small.toml", "-o", "json", "--jobs", jobs], 0, "");
         assert_eq!(again, json);
     }
+    let checked = ["run", "small.toml", "-o", "json", "--check-events"];
+    assert_eq!(ends(folder.path(), &checked, 0, ""), json);
 }
 
 #[test]
