@@ -1,5 +1,7 @@
 //! What breaks shows in the field that it must show in.
 
+use std::cmp::Ordering;
+
 use dormouse_sim::draw::Distribution;
 use dormouse_sim::world::{Capacity, Fault, Kill, Nodes, SECOND_NS, Score, Setup, run_checked};
 
@@ -101,4 +103,29 @@ fn a_lost_report_puts_a_decision_off_and_loses_no_load() {
     setup.world.report.loss = 0.3;
     let after = checked(&setup);
     assert_eq!((after.arrived, after.lost), (before.arrived, 0));
+}
+
+/// The figure of a committed scorecard, of all functions under the first seed.
+fn figure(scorecard: &str, name: &str) -> f64 {
+    let report: serde_json::Value = serde_json::from_str(scorecard).unwrap();
+    let figure = &report["results"][0]["all"][name];
+    figure.as_f64().unwrap_or_else(|| panic!("{name}: {figure}"))
+}
+
+#[test]
+fn every_fault_has_a_scenario_whose_scorecard_differs_where_it_must() {
+    const QUIET: &str = include_str!("../../scenarios/quiet.json");
+    let faults = [
+        (include_str!("../../scenarios/activator-restart.json"), "lost", Ordering::Greater),
+        (include_str!("../../scenarios/pod-failure.json"), "lost", Ordering::Greater),
+        (include_str!("../../scenarios/pod-failure.json"), "ready_seconds", Ordering::Less),
+        (include_str!("../../scenarios/node-failure.json"), "lost", Ordering::Greater),
+        (include_str!("../../scenarios/leader-loss.json"), "scale_ups", Ordering::Less),
+        (include_str!("../../scenarios/report-loss.json"), "pod_seconds", Ordering::Greater),
+        (include_str!("../../scenarios/slow-api.json"), "waited.scaling", Ordering::Greater),
+    ];
+    for (scorecard, name, differs) in faults {
+        let (fault, quiet) = (figure(scorecard, name), figure(QUIET, name));
+        assert_eq!(fault.total_cmp(&quiet), differs, "{name}: {fault} beside {quiet}");
+    }
 }
