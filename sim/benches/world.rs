@@ -6,6 +6,9 @@
 #![allow(clippy::print_stdout, reason = "a bench reports to stdout")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 
+#[path = "kit/timing.rs"]
+mod timing;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +20,8 @@ use dormouse_sim::world::{
     Api, Arrivals, Capacity, Fault, Function, Kill, Load, Log, Nodes, Policy, Rate, Readiness,
     Report, SECOND_NS, Setup, StartUp, Ticking, World, run, run_all,
 };
+
+use timing::{median, ran_s};
 
 /// Requests of one run, per second of the world and in all.
 const PER_S: u64 = 2_000;
@@ -98,24 +103,11 @@ fn full() -> World {
     }
 }
 
-/// Seconds that this thread, the process' first, has run: the first figure of its schedstat, in
-/// nanoseconds.
-fn ran_s() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let ran_ns = stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
-    ran_ns.expect("Linux keeps account of threads") as f64 / 1e9
-}
-
 /// Seconds that a piece of work takes.
 fn seconds(work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();
     began.elapsed().as_secs_f64()
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 fn main() {
