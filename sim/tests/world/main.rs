@@ -7,6 +7,7 @@ mod invariants;
 mod same;
 mod idling;
 mod series;
+mod mechanisms;
 mod faults;
 mod swarm;
 mod queueing;
