@@ -45,6 +45,10 @@ pub(crate) struct ActivatorArgs {
     /// The file of the token to show there, read anew for each connection
     #[arg(long, value_name = "PATH", env = "DORMOUSE_TOKEN_FILE")]
     token_file: PathBuf,
+    /// The file, in PEM, of the authorities that autoscalers' certificates are of, each for the host
+    /// that is dialled [default: the link is not encrypted]
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_LINK_AUTHORITIES")]
+    link_authorities: Option<PathBuf>,
     /// The name of this activator, unlike any other's [default: the host's name]
     #[arg(long, value_name = "NAME", env = "DORMOUSE_NAME")]
     name: Option<String>,
@@ -66,6 +70,7 @@ struct Config {
     admin: SocketAddr,
     link_dial: Vec<String>,
     token_file: PathBuf,
+    link_authorities: Option<PathBuf>,
     name: String,
     pod_ips: Vec<IpAddr>,
     drain_delay: Duration,
@@ -105,6 +110,7 @@ impl Config {
                 admin,
                 link_dial,
                 token_file: args.token_file.clone(),
+                link_authorities: args.link_authorities.clone(),
                 name,
                 pod_ips,
                 drain_delay,
@@ -154,6 +160,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         workers: config.serving.workers,
         admin: Some(config.admin),
         reached_at: config.pod_ips.clone(),
+        link_authorities: config.link_authorities.clone(),
         gateway: Some(Gateway { address: config.gateway, if_taken: IfTaken::Fail }),
         held_max: config.serving.held(),
         drain_delay: config.drain_delay,

@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use dormouse_autoscaler::cluster::Calls;
 use dormouse_autoscaler::cluster::kubernetes::{KubernetesCluster, Options, TokenReviews};
-use dormouse_autoscaler::{Autoscaler, Config as AutoscalerConfig, Gate, Leadership, Victims};
+use dormouse_autoscaler::{
+    Autoscaler, Certificate, Config as AutoscalerConfig, Gate, Leadership, Victims,
+};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +47,13 @@ pub(crate) struct AutoscalerArgs {
     /// for the audience `dormouse`, and the API server is asked whose it is]
     #[arg(long, value_name = "PATH", env = "DORMOUSE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// The file, in PEM, of the certificate by which activators know it, read anew for each of them
+    /// [default: the link is not encrypted]
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_LINK_CERTIFICATE", requires = "link_key")]
+    link_certificate: Option<PathBuf>,
+    /// The file, in PEM, of its private key
+    #[arg(long, value_name = "PATH", env = "DORMOUSE_LINK_KEY", requires = "link_certificate")]
+    link_key: Option<PathBuf>,
     /// The Lease, in the autoscaler's own namespace, by which several agree on who leads
     #[arg(
         long,
@@ -78,9 +87,17 @@ struct Config {
     /// None = tokens are reviewed.
     #[serde(skip)]
     secret: Option<String>,
+    certificate: Option<Certificate>,
     activator_account: String,
     lease: String,
     record: Option<PathBuf>,
+}
+
+impl AutoscalerArgs {
+    fn certificate(&self) -> Option<Certificate> {
+        let (chain, key) = (self.link_certificate.clone()?, self.link_key.clone()?);
+        Some(Certificate { chain, key })
+    }
 }
 
 impl Config {
@@ -92,6 +109,11 @@ impl Config {
         let secret = secret.map_err(|fault| faults.push(fault)).ok();
         let account = check("--activator-account", &args.activator_account, object, &mut faults);
         let lease = check("--lease", &args.lease, object, &mut faults);
+        // Only looked at: it may be another one for the next activator.
+        let fit = args.certificate().map_or(Ok(()), |certificate| certificate.acceptor().map(drop));
+        if let Err(error) = fit {
+            faults.push(format!("--link-certificate: {:#}", anyhow::Error::from(error)));
+        }
         let mut namespaces = Vec::new();
         for typed in &args.namespace {
             let name = check("--namespace", typed, namespace, &mut faults);
@@ -111,6 +133,7 @@ impl Config {
                 admin,
                 token_file: args.token_file.clone(),
                 secret,
+                certificate: args.certificate(),
                 activator_account,
                 lease,
                 record: args.record.clone(),
@@ -167,6 +190,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let bound = Autoscaler::bind(AutoscalerConfig {
         link_listen: config.link_listen,
         admin_listen: config.admin,
+        certificate: config.certificate.clone(),
         gate,
         // Services have addresses of their own here; the way in is the gateway.
         endpoint_listen: None,

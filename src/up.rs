@@ -275,6 +275,7 @@ fn autoscaler_config(config: &Config, token: &str) -> AutoscalerConfig {
     AutoscalerConfig {
         link_listen: config.link_listen,
         admin_listen: config.admin,
+        certificate: None,
         gate: Gate::Secret(token.to_owned()),
         // Functions are for the people of this machine, wherever the gateway listens.
         endpoint_listen: Some(Ipv4Addr::LOCALHOST.into()),

@@ -320,6 +320,7 @@ impl Start {
         let (events, link) = mpsc::channel(LINK_EVENTS_QUEUED_MAX);
         let link_client = LinkClient {
             places: self.config.link.clone(),
+            authorities: self.config.link_authorities.clone(),
             token: self.config.token.clone(),
             events,
             rng: fastrand::Rng::with_seed(self.seed.wrapping_sub(1)),

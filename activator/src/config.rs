@@ -23,6 +23,9 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Where autoscalers listen, `host:port`. A name leads to as many as it has addresses.
     pub link: Vec<String>,
+    /// The file, in PEM, of the authorities of whose certificates autoscalers show one for the host
+    /// that was dialled; none = the link is not encrypted.
+    pub link_authorities: Option<PathBuf>,
     /// What is shown to autoscalers.
     pub token: Token,
     /// Who this activator says it is.
@@ -110,6 +113,7 @@ impl Config {
             gateway: None,
             admin: None,
             link,
+            link_authorities: None,
             token,
             identity,
             reached_at: Vec::new(),

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,10 +15,13 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::client::TlsStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use tokio_util::either::Either;
 use tracing::{debug, info, warn};
 
 use crate::config::Token;
+use crate::link_tls::secure;
 
 /// Longest wait for a connection to an autoscaler, and for a name to be looked up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,6 +60,8 @@ pub(crate) enum LinkEvent {
 pub(crate) struct LinkClient {
     /// Where autoscalers listen, `host:port`.
     pub(crate) places: Vec<String>,
+    /// The file of the authorities whose certificates they show; none = they show none.
+    pub(crate) authorities: Option<PathBuf>,
     /// What they are shown.
     pub(crate) token: Token,
     /// Where events go.
@@ -64,12 +70,18 @@ pub(crate) struct LinkClient {
     pub(crate) rng: fastrand::Rng,
 }
 
+/// A connection, secured or not.
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+
 /// Nobody takes events any more.
 struct Unheard;
 
 /// One autoscaler's address.
 struct Dialler {
     address: SocketAddr,
+    /// The name that led there.
+    host: String,
+    authorities: Option<PathBuf>,
     token: Token,
     events: mpsc::Sender<LinkEvent>,
     rng: fastrand::Rng,
@@ -88,9 +100,9 @@ impl LinkClient {
         loop {
             if let Some(listed) = look_up(&self.places).await {
                 for (address, is_listed) in &dialled {
-                    is_listed.set(listed.contains(address));
+                    is_listed.set(listed.contains_key(address));
                 }
-                for address in listed {
+                for (address, host) in listed {
                     if dialled.contains_key(&address) || dialled.len() >= AUTOSCALERS_MAX {
                         continue;
                     }
@@ -98,6 +110,8 @@ impl LinkClient {
                     dialled.insert(address, Rc::clone(&is_listed));
                     let dialler = Dialler {
                         address,
+                        host,
+                        authorities: self.authorities.clone(),
                         token: self.token.clone(),
                         events: self.events.clone(),
                         rng: self.rng.fork(),
@@ -121,11 +135,11 @@ impl LinkClient {
     }
 }
 
-/// The addresses of all places; none if one could not be looked up, for what is missing may exist.
+/// The addresses of all places, and the host that led to each; none if one could not be looked up, for what is missing may exist.
 /// Of a name with addresses of both families only those of the first one count: an autoscaler has
 /// one of each, and is to be dialled once.
-async fn look_up(places: &[String]) -> Option<Vec<SocketAddr>> {
-    let mut all = Vec::new();
+async fn look_up(places: &[String]) -> Option<BTreeMap<SocketAddr, String>> {
+    let mut all = BTreeMap::new();
     for place in places {
         let found = match timeout(CONNECT_TIMEOUT, lookup_host(place)).await {
             Ok(Ok(found)) => found.collect::<Vec<_>>(),
@@ -136,10 +150,11 @@ async fn look_up(places: &[String]) -> Option<Vec<SocketAddr>> {
             Err(_) => return None,
         };
         let family = found.first().map(SocketAddr::is_ipv4);
-        all.extend(found.into_iter().filter(|address| Some(address.is_ipv4()) == family));
+        let host = place.rsplit_once(':').map_or(place.as_str(), |(host, _)| host);
+        let host = host.trim_matches(['[', ']']);
+        let found = found.into_iter().filter(|address| Some(address.is_ipv4()) == family);
+        all.extend(found.map(|address| (address, host.to_owned())));
     }
-    all.sort();
-    all.dedup();
     Some(all)
 }
 
@@ -172,13 +187,18 @@ impl Dialler {
     }
 
     /// A connection, and what is to be shown there: read anew, for it changes while we run.
-    async fn dial(&self) -> Result<(TcpStream, String), String> {
+    async fn dial(&self) -> Result<(Stream, String), String> {
         let token = self.token.read()?;
         let dialled = timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address)).await;
         let dialled = dialled.map_err(|_| "no answer".to_owned())?;
         let stream = dialled.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        Ok((stream, token))
+        let Some(authorities) = &self.authorities else {
+            return Ok((Either::Left(stream), token));
+        };
+        let secured = timeout(CONNECT_TIMEOUT, secure(stream, &self.host, authorities)).await;
+        let stream = secured.map_err(|_| "no answer".to_owned())??;
+        Ok((Either::Right(stream), token))
     }
 
     async fn tell(&self, event: LinkEvent) -> Result<(), Unheard> {
@@ -193,7 +213,7 @@ struct Heard {
 }
 
 async fn converse(
-    stream: TcpStream,
+    stream: Stream,
     connection: Connection,
     mut outgoing: mpsc::Receiver<Up>,
     events: &mpsc::Sender<LinkEvent>,
@@ -240,7 +260,9 @@ mod tests {
         let twice = places(&["127.0.0.1:9", "127.0.0.1:8", "127.0.0.1:9"]);
         let found = look_up(&twice).await.unwrap();
         let expected: [SocketAddr; 2] = [([127, 0, 0, 1], 8).into(), ([127, 0, 0, 1], 9).into()];
-        assert_eq!(found, expected);
+        assert!(found.keys().eq(&expected) && found.values().all(|host| host == "127.0.0.1"));
+        let six = look_up(&places(&["[::1]:7"])).await.unwrap();
+        assert_eq!(six.values().next().unwrap(), "::1");
         assert_eq!(look_up(&places(&["127.0.0.1:9", "no such name:1"])).await, None);
     }
 }

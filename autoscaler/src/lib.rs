@@ -12,5 +12,6 @@ mod core;
 mod server;
 
 pub use server::{
-    Autoscaler, BindError, Bound, Config, Gate, Leadership, NotAdmitted, RunError, Victims, Vouch,
+    Autoscaler, BindError, Bound, Certificate, Config, Gate, Leadership, NotAdmitted, RunError,
+    TlsError, Victims, Vouch,
 };

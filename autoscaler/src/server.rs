@@ -7,6 +7,7 @@ mod gate;
 mod peer;
 mod recorder;
 mod serving;
+mod tls;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use crate::status::Statuses;
 pub use gate::{Gate, NotAdmitted, Vouch};
 use recorder::Recorder;
 use serving::{Happening, Server};
+pub use tls::{Certificate, TlsError};
 
 /// Longest wait for the hands: a call that takes longer than two rounds of decisions is not going
 /// to succeed, and the order can be given again.
@@ -45,6 +47,8 @@ pub struct Config {
     pub link_listen: SocketAddr,
     /// Where people and programs ask; port 0 = any free one. Not for strangers: it needs no token.
     pub admin_listen: SocketAddr,
+    /// What activators know it by; none = the link is not encrypted.
+    pub certificate: Option<Certificate>,
     /// Which activators are let in.
     pub gate: Gate,
     /// The address on which endpoints have listeners of their own: each at its Service port's
@@ -88,6 +92,7 @@ impl Default for Config {
         Self {
             link_listen: SocketAddr::new(loopback, 0),
             admin_listen: SocketAddr::new(loopback, 0),
+            certificate: None,
             gate: Gate::Secret(String::new()),
             endpoint_listen: Some(loopback),
             record: None,

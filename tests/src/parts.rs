@@ -2,6 +2,7 @@
 //! server.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -28,6 +29,7 @@ pub struct Part {
 pub struct Parts {
     scratch: Scratch,
     arguments: Vec<String>,
+    activators_further: Vec<String>,
     autoscalers: Vec<Part>,
     activators: Vec<Part>,
     /// Where functions answer by their Host name, at each activator.
@@ -148,6 +150,26 @@ impl Parts {
     #[must_use]
     #[track_caller]
     pub fn showing(api: &FakeApi, further: &[&str], tokens: &[&str]) -> Self {
+        Self::of(api, further, &[], tokens)
+    }
+
+    /// With a certificate in that folder by which activators know the autoscaler: `certificate`,
+    /// `key` and `authorities`.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn secured(api: &FakeApi, folder: &Path) -> Self {
+        let file =
+            |flag: &str, name: &str| format!("--link-{flag}={}", folder.join(name).display());
+        let (certificate, key) = (file("certificate", "certificate"), file("key", "key"));
+        let further = ["--token-file=token", &certificate, &key];
+        Self::of(api, &further, &[&file("authorities", "authorities")], &[TOKEN])
+    }
+
+    #[track_caller]
+    fn of(api: &FakeApi, further: &[&str], activators_further: &[&str], tokens: &[&str]) -> Self {
         let scratch = Scratch::new();
         let write = |name: &str, token: &str| {
             std::fs::write(scratch.path().join(name), token).expect("the folder is writable");
@@ -167,13 +189,25 @@ impl Parts {
         let start = |(number, token): (usize, &&str)| {
             let (name, file) = (format!("activator-{number}"), format!("token-{number}"));
             write(&file, token);
-            let part = activator(&scratch, &dial.join(","), &name, &file, address_of_its_own());
+            let at = address_of_its_own();
+            let part = activator(&scratch, &dial.join(","), &name, &file, at, activators_further);
             let gateway = address(&part.wait_log("listening"), "gateway");
             (part, gateway)
         };
         let (activators, gateways): (Vec<_>, Vec<_>) = (1..).zip(tokens).map(start).unzip();
         let (gateway, admin, link) = (gateways[0], admins[0], links[0]);
-        Self { scratch, arguments, autoscalers, activators, gateways, gateway, admin, link }
+        let activators_further = activators_further.iter().map(|it| (*it).to_owned()).collect();
+        Self {
+            scratch,
+            arguments,
+            activators_further,
+            autoscalers,
+            activators,
+            gateways,
+            gateway,
+            admin,
+            link,
+        }
     }
 
     /// The first autoscaler.
@@ -216,7 +250,15 @@ impl Parts {
     #[must_use]
     #[track_caller]
     pub fn add_activator(&self, name: &str, at: Ipv4Addr) -> Part {
-        activator(&self.scratch, &self.link.to_string(), name, "token", at)
+        let further: Vec<&str> = self.activators_further.iter().map(String::as_str).collect();
+        activator(&self.scratch, &self.link.to_string(), name, "token", at, &further)
+    }
+
+    /// The same, knowing of no certificate.
+    #[must_use]
+    #[track_caller]
+    pub fn add_plain_activator(&self, name: &str, at: Ipv4Addr) -> Part {
+        activator(&self.scratch, &self.link.to_string(), name, "token", at, &[])
     }
 
     /// Sends one GET to a function's gateway host on a connection of its own.
@@ -273,8 +315,15 @@ fn autoscaler(
 
 /// An activator that dials these places.
 #[track_caller]
-fn activator(scratch: &Scratch, dial: &str, name: &str, token: &str, at: Ipv4Addr) -> Part {
-    let arguments = [
+fn activator(
+    scratch: &Scratch,
+    dial: &str,
+    name: &str,
+    token: &str,
+    at: Ipv4Addr,
+    further: &[&str],
+) -> Part {
+    let mut arguments = vec![
         "--gateway=127.0.0.1:0".to_owned(),
         "--admin=127.0.0.1:0".to_owned(),
         format!("--link-dial={dial}"),
@@ -283,6 +332,7 @@ fn activator(scratch: &Scratch, dial: &str, name: &str, token: &str, at: Ipv4Add
         format!("--pod-ips={at}"),
         "--drain-delay=0".to_owned(),
     ];
+    arguments.extend(further.iter().map(|text| (*text).to_owned()));
     Part::start(scratch, "activator", &arguments)
 }
 

@@ -7,13 +7,14 @@ use bytes::{Bytes, BytesMut};
 use dormouse_link::Connection;
 use dormouse_link::frame::{Down, FRAME_BYTES_MAX, Up};
 use futures_util::StreamExt;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::{Encoder, FramedRead, LengthDelimitedCodec};
 
 use super::gate::{Gate, NotAdmitted};
+use super::tls::{Certificate, TlsError};
 use crate::core::Event;
 
 /// Longest wait for Hello: it is the first thing a real activator sends.
@@ -40,6 +41,8 @@ const BATCH_FRAMES_MAX: usize = 64;
 pub(super) enum PeerError {
     #[error("no Hello within {HELLO_MAX:?}")]
     HelloLate,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("not admitted: {0}")]
     NotAdmitted(#[from] NotAdmitted),
     #[error("nothing heard for {SILENCE_MAX:?}")]
@@ -62,13 +65,30 @@ pub(super) enum PeerError {
 /// queue's other end is dropped.
 pub(super) async fn converse(
     stream: TcpStream,
+    certificate: Option<&Certificate>,
     connection: Connection,
     gate: &Gate,
     queue: mpsc::Receiver<Down>,
     events: &mpsc::Sender<Event>,
 ) -> Result<(), PeerError> {
     stream.set_nodelay(true)?;
-    let (reader, mut writer) = stream.into_split();
+    let Some(certificate) = certificate else {
+        let (reader, writer) = stream.into_split();
+        return exchange(reader, writer, connection, gate, queue, events).await;
+    };
+    let secured = timeout(HELLO_MAX, certificate.accept(stream)).await;
+    let (reader, writer) = split(secured.map_err(|_| PeerError::HelloLate)??);
+    exchange(reader, writer, connection, gate, queue, events).await
+}
+
+async fn exchange(
+    reader: impl AsyncRead + Unpin,
+    mut writer: impl AsyncWrite + Unpin,
+    connection: Connection,
+    gate: &Gate,
+    queue: mpsc::Receiver<Down>,
+    events: &mpsc::Sender<Event>,
+) -> Result<(), PeerError> {
     let end = tokio::select! {
         end = read(reader, connection, gate, events) => end,
         end = write(&mut writer, queue) => end,

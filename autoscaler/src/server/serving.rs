@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::peer::PeerError;
 use super::recorder::Recorder;
-use super::{Bound, Clock, Gate, RunError, admin, peer};
+use super::{Bound, Certificate, Clock, Gate, RunError, admin, peer};
 use crate::cluster::{Activators, Fact, Note, Scale};
 use crate::core::{Action, Core, Event, Record, Surroundings};
 use crate::status::Statuses;
@@ -58,6 +58,7 @@ pub(super) enum Happening {
 pub(super) struct Server {
     core: Core,
     link: TcpListener,
+    certificate: Option<Certificate>,
     gate: Gate,
     accept_again: Instant,
     /// Before, an activator would be given a table that lacks what it serves.
@@ -128,6 +129,7 @@ impl Server {
                 },
             }),
             link: bound.link,
+            certificate: bound.config.certificate,
             gate: bound.config.gate,
             accept_again: clock.start,
             is_complete: false,
@@ -296,9 +298,10 @@ impl Server {
         let connection = Connection(self.connections);
         let (frames, queue) = mpsc::channel(QUEUE_FRAMES_MAX);
         let events = self.events_in.clone();
-        let gate = self.gate.clone();
+        let (certificate, gate) = (self.certificate.clone(), self.gate.clone());
         let task = self.peer_tasks.spawn(async move {
-            let end = peer::converse(stream, connection, &gate, queue, &events).await;
+            let certificate = certificate.as_ref();
+            let end = peer::converse(stream, certificate, connection, &gate, queue, &events).await;
             // The loop holds the other end of the channel for as long as it runs.
             events.send(Event::Disconnected(connection)).await.ok();
             (address, end)

@@ -111,10 +111,27 @@ securityContext:
 {{- end }}
 
 {{- define "dormouse.tokenMount" -}}
-volumeMounts:
-  - name: token
-    mountPath: /run/dormouse
-    readOnly: true
+- name: token
+  mountPath: /run/dormouse
+  readOnly: true
+{{- end }}
+
+{{- define "dormouse.tlsMount" -}}
+- name: tls
+  mountPath: /run/dormouse-tls
+  readOnly: true
+{{- end }}
+
+{{/* Of the certificate's Secret, what a part needs. Call with (list . "ca.crt"). */}}
+{{- define "dormouse.tls" -}}
+- name: tls
+  secret:
+    secretName: {{ (index . 0).Values.link.tlsSecret }}
+    defaultMode: 0440
+    items:
+      {{- range rest . }}
+      - {key: {{ . }}, path: {{ . }}}
+      {{- end }}
 {{- end }}
 
 {{/* What activators show on the link. */}}

@@ -112,6 +112,7 @@ pub(crate) fn a_bad_value_is_named() {
         ("namespaces={shop,Shop}", "namespaces/1"),
         ("namespaces={shop,shop}", "namespaces"),
         ("link.secret=Shared", "link/secret"),
+        ("link.tlsSecret=Certificate", "link/tlsSecret"),
         ("monitoring.scrape.intervalSeconds=0", "monitoring/scrape/intervalSeconds"),
         ("admissionPolicy.replicasMax=-1", "admissionPolicy/replicasMax"),
     ];

@@ -11,6 +11,7 @@ mod queue;
 mod children;
 mod link;
 mod several;
+mod tls;
 mod shutdown;
 mod manifests;
 mod settings;
