@@ -45,8 +45,9 @@ pub(crate) fn a_persons_zero_stays_until_kubectl_scales_up(stage: &Stage<'_>) {
     let function = Function::create(stage, "handmade", &[], &[]);
     function.wait_known(gateway);
     let ask = || Client::connect(gateway).get(&function.host(), "/").unwrap();
-    stage.kubectl(&["scale", "deployment/handmade", "--replicas=0"]);
     wait::until("a refusal that says so", || {
+        // It may have been asleep already: then an answer says that it is awake now.
+        stage.kubectl(&["scale", "deployment/handmade", "--replicas=0"]);
         let answer = ask();
         (answer.status == 503 && answer.text().contains("scaled-to-zero")).then_some(())
     });
