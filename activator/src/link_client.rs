@@ -135,9 +135,9 @@ impl LinkClient {
     }
 }
 
-/// The addresses of all places, and the host that led to each; none if one could not be looked up, for what is missing may exist.
-/// Of a name with addresses of both families only those of the first one count: an autoscaler has
-/// one of each, and is to be dialled once.
+/// The addresses of all places, and the host that led to each; none if one could not be looked up,
+/// for what is missing may exist. Of a name with addresses of both families only those of the first
+/// one count: an autoscaler has one of each, and is to be dialled once.
 async fn look_up(places: &[String]) -> Option<BTreeMap<SocketAddr, String>> {
     let mut all = BTreeMap::new();
     for place in places {

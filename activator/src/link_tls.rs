@@ -11,8 +11,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Secures a connection to one whose certificate for `host` is of an authority in the file, which is
-/// read anew, for authorities change while we run.
+/// Secures a connection to one whose certificate for `host` is of an authority in the file, which
+/// is read anew, for authorities change while we run.
 ///
 /// # Errors
 /// A sentence: the file cannot be used, or the peer is not known by it.
