@@ -110,6 +110,7 @@ pub(crate) fn the_admission_policy_lets_the_autoscaler_do_its_own_work_only(stag
     assert!(refused.contains(&format!("at most {REPLICAS_MAX} replicas")), "{refused}");
     assert_eq!(scale(1), Ok(()));
     ready_pods(stage, "one", 1);
+    assert_eq!(scale(0), Ok(()));
     // Roles cannot say under which name something may be created; the policy can.
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "another"},
