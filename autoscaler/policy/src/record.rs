@@ -20,7 +20,7 @@ use crate::function::FunctionName;
 use crate::readings::{Counters, Departure, Meter, Reporters};
 
 pub use read::Fault;
-pub use replay::{Difference, ReplayError, Replayer, Summary, replay};
+pub use replay::{Difference, ReplayError, Replayer, Summary, Unreadable, replay};
 
 /// What a header's `format` says.
 pub const FORMAT: &str = "dormouse-record";

@@ -7,11 +7,13 @@ pub mod keys;
 mod given;
 mod cluster;
 mod parse;
+mod amend;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use amend::amend;
 pub use cluster::{
     CLUSTER, ClusterDefaults, NAME as CONFIG_MAP, ParsedDefaults, ZeroInitialScale, parse_defaults,
 };

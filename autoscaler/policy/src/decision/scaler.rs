@@ -82,9 +82,15 @@ impl Scaler {
         }
     }
 
-    /// The scaler of the same settings that begins with these pods.
-    pub(crate) fn anew(&self, ready: u32, replicas: u32, now_us: u64) -> Self {
-        Self::new(self.settings(), self.missing, ready, replicas, now_us)
+    /// The scaler that begins with these settings and pods.
+    pub(crate) fn anew(
+        &self,
+        scaling: Arc<Scaling>,
+        ready: u32,
+        replicas: u32,
+        now_us: u64,
+    ) -> Self {
+        Self::new(scaling, self.missing, ready, replicas, now_us)
     }
 
     /// The settings it goes by.

@@ -1,29 +1,37 @@
 //! Deciding again what was decided, from what was heard alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::read::{self, Fault, join};
 use super::{Decided, Gone, Line, Report, Snapshot, Taken};
-use crate::decision::Scaler;
+use crate::decision::{Decision, Scaler};
 use crate::function::FunctionName;
 use crate::readings::{Meter, Reporters};
+use crate::settings::{Annotations, Scaling, amend};
 
 /// Goes through a record line by line.
 ///
 /// From the start, everything is made anew: reporters, meters and scalers come from the reports,
 /// the settings and the pods that are written down, and every snapshot is compared with them.
 /// Later, or after a gap, each function is taken up at its next snapshot.
+///
+/// Where a decision differs, the function goes on from what was decided now, and its snapshots are
+/// compared no more: they hold what the other decision led to.
 #[derive(Debug)]
 pub struct Replayer {
     from_us: u64,
+    /// In place of recorded settings; empty = as recorded.
+    set: Annotations,
     header: Option<u32>,
     last_us: u64,
     /// None before the first snapshot that is taken up.
     reporters: Option<Reporters>,
     functions: BTreeMap<FunctionName, Remembered>,
+    names: BTreeSet<FunctionName>,
     summary: Summary,
 }
 
@@ -32,27 +40,32 @@ pub struct Replayer {
 pub struct Summary {
     /// Lines read.
     pub lines: u64,
-    /// Decisions made again, all equal.
+    /// Decisions made again, equal or not.
     pub decisions: u64,
     /// Decisions that no snapshot leads up to: before the start asked for, or after a gap.
     pub skipped: u64,
-    /// Snapshots that were come to by replaying, all equal.
+    /// Snapshots that replaying came to, and that were equal.
     pub snapshots: u64,
     /// Gaps.
     pub gaps: u64,
+}
+
+/// A line that cannot be replayed, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {fault}")]
+pub struct Unreadable {
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub fault: Fault,
 }
 
 /// Why a replay ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// The record cannot be read.
-    #[error("line {line}: {fault}")]
-    Unreadable {
-        /// The line, from 1.
-        line: u64,
-        /// What is wrong with it.
-        fault: Fault,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// The policy decides otherwise, or remembers something else.
     #[error("line {line}: {difference}")]
     Differs {
@@ -83,18 +96,16 @@ pub struct Difference {
 struct Remembered {
     meter: Meter,
     scaler: Scaler,
+    course: Course,
 }
 
-/// Why a line was not taken.
-enum Refusal {
-    Fault(Fault),
-    Difference(Difference),
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
+/// Whether a function is where it was when it was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// By all that was compared.
+    AsRecorded,
+    /// Something was decided otherwise, or other settings hold.
+    Parted,
 }
 
 /// Replays a whole record, from its first snapshots at `from_us` or later; 0 = from the start. A
@@ -106,7 +117,10 @@ pub fn replay(record: &[u8], from_us: u64) -> Result<Summary, ReplayError> {
     let mut replayer = Replayer::new(from_us);
     for line in record.split_inclusive(|&byte| byte == b'\n') {
         if let Some(line) = line.strip_suffix(b"\n") {
-            replayer.take(line)?;
+            if let Some(difference) = replayer.take(line)? {
+                let (line, difference) = (replayer.summary.lines, Box::new(difference));
+                return Err(ReplayError::Differs { line, difference });
+            }
         }
     }
     Ok(replayer.summary())
@@ -119,12 +133,28 @@ impl Replayer {
     pub fn new(from_us: u64) -> Self {
         Self {
             from_us,
+            set: Annotations::new(),
             header: None,
             last_us: 0,
             reporters: None,
             functions: BTreeMap::new(),
+            names: BTreeSet::new(),
             summary: Summary::default(),
         }
+    }
+
+    /// The same with these annotations in place of what was recorded of them: what they would have
+    /// decided on the same readings and pods. Pods are as they were, whatever is decided.
+    #[must_use]
+    pub fn with(mut self, set: Annotations) -> Self {
+        self.set = set;
+        self
+    }
+
+    /// The functions that were replayed.
+    #[must_use]
+    pub fn functions(&self) -> &BTreeSet<FunctionName> {
+        &self.names
     }
 
     /// What was replayed so far.
@@ -139,61 +169,54 @@ impl Replayer {
         self.header
     }
 
-    /// Takes the next line, without its end.
+    /// Takes the next line, without its end. The first field that differs, if any does: of the
+    /// replicas and the outcome alone where other settings hold.
     ///
     /// # Errors
-    /// [`ReplayError`]; what follows it would differ for that alone.
-    pub fn take(&mut self, line: &[u8]) -> Result<(), ReplayError> {
+    /// [`Unreadable`]; nothing can be said of what follows.
+    pub fn take(&mut self, line: &[u8]) -> Result<Option<Difference>, Unreadable> {
         self.summary.lines += 1;
-        self.follow(line).map_err(|refusal| {
-            let line = self.summary.lines;
-            match refusal {
-                Refusal::Fault(fault) => ReplayError::Unreadable { line, fault },
-                Refusal::Difference(difference) => {
-                    ReplayError::Differs { line, difference: Box::new(difference) }
-                }
-            }
-        })
+        self.follow(line).map_err(|fault| Unreadable { line: self.summary.lines, fault })
     }
 
-    fn follow(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn follow(&mut self, line: &[u8]) -> Result<Option<Difference>, Fault> {
         let line = read::read(line)?;
         if (self.header.is_none()) != matches!(line, Line::Header(_)) {
-            return Err(Fault::new("header", "must be the first line, and only that").into());
+            return Err(Fault::new("header", "must be the first line, and only that"));
         }
         match line {
             Line::Header(header) => {
                 read::check(&header)?;
                 self.header = Some(header.policy);
                 self.reporters = (self.from_us == 0).then(Reporters::new);
-                Ok(())
+                Ok(None)
             }
-            Line::Heard(reports) => self.hear("heard", &reports),
+            Line::Heard(reports) => self.hear("heard", &reports).map(|()| None),
             Line::Snapshot(snapshot) => self.compare_state(*snapshot),
             Line::Gone(Gone { reporter, at_us, departure }) => {
                 self.pass("gone.at_us", at_us)?;
                 if let Some(reporters) = &mut self.reporters {
                     reporters.forget(&reporter, departure, at_us);
                 }
-                Ok(())
+                Ok(None)
             }
             Line::Decided(decided) => self.decide(*decided),
             Line::Gap { .. } => {
                 self.summary.gaps += 1;
                 self.reporters = None;
                 self.functions.clear();
-                Ok(())
+                Ok(None)
             }
         }
     }
 
-    fn pass(&mut self, field: &str, us: u64) -> Result<(), Refusal> {
+    fn pass(&mut self, field: &str, us: u64) -> Result<(), Fault> {
         read::check_time(field, us, self.last_us)?;
         self.last_us = us;
         Ok(())
     }
 
-    fn hear(&mut self, field: &str, reports: &[Report]) -> Result<(), Refusal> {
+    fn hear(&mut self, field: &str, reports: &[Report]) -> Result<(), Fault> {
         for (at, report) in reports.iter().enumerate() {
             self.pass(&format!("{field}[{at}].heard_us"), report.heard_us)?;
             let Some(reporters) = &mut self.reporters else {
@@ -212,51 +235,90 @@ impl Replayer {
         Ok(())
     }
 
-    fn compare_state(&mut self, want: Snapshot) -> Result<(), Refusal> {
+    fn compare_state(&mut self, want: Snapshot) -> Result<Option<Difference>, Fault> {
         self.pass("snapshot.at_us", want.at_us)?;
         let contradiction = want.scaler.contradiction().or(want.meter.contradiction());
         if let Some(field) = contradiction {
-            return Err(Fault::new(join("snapshot", field), "contradicts the rest").into());
+            return Err(Fault::new(join("snapshot", field), "contradicts the rest"));
         }
         if want.at_us < self.from_us {
-            return Ok(());
+            return Ok(None);
         }
-        let Some(got) = self.state(&want) else {
-            let Snapshot { function, reporters, meter, scaler, .. } = want;
+        let settings = self.settings(&want)?;
+        self.names.insert(want.function.clone());
+        let Some(got) = self.state(&want, settings.as_ref()) else {
+            let Snapshot { function, reporters, meter, mut scaler, .. } = want;
             self.reporters.get_or_insert(reporters);
-            self.functions.insert(function, Remembered { meter, scaler });
-            return Ok(());
+            let course = match settings {
+                Some(settings) => {
+                    scaler.configure(settings);
+                    Course::Parted
+                }
+                None => Course::AsRecorded,
+            };
+            self.functions.insert(function, Remembered { meter, scaler, course });
+            return Ok(None);
         };
-        if got != want {
-            return Err(difference("snapshot", &want.function, want.at_us, &want, &got));
+        let mut difference = None;
+        let Remembered { meter, scaler, mut course } = got;
+        if course == Course::AsRecorded {
+            let reporters = self.reporters.clone().unwrap_or_default();
+            let got = Snapshot { reporters, meter, scaler, ..want.clone() };
+            if got == want {
+                self.summary.snapshots += 1;
+            } else {
+                course = Course::Parted;
+                difference =
+                    Some(self::difference("snapshot", &want.function, want.at_us, &want, &got)?);
+            }
+            let Snapshot { function, meter, scaler, .. } = got;
+            self.functions.insert(function, Remembered { meter, scaler, course });
+        } else {
+            self.functions.insert(want.function, Remembered { meter, scaler, course });
         }
-        let Snapshot { function, meter, scaler, .. } = got;
-        self.functions.insert(function, Remembered { meter, scaler });
-        self.summary.snapshots += 1;
-        Ok(())
+        Ok(difference)
     }
 
-    /// The snapshot as replaying comes to it; none if nothing led up to it.
-    fn state(&mut self, want: &Snapshot) -> Option<Snapshot> {
-        let reporters = self.reporters.clone()?;
-        let Remembered { meter, mut scaler } = match want.taken {
+    /// The settings in place of a snapshot's; none if it is to be as recorded.
+    fn settings(&self, want: &Snapshot) -> Result<Option<Arc<Scaling>>, Fault> {
+        if self.set.is_empty() {
+            return Ok(None);
+        }
+        let amended = amend(&want.scaler.settings(), &self.set).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            Fault::new("snapshot.scaler.scaling", faults.join("; "))
+        })?;
+        Ok(Some(Arc::new(amended)))
+    }
+
+    /// What replaying comes to where a snapshot is; none if nothing led up to it.
+    fn state(&mut self, want: &Snapshot, settings: Option<&Arc<Scaling>>) -> Option<Remembered> {
+        self.reporters.as_ref()?;
+        let scaling = settings.map_or_else(|| want.scaler.settings(), Arc::clone);
+        let mut known = match want.taken {
             Taken::Begin { ready, replicas } => Remembered {
                 meter: Meter::new(want.at_us),
-                scaler: want.scaler.anew(ready, replicas, want.at_us),
+                scaler: want.scaler.anew(Arc::clone(&scaling), ready, replicas, want.at_us),
+                course: match settings {
+                    Some(_) => Course::Parted,
+                    None => Course::AsRecorded,
+                },
             },
             Taken::Settings | Taken::Redeploy { .. } | Taken::Periodic => {
                 self.functions.remove(&want.function)?
             }
         };
         match want.taken {
-            Taken::Settings => scaler.configure(want.scaler.settings()),
-            Taken::Redeploy { ready, replicas } => scaler.redeploy(ready, replicas, want.at_us),
+            Taken::Settings => known.scaler.configure(scaling),
+            Taken::Redeploy { ready, replicas } => {
+                known.scaler.redeploy(ready, replicas, want.at_us);
+            }
             Taken::Begin { .. } | Taken::Periodic => {}
         }
-        Some(Snapshot { reporters, meter, scaler, ..want.clone() })
+        Some(known)
     }
 
-    fn decide(&mut self, decided: Decided) -> Result<(), Refusal> {
+    fn decide(&mut self, decided: Decided) -> Result<Option<Difference>, Fault> {
         self.hear("decided.heard", &decided.heard)?;
         let Decided { function, decision: want, .. } = decided;
         let now_us = want.inputs.now_us;
@@ -266,23 +328,51 @@ impl Replayer {
             if let Some(known) = self.functions.get_mut(&function) {
                 let load = known.scaler.settle(&mut known.meter, reporters);
                 let got = known.scaler.decide(&want.inputs.observation(load));
-                // Inputs first: other results follow from them.
-                const PATH: &str = "decided.decision";
-                if got.inputs != want.inputs {
-                    let path = join(PATH, "inputs");
-                    let (want, got) = (&want.inputs, &got.inputs);
-                    return Err(difference(&path, &function, now_us, want, got));
-                }
-                if got != *want {
-                    return Err(difference(PATH, &function, now_us, &*want, &got));
-                }
                 self.summary.decisions += 1;
-                return Ok(());
+                let difference = match self.set.is_empty() {
+                    true => compare(&function, &want, &got)?,
+                    false => compare_outcome(&function, &want, &got)?,
+                };
+                if difference.is_some() {
+                    known.course = Course::Parted;
+                }
+                return Ok(difference);
             }
         }
         self.summary.skipped += 1;
-        Ok(())
+        Ok(None)
     }
+}
+
+const DECISION: &str = "decided.decision";
+
+/// Compares all of a decision.
+fn compare(
+    function: &FunctionName,
+    want: &Decision,
+    got: &Decision,
+) -> Result<Option<Difference>, Fault> {
+    let now_us = want.inputs.now_us;
+    // Inputs first: other results follow from them.
+    if got.inputs != want.inputs {
+        let path = join(DECISION, "inputs");
+        return difference(&path, function, now_us, &want.inputs, &got.inputs).map(Some);
+    }
+    let differs = got != want;
+    differs.then(|| difference(DECISION, function, now_us, want, got)).transpose()
+}
+
+/// Compares what a decision asks for.
+fn compare_outcome(
+    function: &FunctionName,
+    want: &Decision,
+    got: &Decision,
+) -> Result<Option<Difference>, Fault> {
+    let asked =
+        |decision: &Decision| json!({ "desired": decision.desired, "outcome": decision.outcome });
+    let (now_us, asked_want, asked_got) = (want.inputs.now_us, asked(want), asked(got));
+    let differs = asked_want != asked_got;
+    differs.then(|| difference(DECISION, function, now_us, &asked_want, &asked_got)).transpose()
 }
 
 fn difference<T: Serialize>(
@@ -291,16 +381,16 @@ fn difference<T: Serialize>(
     at_us: u64,
     want: &T,
     got: &T,
-) -> Refusal {
+) -> Result<Difference, Fault> {
     let (want, got) = (serde_json::to_value(want), serde_json::to_value(got));
     let (Ok(want), Ok(got)) = (want, got) else {
-        return Fault::new(path, "cannot be written as JSON").into();
+        return Err(Fault::new(path, "cannot be written as JSON"));
     };
     let (field, want, got) = first_difference(path, &want, &got).unwrap_or_else(|| {
         // Unequal values whose JSON is equal: a figure that is no number.
         (path.to_owned(), want.to_string(), got.to_string())
     });
-    Refusal::Difference(Difference { function: function.clone(), at_us, field, want, got })
+    Ok(Difference { function: function.clone(), at_us, field, want, got })
 }
 
 /// Path and values of the first place in which two values differ.

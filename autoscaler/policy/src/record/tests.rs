@@ -249,7 +249,7 @@ fn a_bad_record_is_answered_with_line_and_field() {
     let text = String::from_utf8(World::lived().bytes()).unwrap();
     let check = |text: String, line: u64, field: &str, fault: &str| {
         let error = replay(text.as_bytes(), 0).unwrap_err();
-        let ReplayError::Unreadable { line: at, fault: got } = &error else {
+        let ReplayError::Unreadable(Unreadable { line: at, fault: got }) = &error else {
             panic!("{error}");
         };
         assert_eq!((*at, got.field.as_str()), (line, field), "{error}");
@@ -279,6 +279,54 @@ fn a_bad_record_is_answered_with_line_and_field() {
     let back = broken("tick", "\"now_us\":1", "\"now_us\":");
     check(back, 5, "decided.decision.inputs.now_us", "goes back");
     check(broken("tick", "\"heard_us\":", "\"heard_us\":-"), 5, "decided.heard[0].heard_us", "u64");
+}
+
+/// Every difference of a record, with these settings in place of what it says of them.
+fn differences(text: &[u8], set: &[(&str, &str)]) -> (Vec<Difference>, Summary) {
+    let set = set.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let mut replayer = Replayer::new(0).with(set);
+    let lines = text.split_inclusive(|&byte| byte == b'\n');
+    let found = lines.filter_map(|line| replayer.take(line.trim_ascii_end()).unwrap()).collect();
+    assert_eq!(replayer.functions().len(), 2);
+    (found, replayer.summary())
+}
+
+#[test]
+fn after_a_difference_the_rest_is_replayed_all_the_same() {
+    let world = World::lived();
+    let text = String::from_utf8(world.bytes()).unwrap();
+    let wrong = falsified(&text, "tick", "\"desired\":1", "\"desired\":7");
+    let wrong = falsified(&wrong, "\"phase\":{\"idle\"", "\"desired\":0", "\"desired\":6");
+    let (found, summary) = differences(wrong.as_bytes(), &[]);
+    let fields: Vec<_> = found.iter().map(|it| (it.field.as_str(), it.want.as_str())).collect();
+    assert_eq!(fields, [("decided.decision.desired", "7"), ("decided.decision.desired", "6")]);
+    assert_eq!(summary.decisions, decisions(&world.lines));
+}
+
+#[test]
+fn other_settings_decide_otherwise_on_the_same_readings() {
+    let world = World::lived();
+    let (found, summary) = differences(&world.bytes(), &[("dormouse.dev/paused", "false")]);
+    assert_eq!(found, [], "as they were");
+    assert_eq!(summary.decisions, decisions(&world.lines));
+    let least = "autoscaling.knative.dev/min-scale";
+    let (found, summary) = differences(&world.bytes(), &[(least, "3")]);
+    assert!(!found.is_empty() && (found.len() as u64) < summary.decisions);
+    for difference in found {
+        assert_eq!(difference.field, "decided.decision.desired", "nothing else is compared");
+        assert!(difference.got.parse::<u32>().unwrap() >= 3, "{difference}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_hold_are_named() {
+    let set = [("autoscaling.knative.dev/window".to_owned(), "1s".to_owned())];
+    let mut replayer = Replayer::new(0).with(set.into_iter().collect());
+    let bytes = World::lived().bytes();
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    let error = lines.find_map(|line| replayer.take(line).err()).unwrap();
+    assert_eq!((error.line, error.fault.field.as_str()), (3, "snapshot.scaler.scaling"));
+    assert!(error.fault.fault.contains("must be a duration"), "{error}");
 }
 
 #[test]
