@@ -9,6 +9,7 @@ mod suite;
 mod sweep;
 mod explain;
 mod verify;
+mod replay;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ fn dispatch(command: &SimCommand) -> Exit {
         SimCommand::Init(args) => simulate::init(args),
         SimCommand::Explain(args) => explain::explain(args),
         SimCommand::Verify(args) => verify::verify(args),
+        SimCommand::Replay(args) => replay::replay(args),
     }
 }
 

@@ -4,12 +4,15 @@
 //! sure that is; a [`sweep`] looks for better settings. Recorded runs of the policy are read by
 //! [`recording`] and replayed by [`verify`]. Tests of one's own settings begin with [`simulation`].
 //!
+//! What the live system decided, and wrote down, is decided again by [`replay`].
+//!
 //! Files are opened by the caller; what is read comes in as an argument.
 
 pub mod draw;
 pub mod statistics;
 pub mod world;
 pub mod input;
+pub mod lines;
 pub mod scenario;
 pub mod metric;
 pub mod assertion;
@@ -26,3 +29,4 @@ pub mod sweep;
 pub mod report;
 pub mod recording;
 pub mod verify;
+pub mod replay;

@@ -8,58 +8,18 @@
 mod case;
 mod figure;
 
-use std::io::{self, BufRead, Read};
+use std::io::Read;
 
-use crate::input::unpacked;
+use crate::lines::{Lines, text};
 
+pub use crate::lines::{Fault, Unreadable};
 pub use case::{Case, Load, Path, Policy, Step, Want};
 pub use figure::{Amount, Positive, Seconds, Spare};
 
-/// Longest line read, in bytes: some hundred times the longest recorded run, and little enough to
-/// hold in memory, whatever a compressed file makes of itself.
-const LINE_BYTES_MAX: usize = 64 << 20;
-
 /// The cases of one recording, read one at a time. After an error there are no more.
 pub struct Recording<'a> {
-    file: String,
-    input: Box<dyn BufRead + 'a>,
-    line: u64,
-    text: Vec<u8>,
+    lines: Lines<'a>,
     broken: bool,
-}
-
-/// A recording that cannot be read, and where.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}{}: {fault}", at(*.line))]
-pub struct Unreadable {
-    /// The file's name as given.
-    pub file: String,
-    /// The line, from 1; 0 when the file was not even opened.
-    pub line: u64,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
-
-/// What is wrong with a line.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// It cannot be had at all: a failing disk, a directory, a truncated or damaged gzip.
-    #[error("cannot be read: {0}")]
-    Input(#[from] io::Error),
-    /// It has no end within the bound.
-    #[error("is longer than {LINE_BYTES_MAX} bytes")]
-    Long,
-    /// It is not text.
-    #[error("is not UTF-8, from byte {0} on")]
-    Encoding(usize),
-    /// A field breaks its rule.
-    #[error("{field}: {rule}")]
-    Field {
-        /// The field, as in `steps[2].want.desired`; `case` where it is the whole line.
-        field: String,
-        /// What is wrong with it.
-        rule: String,
-    },
 }
 
 impl<'a> Recording<'a> {
@@ -69,41 +29,22 @@ impl<'a> Recording<'a> {
     /// # Errors
     /// The first bytes cannot be read.
     pub fn new(file: &str, input: impl Read + 'a) -> Result<Self, Unreadable> {
-        let file = file.to_owned();
-        match unpacked(&file, input) {
-            Ok(input) => Ok(Self { file, input, line: 0, text: Vec::new(), broken: false }),
-            Err(error) => Err(Unreadable { file, line: 1, fault: error.into() }),
-        }
+        Ok(Self { lines: Lines::new(file, input)?, broken: false })
     }
 
-    fn read_case(&mut self) -> Result<Option<Case>, Fault> {
+    fn read_case(&mut self) -> Result<Option<Case>, Unreadable> {
         loop {
-            self.text.clear();
-            let bound = LINE_BYTES_MAX as u64 + 1;
-            let length = self.input.by_ref().take(bound).read_until(b'\n', &mut self.text)?;
-            if length == 0 {
+            let Some((line, _)) = self.lines.next()? else {
                 return Ok(None);
-            }
-            self.line += 1;
-            if length > LINE_BYTES_MAX {
-                return Err(Fault::Long);
-            }
-            let text = std::str::from_utf8(&self.text)
-                .map_err(|error| Fault::Encoding(error.valid_up_to()))?;
-            if !text.trim().is_empty() {
-                return Case::parse(text).map(Some);
+            };
+            let case = text(line).and_then(|text| match text.trim() {
+                "" => Ok(None),
+                _ => Case::parse(text).map(Some),
+            });
+            if let Some(case) = case.map_err(|fault| self.lines.unreadable(fault))? {
+                return Ok(Some(case));
             }
         }
-    }
-
-    fn unreadable(&mut self, fault: Fault) -> Unreadable {
-        self.broken = true;
-        // What could not be had was to be the next line.
-        let line = match fault {
-            Fault::Input(_) => self.line + 1,
-            _ => self.line,
-        };
-        Unreadable { file: self.file.clone(), line, fault }
     }
 }
 
@@ -114,17 +55,9 @@ impl Iterator for Recording<'_> {
         if self.broken {
             return None;
         }
-        match self.read_case() {
-            Ok(case) => case.map(Ok),
-            Err(fault) => Some(Err(self.unreadable(fault))),
-        }
-    }
-}
-
-fn at(line: u64) -> String {
-    match line {
-        0 => String::new(),
-        line => format!(":{line}"),
+        let case = self.read_case().transpose();
+        self.broken = matches!(case, Some(Err(_)));
+        case
     }
 }
 

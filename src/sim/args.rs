@@ -57,6 +57,17 @@ Examples:
 Each figure that comes out otherwise than recorded is a line, the first 20 of them; the last line
 counts. Exit 0: none came out otherwise, 1: some did, 2: a file could not be read.";
 
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  dormouse up -f app.yaml --record day.jsonl     a record to replay
+  dormouse sim replay day.jsonl                  every decision comes out as it did
+  dormouse sim replay day.jsonl --set autoscaling.knative.dev/window=30s
+
+Each decision that comes out otherwise is a line, the first 20 of them: when (since the recording
+process began), the function, the field, what was recorded, what it is now. The last line counts.
+With --set the readings and pods stay those that the recorded settings led to, and what differs is
+the answer. Exit 0: none differs, or --set was given, 1: some do, 2: a record cannot be replayed.";
+
 /// The simulator's commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimCommand {
@@ -84,6 +95,9 @@ pub(crate) enum SimCommand {
     /// Replay recorded runs and compare every figure
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Make the decisions of a record again and compare them
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
 }
 
 /// What changes a scenario.
@@ -245,7 +259,18 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct VerifyArgs {
     /// Recordings, .jsonl or .jsonl.gz; - is standard input
     #[arg(value_name = "FILE", required = true)]
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) files: Vec<String>,
+}
+
+/// Arguments of `dormouse sim replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Records of decisions, packed or not; - is standard input
+    #[arg(value_name = "RECORD", required = true)]
+    pub(crate) records: Vec<String>,
+    /// Annotation in place of what was recorded of it; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
 }
 
 /// A report and where it goes.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dormouse_autoscaler::cluster::manifest;
 use dormouse_sim::input::{Inputs, Manifest, Workload};
+use dormouse_sim::lines::{Fault, Unreadable};
 use dormouse_sim::plan::sha256;
 
 /// Longest scenario read, in bytes: a thousand times the longest that people write.
@@ -68,5 +69,19 @@ pub(super) fn scenario(path: &str) -> io::Result<String> {
             format!("a scenario has at most {SCENARIO_BYTES_MAX} bytes"),
         )),
         false => Ok(text),
+    }
+}
+
+/// A file by path; `-` is standard input.
+pub(super) fn open(path: &str) -> Result<Box<dyn Read>, Unreadable> {
+    match path {
+        "-" => Ok(Box::new(io::stdin())),
+        path => match File::open(path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => {
+                let (file, fault) = (path.to_owned(), Fault::Input(error));
+                Err(Unreadable { file, line: 0, fault })
+            }
+        },
     }
 }

@@ -1,14 +1,12 @@
 //! `dormouse sim verify FILE…`: recorded runs through the policy.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
-use dormouse_sim::recording::{Fault, Recording, Unreadable};
+use dormouse_sim::recording::Recording;
 use dormouse_sim::verify::Tally;
 
 use super::args::VerifyArgs;
-use super::{Exit, complain};
+use super::{Exit, complain, files};
 
 /// Mismatches printed in all: enough to see a pattern, few enough to read.
 const MISMATCHES_PRINTED_MAX: u32 = 20;
@@ -30,9 +28,9 @@ fn try_verify(args: &VerifyArgs) -> io::Result<Exit> {
     let mut left = MISMATCHES_PRINTED_MAX;
     let mut tally = Tally::default();
     let mut is_unreadable = false;
-    for path in &args.files {
-        let file = path.display();
-        let verified = open(path).and_then(|recording| {
+    for file in &args.files {
+        let recording = files::open(file).and_then(|input| Recording::new(file, input));
+        let verified = recording.and_then(|recording| {
             tally.add(recording, |mismatch| {
                 if left > 0 {
                     left -= 1;
@@ -53,19 +51,4 @@ fn try_verify(args: &VerifyArgs) -> io::Result<Exit> {
         (false, 0) => Exit::Fine,
         (false, _) => Exit::Failed,
     })
-}
-
-/// A recording by path; `-` is standard input.
-fn open(path: &Path) -> Result<Recording<'static>, Unreadable> {
-    let name = path.display().to_string();
-    let input: Box<dyn Read> = match name.as_str() {
-        "-" => Box::new(io::stdin()),
-        _ => match File::open(path) {
-            Ok(file) => Box::new(file),
-            Err(error) => {
-                return Err(Unreadable { file: name, line: 0, fault: Fault::Input(error) });
-            }
-        },
-    };
-    Recording::new(&name, input)
 }

@@ -30,3 +30,4 @@ mod slices;
 mod sim;
 mod sweep;
 mod verify;
+mod replay;

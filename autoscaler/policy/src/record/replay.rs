@@ -116,11 +116,11 @@ enum Course {
 pub fn replay(record: &[u8], from_us: u64) -> Result<Summary, ReplayError> {
     let mut replayer = Replayer::new(from_us);
     for line in record.split_inclusive(|&byte| byte == b'\n') {
-        if let Some(line) = line.strip_suffix(b"\n") {
-            if let Some(difference) = replayer.take(line)? {
-                let (line, difference) = (replayer.summary.lines, Box::new(difference));
-                return Err(ReplayError::Differs { line, difference });
-            }
+        if let Some(line) = line.strip_suffix(b"\n")
+            && let Some(difference) = replayer.take(line)?
+        {
+            let (line, difference) = (replayer.summary.lines, Box::new(difference));
+            return Err(ReplayError::Differs { line, difference });
         }
     }
     Ok(replayer.summary())
