@@ -77,7 +77,7 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// It cannot be had, or is too long.
-    pub fn next(&mut self) -> Result<Option<(&[u8], End)>, Unreadable> {
+    pub fn read(&mut self) -> Result<Option<(&[u8], End)>, Unreadable> {
         self.text.clear();
         let bound = LINE_BYTES_MAX as u64 + 1;
         let read = self.input.by_ref().take(bound).read_until(b'\n', &mut self.text);

@@ -34,7 +34,7 @@ impl<'a> Recording<'a> {
 
     fn read_case(&mut self) -> Result<Option<Case>, Unreadable> {
         loop {
-            let Some((line, _)) = self.lines.next()? else {
+            let Some((line, _)) = self.lines.read()? else {
                 return Ok(None);
             };
             let case = text(line).and_then(|text| match text.trim() {

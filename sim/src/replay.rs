@@ -92,7 +92,7 @@ fn replay(
     replayer: &mut Replayer,
     report: &mut impl FnMut(&Difference),
 ) -> Result<End, Unreadable> {
-    while let Some((line, end)) = lines.next()? {
+    while let Some((line, end)) = lines.read()? {
         if end == End::Cut {
             return Ok(end);
         }

@@ -155,7 +155,7 @@ fn numbers_that_are_none_are_named_too() {
 fn a_line_that_is_no_case_is_named() {
     for (text, want) in [
         ("7\n", "a:1: case: invalid type: integer `7`, expected struct Case"),
-        ("{\n", "a:1: case: EOF while parsing an object (column 0)"),
+        ("{\n", "a:1: case: EOF while parsing an object (column 1)"),
         ("nonsense\n", "a:1: case: expected ident (column 2)"),
     ] {
         assert_eq!(error("a", text.as_bytes(), 0), want);
