@@ -10,6 +10,7 @@ mod sweep;
 mod explain;
 mod verify;
 mod replay;
+mod import;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -83,6 +84,7 @@ fn dispatch(command: &SimCommand) -> Exit {
         SimCommand::Explain(args) => explain::explain(args),
         SimCommand::Verify(args) => verify::verify(args),
         SimCommand::Replay(args) => replay::replay(args),
+        SimCommand::Import(args) => import::import(args),
     }
 }
 

@@ -108,7 +108,10 @@ impl Basis {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let mut traffic = plan.scenario.functions.iter().map(|function| &function.traffic);
-        match (traffic.any(|it| matches!(it, Traffic::Trace(_))), plan.functions.len()) {
+        match (
+            traffic.any(|it| matches!(it, Traffic::Trace(_) | Traffic::Arrivals(_))),
+            plan.functions.len(),
+        ) {
             (false, _) => Self::Seeds(plan.seeds.len()),
             (true, count @ 0..UNITS_MIN) => Self::TooFewFunctions(count),
             (true, count) => Self::Functions(count),

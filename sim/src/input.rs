@@ -1,6 +1,7 @@
 //! Where what is named in a scenario comes from. Files are opened by the caller.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::Arc;
 
 use dormouse_policy::settings::{Annotations, ClusterDefaults};
 use flate2::bufread::MultiGzDecoder;
@@ -17,11 +18,47 @@ pub trait Inputs {
     /// It cannot be opened.
     fn open(&self, name: &str) -> io::Result<Box<dyn Read>>;
 
+    /// A file that is read where it is wanted.
+    ///
+    /// # Errors
+    /// It cannot be opened, or cannot be read so: by default none can.
+    fn open_at(&self, name: &str) -> io::Result<Arc<dyn ReadAt>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, name.to_owned()))
+    }
+
     /// The workloads of a manifest.
     ///
     /// # Errors
     /// What is wrong with it, one text each, with the file and the line.
     fn manifest(&self, name: &str) -> Result<Manifest, Vec<String>>;
+}
+
+/// Bytes that are read where they are wanted, by any number of readers at once.
+pub trait ReadAt: Send + Sync {
+    /// How many there are.
+    ///
+    /// # Errors
+    /// That cannot be told.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Reads from that place on into a part of `buffer`, its beginning; how much, 0 only at the end.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for Vec<u8> {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let from = usize::try_from(at).map_or(self.len(), |at| at.min(self.len()));
+        let length = buffer.len().min(self.len() - from);
+        buffer[..length].copy_from_slice(&self[from..from + length]);
+        Ok(length)
+    }
 }
 
 /// What a manifest holds.

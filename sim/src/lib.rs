@@ -4,7 +4,8 @@
 //! sure that is; a [`sweep`] looks for better settings. Recorded runs of the policy are read by
 //! [`recording`] and replayed by [`verify`]. Tests of one's own settings begin with [`simulation`].
 //!
-//! What the live system decided, and wrote down, is decided again by [`replay`].
+//! What the live system decided, and wrote down, is decided again by [`replay`]; what others
+//! recorded of their load becomes a trace by [`import`].
 //!
 //! Files are opened by the caller; what is read comes in as an argument.
 
@@ -19,6 +20,7 @@ pub mod assertion;
 pub mod baseline;
 pub mod load;
 pub mod trace;
+pub mod import;
 pub mod plan;
 pub mod run;
 pub mod judge;

@@ -51,6 +51,17 @@ pub enum End {
     Cut,
 }
 
+/// One line, without its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'l> {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its bytes.
+    pub bytes: &'l [u8],
+    /// How it ends.
+    pub end: End,
+}
+
 /// The lines of one file, one at a time.
 pub struct Lines<'a> {
     file: String,
@@ -73,11 +84,11 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The next line, without its end.
+    /// The next line.
     ///
     /// # Errors
     /// It cannot be had, or is too long.
-    pub fn read(&mut self) -> Result<Option<(&[u8], End)>, Unreadable> {
+    pub fn read(&mut self) -> Result<Option<Line<'_>>, Unreadable> {
         self.text.clear();
         let bound = LINE_BYTES_MAX as u64 + 1;
         let read = self.input.by_ref().take(bound).read_until(b'\n', &mut self.text);
@@ -86,11 +97,12 @@ impl<'a> Lines<'a> {
         if length > LINE_BYTES_MAX {
             return Err(self.unreadable(Fault::Long));
         }
-        Ok(match self.text.as_slice() {
-            [] => None,
-            [line @ .., b'\n'] => Some((line, End::Whole)),
-            line => Some((line, End::Cut)),
-        })
+        let (bytes, end) = match self.text.as_slice() {
+            [] => return Ok(None),
+            [line @ .., b'\n'] => (line, End::Whole),
+            line => (line, End::Cut),
+        };
+        Ok(Some(Line { number: self.line, bytes, end }))
     }
 
     /// The number of the line last read, from 1.

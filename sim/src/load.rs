@@ -8,6 +8,7 @@
 
 mod pieces;
 mod minutes;
+mod recorded;
 
 use crate::draw::Stream;
 use crate::scenario::{Load, Placing, Rate, Start};
@@ -16,8 +17,10 @@ use crate::world::{self, Arrivals};
 use minutes::Minutes;
 use pieces::Pieces;
 
+pub use recorded::Recorded;
+
 /// What arrives at one function.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Traffic {
     /// From which its draws follow.
     pub entity: u64,
@@ -30,12 +33,14 @@ pub struct Traffic {
 }
 
 /// Where arrivals come from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Source {
     /// The sum of invented loads.
     Loads(Vec<Load>),
     /// Recorded counts.
     Counts(Counts),
+    /// Recorded arrivals.
+    Recorded(Recorded),
 }
 
 /// Recorded counts of a function, by the minute.
@@ -81,6 +86,14 @@ impl world::Load for Traffic {
                 Box::new(Sum::new(parts))
             }
             Source::Counts(counts) => Box::new(Minutes::new(counts, stream(0), self.end_ns)),
+            Source::Recorded(recorded) => Box::new(recorded.arrivals(stream(0), self.end_ns)),
+        }
+    }
+
+    fn services(&self) -> Option<Box<dyn world::Services + '_>> {
+        match &self.source {
+            Source::Recorded(recorded) => recorded.services(),
+            Source::Loads(_) | Source::Counts(_) => None,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::draw::Distribution;
 use crate::input::{Hashed, Inputs, Manifest};
 use crate::metric::Span;
 use crate::scenario::{self, Capacity, Fault, Faults, Kill, Kind, Rate, Scenario, Time};
+use crate::trace::indexed::{Faulty, Indexed};
 use crate::world::{self, Log, Setup, Ticking};
 
 pub use options::{Checks, Options, SeedRange};
@@ -48,6 +49,8 @@ pub struct Plan {
     pub cuts_ns: Vec<u64>,
     wait_bounds_ns: Vec<u64>,
     latency_bounds_ns: Vec<u64>,
+    /// Those that are read while it runs.
+    traces: Vec<Arc<Indexed>>,
 }
 
 /// A function of a plan.
@@ -93,6 +96,7 @@ struct Files<'a> {
     inputs: &'a dyn Inputs,
     hashed: BTreeMap<String, String>,
     manifests: BTreeMap<String, Manifest>,
+    traces: BTreeMap<String, Arc<Indexed>>,
 }
 
 impl Files<'_> {
@@ -116,6 +120,21 @@ impl Files<'_> {
         self.hashed.insert(name.to_owned(), hex(&input.hash.finalize()));
         Ok(made)
     }
+
+    /// A trace with an index, which is checked and hashed when it is first wanted.
+    fn trace(&mut self, name: &str) -> Result<Arc<Indexed>, Fault> {
+        if let Some(trace) = self.traces.get(name) {
+            return Ok(Arc::clone(trace));
+        }
+        let unusable = |error: Faulty| Fault::whole(name, error);
+        let input = self.inputs.open_at(name).map_err(Faulty::from).map_err(unusable)?;
+        let mut hash = Sha256::new();
+        let trace = Indexed::open(input, |bytes| hash.update(bytes)).map_err(unusable)?;
+        let trace = Arc::new(trace);
+        self.hashed.insert(name.to_owned(), hex(&hash.finalize()));
+        self.traces.insert(name.to_owned(), Arc::clone(&trace));
+        Ok(trace)
+    }
 }
 
 impl Plan {
@@ -131,7 +150,12 @@ impl Plan {
     ) -> Result<Self, Faults> {
         let mut scenario = scenario::read(file, text)?;
         options.amend(&mut scenario)?;
-        let mut files = Files { inputs, hashed: BTreeMap::new(), manifests: BTreeMap::new() };
+        let mut files = Files {
+            inputs,
+            hashed: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            traces: BTreeMap::new(),
+        };
         // By its own name, so that a report is the same from wherever it is made.
         let own = file.rsplit('/').next().unwrap_or(file);
         files.hashed.insert(own.to_owned(), sha256(text.as_bytes()));
@@ -146,6 +170,7 @@ impl Plan {
             cuts_ns: cuts_ns(&scenario),
             wait_bounds_ns: bounds_ns(&scenario, Span::Wait),
             latency_bounds_ns: bounds_ns(&scenario, Span::Latency),
+            traces: Vec::new(),
             scenario,
         };
         let mut faults = Vec::new();
@@ -160,6 +185,7 @@ impl Plan {
             plan.set_replicas(&files);
             faults.extend(plan.is_too_much(file));
         }
+        plan.traces = files.traces.into_values().collect();
         let hashed = files.hashed.into_iter();
         plan.inputs = hashed.map(|(name, sha256)| Hashed { name, sha256 }).collect();
         if faults.is_empty() { Ok(plan) } else { Err(Faults(faults)) }
@@ -286,6 +312,12 @@ impl Plan {
         self.cuts_ns.iter().position(|cut_ns| *cut_ns == warmup_ns).unwrap_or(0)
     }
 
+    /// Why a trace could not be read while it was run, if one could not: then no score counts.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&str> {
+        self.traces.iter().find_map(|trace| trace.failure())
+    }
+
     /// What assertions may name.
     #[must_use]
     pub fn names(&self) -> Names<'_> {
@@ -302,7 +334,7 @@ impl Plan {
         let invented =
             self.scenario.functions.iter().flat_map(|function| match &function.traffic {
                 scenario::Traffic::Load(loads) => loads.as_slice(),
-                scenario::Traffic::Trace(_) => &[],
+                scenario::Traffic::Trace(_) | scenario::Traffic::Arrivals(_) => &[],
             });
         let most: u128 = invented.map(|load| load.requests_max(end)).sum();
         (most > u128::from(self.events_max)).then(|| {

@@ -34,10 +34,10 @@ impl<'a> Recording<'a> {
 
     fn read_case(&mut self) -> Result<Option<Case>, Unreadable> {
         loop {
-            let Some((line, _)) = self.lines.read()? else {
+            let Some(line) = self.lines.read()? else {
                 return Ok(None);
             };
-            let case = text(line).and_then(|text| match text.trim() {
+            let case = text(line.bytes).and_then(|text| match text.trim() {
                 "" => Ok(None),
                 _ => Case::parse(text).map(Some),
             });

@@ -92,11 +92,11 @@ fn replay(
     replayer: &mut Replayer,
     report: &mut impl FnMut(&Difference),
 ) -> Result<End, Unreadable> {
-    while let Some((line, end)) = lines.read()? {
-        if end == End::Cut {
-            return Ok(end);
+    while let Some(line) = lines.read()? {
+        if line.end == End::Cut {
+            return Ok(line.end);
         }
-        let difference = replayer.take(line).map_err(|error| {
+        let difference = replayer.take(line.bytes).map_err(|error| {
             let (field, rule) = (error.fault.field, error.fault.fault);
             lines.unreadable(Fault::Field { field, rule })
         })?;

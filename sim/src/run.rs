@@ -158,6 +158,9 @@ impl Plan {
                 Err(Fate::Broken(format!("{what}, at {}", Time(at_ns))))
             }
             Err(error) => Err(Fate::Refused(error.to_string())),
+            Ok(_) if let Some(why) = self.unreadable() => {
+                Err(Fate::Refused(format!("a trace cannot be read any more: {why}")))
+            }
             Ok((Ended::Time, made)) => Ok(made),
             Ok((Ended::Events(at_ns), _)) => Err(Fate::Refused(format!(
                 "more than {} events by {}; shorten the run, lower its load, or raise \

@@ -15,7 +15,9 @@ mod score;
 mod start;
 
 pub use document::{Fault, Faults, Place};
-pub use function::{Capacity, Format, Function, Placing, StartUp, Trace, Traffic};
+pub use function::{
+    ArrivalFormat, ArrivalTrace, Capacity, Format, Function, Placing, StartUp, Trace, Traffic,
+};
 pub use load::Load;
 pub use policy::{Kind, Policy, Set, short};
 pub use score::{Price, Score};

@@ -1,16 +1,17 @@
-//! Recorded loads: counts by the minute, and how long requests took.
+//! Recorded loads: counts by the minute and how long requests took, or arrivals ([`indexed`]).
 //!
 //! What a file holds is checked cell by cell, and whatever is wrong with it is named by file, line
 //! and column. Gzip is unpacked, a byte-order mark, CRLF and quotes are taken; of a file only
 //! functions × minutes are kept in memory.
 
-mod table;
+pub(crate) mod table;
 mod filter;
 mod azure;
 mod periods;
+pub mod indexed;
 
 pub use azure::{Row, counts, durations};
-pub use filter::Filter;
+pub use filter::{COUNTS_COLUMNS, Filter, INDEXED_COLUMNS};
 pub use periods::periods;
 pub use table::Fault;
 

@@ -44,7 +44,7 @@ pub use score::{Ended, Logged, Overshoot, Row, Score, Scorecard, Waited};
 pub use series::{BINS_MAX, Course, DECISIONS_MAX, Extent, Recording, Series};
 pub use setup::{
     Api, Arrivals, Capacity, Fault, Function, Kill, Load, Log, Nodes, Policy, Rate, Readiness,
-    Report, SECOND_NS, Setup, StartUp, Ticking, World,
+    Report, SECOND_NS, Services, Setup, StartUp, Ticking, World,
 };
 pub use times::{Quantile, Times};
 

@@ -1,5 +1,6 @@
 //! What can be typed after `dormouse sim`.
 
+mod import;
 mod sweep;
 
 use std::num::NonZeroUsize;
@@ -13,6 +14,7 @@ use dormouse_sim::plan::{Checks, Options, SeedRange};
 use dormouse_sim::report::{Kind, comparison};
 use dormouse_sim::scenario::Time;
 
+pub(crate) use import::ImportArgs;
 use sweep::{MERGE_EXAMPLES, SWEEP_EXAMPLES};
 pub(crate) use sweep::{MergeArgs, SweepArgs, SweepOutput};
 
@@ -98,6 +100,9 @@ pub(crate) enum SimCommand {
     /// Make the decisions of a record again and compare them
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
+    /// Make a trace of a log, of another trace or of a record of decisions
+    #[command(after_help = import::EXAMPLES)]
+    Import(ImportArgs),
 }
 
 /// What changes a scenario.

@@ -19,7 +19,7 @@ use crate::decision::{Decision, Scaler};
 use crate::function::FunctionName;
 use crate::readings::{Counters, Departure, Meter, Reporters};
 
-pub use read::Fault;
+pub use read::{Fault, read};
 pub use replay::{Difference, ReplayError, Replayer, Summary, Unreadable, replay};
 
 /// What a header's `format` says.

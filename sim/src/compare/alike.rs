@@ -23,6 +23,7 @@ pub fn difference(first: (&str, &Plan), second: (&str, &Plan)) -> Option<String>
     }
     let files = first.scenario.functions.iter().filter_map(|function| match &function.traffic {
         Traffic::Trace(trace) => Some([Some(&trace.counts), trace.durations.as_ref()]),
+        Traffic::Arrivals(trace) => Some([Some(&trace.file), None]),
         Traffic::Load(_) => None,
     });
     let mut files = files.flatten().flatten();

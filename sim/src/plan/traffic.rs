@@ -8,12 +8,16 @@ use dormouse_policy::function::FunctionName;
 
 use super::{Files, Function};
 use crate::draw::Distribution;
-use crate::load::{Counts, Source, Traffic, Trigger};
-use crate::scenario::{self, Fault, Format, Scenario, Time, Trace};
-use crate::trace::{self, Filter};
+use crate::load::{Counts, Recorded, Source, Traffic, Trigger};
+use crate::scenario::{self, ArrivalTrace, Fault, Format, Scenario, Time, Trace};
+use crate::trace::indexed::{Indexed, Times};
+use crate::trace::{self, COUNTS_COLUMNS, Filter, INDEXED_COLUMNS};
 
 /// Where names without a namespace are.
 const NAMESPACE: &str = "default";
+
+/// Names of a trace that a fault shows.
+const NAMES_SHOWN_MAX: usize = 8;
 
 const MINUTE: Time = Time(60_000_000_000);
 
@@ -24,20 +28,20 @@ pub(super) fn functions(
     scenario: &Scenario,
     files: &mut Files<'_>,
 ) -> Result<Vec<Function>, Fault> {
-    let (namespace, name) = spec.name.split_once('/').unwrap_or((NAMESPACE, &spec.name));
+    let (namespace, _) = spec.name.split_once('/').unwrap_or((NAMESPACE, &spec.name));
     let service = spec.service.map(scenario::Spread::distribution);
     let key = Key { file, spec, scenario, namespace, service };
-    let name = FunctionName::new(namespace, name);
     match &spec.traffic {
-        scenario::Traffic::Load(loads) => key.one(name, Source::Loads(loads.clone())),
+        scenario::Traffic::Load(loads) => key.one(Source::Loads(loads.clone())),
         scenario::Traffic::Trace(trace) if trace.format == Format::Periods => {
             let counts = &trace.counts;
             let per_minute = files.read(counts, |input| trace::periods(counts, input))?;
             let per_minute = cut(trace, per_minute, scenario.end())?;
             let counts = Counts { per_minute, placing: trace.place, trigger: Trigger::Other };
-            key.one(name, Source::Counts(counts))
+            key.one(Source::Counts(counts))
         }
         scenario::Traffic::Trace(trace) => key.rows(trace, files),
+        scenario::Traffic::Arrivals(trace) => key.recorded(trace, files),
     }
 }
 
@@ -53,17 +57,14 @@ struct Key<'a> {
 
 impl Key<'_> {
     /// The only function of the key.
-    fn one(&self, name: FunctionName, source: Source) -> Result<Vec<Function>, Fault> {
+    fn one(&self, source: Source) -> Result<Vec<Function>, Fault> {
         let service = self.service.clone().ok_or_else(|| self.fault("service is missing"))?;
-        Ok(vec![self.function(name, source, service)])
+        Ok(vec![self.function(self.own_name(), source, service)])
     }
 
     /// A function for each row of a trace.
     fn rows(&self, trace: &Trace, files: &mut Files<'_>) -> Result<Vec<Function>, Fault> {
-        let filter = match &trace.filter {
-            Some(text) => Filter::parse(text).map_err(|rule| self.fault(&rule))?,
-            None => Filter::default(),
-        };
+        let filter = self.filter(trace.filter.as_deref(), COUNTS_COLUMNS)?;
         let counts = &trace.counts;
         let rows = files.read(counts, |input| trace::counts(counts, input, &filter))?;
         let durations = match &trace.durations {
@@ -90,6 +91,84 @@ impl Key<'_> {
             Ok(self.function(name, Source::Counts(counts), service))
         };
         rows.into_iter().map(row).collect()
+    }
+
+    /// The functions of a trace with an index: one, or each that is chosen.
+    fn recorded(&self, spec: &ArrivalTrace, files: &mut Files<'_>) -> Result<Vec<Function>, Fault> {
+        let trace = files.trace(&spec.file)?;
+        let wrong = |rule: String| Fault::whole(&spec.file, rule);
+        let resolution_ns = trace.head().resolution_ns;
+        if !spec.skip.0.is_multiple_of(resolution_ns) {
+            let rule = format!("trace.skip must be a multiple of {}", Time(resolution_ns));
+            return Err(self.fault(&rule));
+        }
+        let skip = spec.skip.0 / resolution_ns;
+        if skip >= trace.ticks() {
+            let length = Time(trace.ticks().saturating_mul(resolution_ns));
+            return Err(wrong(format!("is {length} long, and trace.skip is {}", spec.skip)));
+        }
+        // What takes no time is never drawn from: its own times are read.
+        let service = match trace.head().times {
+            Times::Known => Distribution::Constant(0),
+            Times::Unknown => self.service.clone().ok_or_else(|| {
+                self.fault("service is missing, for the trace has no service times")
+            })?,
+        };
+        let places: Vec<usize> = match self.spec.each_row() {
+            Some(_) => {
+                let filter = self.filter(spec.filter.as_deref(), INDEXED_COLUMNS)?;
+                let entries = trace.entries().iter().enumerate();
+                let chosen = entries.filter(|(_, entry)| {
+                    filter.takes(|column| match column {
+                        "source" => &entry.source,
+                        _ => &entry.name,
+                    })
+                });
+                chosen.map(|(place, _)| place).collect()
+            }
+            None => vec![self.place(spec, &trace).map_err(wrong)?],
+        };
+        if places.is_empty() {
+            let filter = spec.filter.as_deref().unwrap_or("there is any");
+            return Err(wrong(format!("has no function where {filter}")));
+        }
+        let function = |place: usize| {
+            let name = match self.spec.each_row() {
+                Some(_) => FunctionName::new(self.namespace, &trace.entries()[place].name),
+                None => self.own_name(),
+            };
+            let (trace, placing) = (Arc::clone(&trace), spec.place);
+            let recorded = Recorded { trace, place, skip, placing };
+            self.function(name, Source::Recorded(recorded), service.clone())
+        };
+        Ok(places.into_iter().map(function).collect())
+    }
+
+    /// The function of a trace that the key stands for.
+    fn place(&self, spec: &ArrivalTrace, trace: &Indexed) -> Result<usize, String> {
+        let entries = trace.entries();
+        let own = self.own_name();
+        let wanted = spec.function.as_deref().unwrap_or(own.name());
+        match entries.iter().position(|entry| entry.name == wanted) {
+            Some(place) => Ok(place),
+            None if spec.function.is_none() && entries.len() == 1 => Ok(0),
+            None => {
+                let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+                let shown = names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");
+                let more = if names.len() > NAMES_SHOWN_MAX { " …" } else { "" };
+                Err(format!("has no function {wanted:?}; it has {shown}{more}"))
+            }
+        }
+    }
+
+    fn own_name(&self) -> FunctionName {
+        let name = self.spec.name.rsplit('/').next().unwrap_or(&self.spec.name);
+        FunctionName::new(self.namespace, name)
+    }
+
+    fn filter(&self, text: Option<&str>, columns: &[&'static str]) -> Result<Filter, Fault> {
+        let read = |text| Filter::parse(text, columns).map_err(|rule| self.fault(&rule));
+        text.map_or(Ok(Filter::default()), read)
     }
 
     fn function(&self, name: FunctionName, source: Source, service: Distribution) -> Function {

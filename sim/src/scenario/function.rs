@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use super::document::{Node, Place, Section};
 use super::load::Load;
 use super::value::{Spread, Time, only};
+use crate::trace::{COUNTS_COLUMNS, INDEXED_COLUMNS};
 
 /// Most functions that one scenario lists.
 const FUNCTIONS_MAX: usize = 10_000;
@@ -51,8 +52,11 @@ pub struct Function {
 pub enum Traffic {
     /// The sum of these loads.
     Load(Vec<Load>),
-    /// What was recorded.
+    /// Counts that were recorded.
     Trace(Trace),
+    /// Arrivals that were recorded.
+    #[serde(rename = "trace")]
+    Arrivals(ArrivalTrace),
 }
 
 /// A recorded load.
@@ -74,6 +78,33 @@ pub struct Trace {
     pub skip: Time,
 }
 
+/// Recorded arrivals: a trace with an index.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ArrivalTrace {
+    /// What its file looks like.
+    pub format: ArrivalFormat,
+    /// The file.
+    pub file: String,
+    /// Which of its functions; none = the one that there is, or of the key's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Which functions count, of those of a fleet.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Where in a unit of the trace's resolution its requests are.
+    pub place: Placing,
+    /// What of the trace is left out before the run begins.
+    pub skip: Time,
+}
+
+/// The formats of traces with an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArrivalFormat {
+    /// What `dormouse sim import` makes.
+    Dormouse,
+}
+
 /// The formats of traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -85,7 +116,7 @@ pub enum Format {
     Periods,
 }
 
-/// Where in a minute its requests are. Timers fire at a fixed offset, whatever is said here.
+/// Where in a minute, or a unit of the resolution, its requests are. Timers fire at a fixed offset, whatever is said here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Placing {
@@ -211,6 +242,14 @@ fn read(name: String, node: &Node<'_>, end: Time) -> Option<Function> {
                 section.fault("service is missing, for the trace has no durations");
             }
         }
+        Some(Traffic::Arrivals(trace)) => {
+            if name.ends_with(EACH_ROW) && trace.function.is_some() {
+                section.fault("a trace of one function: its key must not end in /*");
+            }
+            if !name.ends_with(EACH_ROW) && trace.filter.is_some() {
+                section.fault("where chooses among many functions: the key must end in /*");
+            }
+        }
         Some(Traffic::Load(_)) if name.ends_with(EACH_ROW) => {
             section.fault("a key that ends in /* needs a trace, whose rows are the functions");
         }
@@ -254,25 +293,60 @@ fn traffic(section: &Section<'_>, end: Time) -> Option<Traffic> {
         return Some(Traffic::Load(Load::read_sum(&node, end)));
     }
     let section = node.section()?;
-    let trace = trace(&section);
-    section.finish();
-    trace.map(Traffic::Trace)
-}
-
-fn trace(section: &Section<'_>) -> Option<Trace> {
     let format = section.need("format").and_then(|node| {
         node.read(|text| match text {
-            "azure-2019" | "invitro" => Ok(Format::Azure2019),
-            "periods" | "worldcup98" => Ok(Format::Periods),
-            _ => Err("must be azure-2019, invitro, periods or worldcup98".to_owned()),
+            "azure-2019" | "invitro" => Ok(Some(Format::Azure2019)),
+            "periods" | "worldcup98" => Ok(Some(Format::Periods)),
+            "dormouse" => Ok(None),
+            _ => Err("must be azure-2019, invitro, periods, worldcup98 or dormouse".to_owned()),
         })
     });
-    let file = |node: Node<'_>| {
-        node.read(|name| match name {
-            "" => Err("must name a file".to_owned()),
-            name => Ok(name.to_owned()),
-        })
+    let traffic = match format {
+        Some(None) => arrival_trace(&section).map(Traffic::Arrivals),
+        Some(format) => trace(&section, format).map(Traffic::Trace),
+        None => trace(&section, None).map(Traffic::Trace),
     };
+    section.finish();
+    traffic
+}
+
+fn file(node: Node<'_>) -> Option<String> {
+    node.read(|name| match name {
+        "" => Err("must name a file".to_owned()),
+        name => Ok(name.to_owned()),
+    })
+}
+
+fn place(section: &Section<'_>) -> Option<Placing> {
+    section.get("place")?.read(|text| match text {
+        "uniform" => Ok(Placing::Uniform),
+        "even" => Ok(Placing::Even),
+        "clump" => Ok(Placing::Clump),
+        _ => Err("must be uniform, even or clump".to_owned()),
+    })
+}
+
+fn filter(node: &Node<'_>, columns: &[&'static str]) -> Option<String> {
+    node.read(|text| crate::trace::Filter::parse(text, columns).map(|_| text.to_owned()))
+}
+
+fn arrival_trace(section: &Section<'_>) -> Option<ArrivalTrace> {
+    let own = section.need("file").and_then(file);
+    let function = section.get("function").and_then(|node| node.text().map(str::to_owned));
+    let filter = section.get("where").and_then(|node| filter(&node, INDEXED_COLUMNS));
+    let place = place(section);
+    let skip = section.get("skip").and_then(|node| node.read(str::parse));
+    Some(ArrivalTrace {
+        format: ArrivalFormat::Dormouse,
+        file: own?,
+        function,
+        filter,
+        place: place.unwrap_or(Placing::Uniform),
+        skip: skip.unwrap_or_default(),
+    })
+}
+
+fn trace(section: &Section<'_>, format: Option<Format>) -> Option<Trace> {
     let counts = section.need("counts").and_then(file);
     let durations = section.get("durations");
     let filter = section.get("where");
@@ -281,17 +355,8 @@ fn trace(section: &Section<'_>) -> Option<Trace> {
             node.fault("a trace of periods has none");
         }
     }
-    let place = section.get("place").and_then(|node| {
-        node.read(|text| match text {
-            "uniform" => Ok(Placing::Uniform),
-            "even" => Ok(Placing::Even),
-            "clump" => Ok(Placing::Clump),
-            _ => Err("must be uniform, even or clump".to_owned()),
-        })
-    });
-    let filter = filter.and_then(|node| {
-        node.read(|text| crate::trace::Filter::parse(text).map(|_| text.to_owned()))
-    });
+    let place = place(section);
+    let filter = filter.and_then(|node| self::filter(&node, COUNTS_COLUMNS));
     let skip = section.get("skip").and_then(|node| {
         let skip: Time = node.read(str::parse)?;
         if !skip.0.is_multiple_of(MINUTE.0) {

@@ -42,6 +42,17 @@ pub struct Row {
     pub per_minute: Vec<u32>,
 }
 
+impl Row {
+    fn value(&self, column: &str) -> &str {
+        match column {
+            "owner" => &self.owner,
+            "app" => &self.app,
+            "function" => &self.function,
+            _ => &self.trigger,
+        }
+    }
+}
+
 /// Reads the counts of the functions that `filter` takes, in the order of the file.
 ///
 /// # Errors
@@ -74,7 +85,7 @@ pub fn counts(file: &str, input: impl Read, filter: &Filter) -> Result<Vec<Row>,
         // What is wrong with a row that is left out is told all the same.
         let per_minute = minutes.clone().map(|column| count(&line, column));
         let per_minute = per_minute.collect::<Result<_, _>>()?;
-        if !filter.takes(&row) {
+        if !filter.takes(|column| row.value(column)) {
             continue;
         }
         row.per_minute = per_minute;

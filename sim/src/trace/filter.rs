@@ -1,8 +1,10 @@
 //! Which rows of a trace count.
 
-use super::azure::Row;
+/// What a trace of counts tells of each row.
+pub const COUNTS_COLUMNS: &[&str] = &["owner", "app", "function", "trigger"];
 
-const COLUMNS: [&str; 4] = ["owner", "app", "function", "trigger"];
+/// What a trace with an index tells of each function.
+pub const INDEXED_COLUMNS: &[&str] = &["function", "source"];
 
 /// Conditions that a row must meet, all of them: `trigger = http and owner != 1a2b`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,11 +24,11 @@ enum Relation {
 }
 
 impl Filter {
-    /// Reads conditions.
+    /// Reads conditions on these columns.
     ///
     /// # Errors
     /// The rule that the text breaks.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str, columns: &[&'static str]) -> Result<Self, String> {
         let condition = |text: &str| {
             let (column, relation, value) = match text.split_once("!=") {
                 Some((column, value)) => (column, Relation::IsNot, value),
@@ -38,25 +40,18 @@ impl Filter {
                 }
             };
             let column = column.trim();
-            let column = COLUMNS.into_iter().find(|own| *own == column).ok_or_else(|| {
-                format!("there is no column {column:?}; there are {}", COLUMNS.join(", "))
+            let column = columns.iter().find(|own| **own == column).ok_or_else(|| {
+                format!("there is no column {column:?}; there are {}", columns.join(", "))
             })?;
             Ok(Condition { column, relation, value: value.trim().to_owned() })
         };
         text.split(" and ").map(condition).collect::<Result<_, String>>().map(Self)
     }
 
-    /// Whether a row meets them.
-    #[must_use]
-    pub fn takes(&self, row: &Row) -> bool {
+    /// Whether what `value` tells of each column meets them.
+    pub fn takes<'a>(&self, value: impl Fn(&str) -> &'a str) -> bool {
         self.0.iter().all(|condition| {
-            let value = match condition.column {
-                "owner" => &row.owner,
-                "app" => &row.app,
-                "function" => &row.function,
-                _ => &row.trigger,
-            };
-            (*value == condition.value) == (condition.relation == Relation::Is)
+            (value(condition.column) == condition.value) == (condition.relation == Relation::Is)
         })
     }
 }

@@ -30,7 +30,7 @@ fn of(column: &str) -> String {
 }
 
 /// A file being read.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     file: String,
     reader: Reader<Box<dyn BufRead + 'a>>,
     header: Vec<String>,
@@ -38,7 +38,7 @@ pub(super) struct Table<'a> {
 }
 
 /// A row of a file.
-pub(super) struct Line<'t> {
+pub(crate) struct Line<'t> {
     file: &'t str,
     header: &'t [String],
     record: &'t ByteRecord,
@@ -46,7 +46,7 @@ pub(super) struct Line<'t> {
 
 impl<'a> Table<'a> {
     /// Reads the header.
-    pub(super) fn new(file: &str, input: impl Read + 'a) -> Result<Self, Fault> {
+    pub(crate) fn new(file: &str, input: impl Read + 'a) -> Result<Self, Fault> {
         let fault =
             |rule: String| Fault { file: file.to_owned(), line: 0, column: String::new(), rule };
         let input = unpacked(file, input).map_err(|error| fault(unreadable(&error)))?;
@@ -72,12 +72,12 @@ impl<'a> Table<'a> {
         Ok(table)
     }
 
-    pub(super) fn header(&self) -> &[String] {
+    pub(crate) fn header(&self) -> &[String] {
         &self.header
     }
 
     /// The place of a column.
-    pub(super) fn column(&self, name: &str) -> Result<usize, Fault> {
+    pub(crate) fn column(&self, name: &str) -> Result<usize, Fault> {
         self.header.iter().position(|own| own == name).ok_or_else(|| {
             let shown: Vec<_> = self.header.iter().take(8).map(String::as_str).collect();
             self.header_fault(name, format!("is missing; there are {} …", shown.join(", ")))
@@ -85,13 +85,13 @@ impl<'a> Table<'a> {
     }
 
     /// What is wrong with the header.
-    pub(super) fn header_fault(&self, column: &str, rule: impl Into<String>) -> Fault {
+    pub(crate) fn header_fault(&self, column: &str, rule: impl Into<String>) -> Fault {
         let (file, column) = (self.file.clone(), column.to_owned());
         Fault { file, line: 1, column, rule: rule.into() }
     }
 
     /// The next row; an empty line is none.
-    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, Fault> {
+    pub(crate) fn next(&mut self) -> Result<Option<Line<'_>>, Fault> {
         loop {
             match self.reader.read_byte_record(&mut self.record) {
                 Ok(true) if self.record.len() == 1 && self.record[0].is_empty() => {}
@@ -122,13 +122,13 @@ impl<'a> Table<'a> {
 
 impl<'t> Line<'t> {
     /// The text of a cell.
-    pub(super) fn text(&self, column: usize) -> Result<&'t str, Fault> {
+    pub(crate) fn text(&self, column: usize) -> Result<&'t str, Fault> {
         let cell = self.record.get(column).unwrap_or_default();
         std::str::from_utf8(cell).map_err(|_| self.fault(column, "is not UTF-8"))
     }
 
     /// What a cell holds; `rule` says what it must.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         column: usize,
         rule: impl fmt::Display,
@@ -138,11 +138,11 @@ impl<'t> Line<'t> {
         read(text).ok_or_else(|| self.fault(column, format!("{text:?}: must be {rule}")))
     }
 
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.record.position().map_or(0, csv::Position::line)
     }
 
-    pub(super) fn fault(&self, column: usize, rule: impl Into<String>) -> Fault {
+    pub(crate) fn fault(&self, column: usize, rule: impl Into<String>) -> Fault {
         let column = self.header.get(column).cloned().unwrap_or_default();
         Fault { file: self.file.to_owned(), line: self.number(), column, rule: rule.into() }
     }

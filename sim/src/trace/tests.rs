@@ -47,15 +47,19 @@ fn counts_are_read_however_they_are_written() {
 #[test]
 fn rows_are_chosen() {
     let of = |filter: &str| {
-        let filter = Filter::parse(filter).unwrap();
+        let filter = Filter::parse(filter, COUNTS_COLUMNS).unwrap();
         let rows = counts("c.csv", COUNTS.as_bytes(), &filter).unwrap();
         rows.into_iter().map(|row| row.function).collect::<Vec<_>>()
     };
     assert_eq!(of("trigger = http"), ["f1"]);
     assert_eq!(of("trigger != http and owner=o"), ["f2"]);
     assert!(of("app = b").is_empty());
-    assert!(Filter::parse("kind = http").unwrap_err().starts_with("there is no column \"kind\""));
-    assert!(Filter::parse("trigger").is_err());
+    assert!(
+        Filter::parse("kind = http", COUNTS_COLUMNS)
+            .unwrap_err()
+            .starts_with("there is no column \"kind\"")
+    );
+    assert!(Filter::parse("trigger", COUNTS_COLUMNS).is_err());
 }
 
 #[track_caller]

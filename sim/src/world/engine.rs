@@ -19,7 +19,7 @@ use super::pod::Pod;
 use super::queue::{Calendar, Class, Event, FUNCTIONS_MAX, Id, Queue, at_ns};
 use super::reporting::{Frame, Message};
 use super::series::{Recording, Series};
-use super::setup::{Arrivals, Function, Policy, Setup};
+use super::setup::{Arrivals, Function, Policy, Services, Setup};
 use super::{Ended, Log, Logged, Row, RunError, Scorecard, floor};
 use crate::draw::Stream;
 
@@ -63,8 +63,10 @@ pub(super) struct Sim<'a> {
 pub(super) struct State<'a> {
     pub(super) spec: &'a Function,
     pub(super) arrivals: Box<dyn Arrivals + 'a>,
+    /// How long requests take, where that was recorded; else it is drawn.
+    recorded: Option<Box<dyn Services + 'a>>,
     /// Draws, each indexed by the request but for the last two: by choices made, by pods made.
-    pub(super) services: Stream,
+    services: Stream,
     pub(super) ways: Stream,
     pub(super) choices: Stream,
     pub(super) starts: Stream,
@@ -448,6 +450,7 @@ impl<'a> State<'a> {
         Self {
             spec,
             arrivals: spec.load.arrivals(seed),
+            recorded: spec.load.services(),
             services: stream("service"),
             ways: stream("way"),
             choices: stream("choice"),
@@ -462,6 +465,16 @@ impl<'a> State<'a> {
             deadlines: VecDeque::new(),
             deadline_armed: false,
             ticks: tick::Phase::of(&spec.name),
+        }
+    }
+
+    /// How long the request of that number takes in a pod that it has to itself: to be asked once
+    /// for each, in the order of arrival.
+    #[inline]
+    pub(super) fn service_ns(&mut self, index: u64) -> u64 {
+        match &mut self.recorded {
+            Some(recorded) => recorded.next_ns(),
+            None => self.spec.service.at(self.services.unit(index)),
         }
     }
 

@@ -59,7 +59,7 @@ struct Floor<'a> {
 impl Floor<'_> {
     fn begin(&mut self, now_ns: u64) {
         let function = &mut self.function;
-        let service_ns = function.spec.service.at(function.services.unit(function.drawn));
+        let service_ns = function.service_ns(function.drawn);
         function.drawn += 1;
         function.ledger.enter(now_ns);
         let part = function.ledger.part;

@@ -25,7 +25,7 @@ impl<'a> Sim<'a> {
             sent_ns: now_ns,
             cause: Cause::Saturated,
         };
-        let service_ns = function.spec.service.at(function.services.unit(index));
+        let service_ns = function.service_ns(index);
         let Some(way) = self.way(at, index) else {
             // Nobody listens.
             return self.functions[at].ledger.leave(visit, Fate::Lost, now_ns);

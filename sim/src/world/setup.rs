@@ -99,6 +99,17 @@ pub enum Policy {
 pub trait Load: Send + Sync {
     /// The arrivals under `seed`: the same for every policy.
     fn arrivals(&self, seed: u64) -> Box<dyn Arrivals + '_>;
+
+    /// How long each of them takes in a pod that it has to itself; none = as the function says.
+    fn services(&self) -> Option<Box<dyn Services + '_>> {
+        None
+    }
+}
+
+/// Service times in the order of arrival, read as they are asked for.
+pub trait Services {
+    /// The next arrival's, in nanoseconds.
+    fn next_ns(&mut self) -> u64;
 }
 
 /// Arrivals in order of time, worked out as they are asked for.

@@ -31,3 +31,4 @@ mod sim;
 mod sweep;
 mod verify;
 mod replay;
+mod import;

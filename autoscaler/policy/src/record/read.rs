@@ -29,11 +29,17 @@ impl Fault {
 }
 
 /// Reads one line, without its end.
-pub(super) fn read(bytes: &[u8]) -> Result<Line, Fault> {
+///
+/// # Errors
+/// What is wrong with it: a header of another format or version cannot be read, either.
+pub fn read(bytes: &[u8]) -> Result<Line, Fault> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let line = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| Fault::new(error.path().to_string(), error.inner()))?;
     json.end().map_err(|error| Fault::new(".", error))?;
+    if let Line::Header(header) = &line {
+        check(header)?;
+    }
     if matches!(line, Line::Snapshot(_)) {
         let value = serde_json::from_slice(bytes).map_err(|error| Fault::new(".", error))?;
         match excess(&value, "") {
@@ -44,8 +50,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Line, Fault> {
     Ok(line)
 }
 
-/// Checks that the header is of a record that can be replayed here.
-pub(super) fn check(header: &Header) -> Result<(), Fault> {
+/// Checks that the header is of a record that can be read here.
+fn check(header: &Header) -> Result<(), Fault> {
     if header.format != FORMAT {
         return Err(Fault::new("header.format", format!("must be {FORMAT:?}")));
     }

@@ -186,7 +186,6 @@ impl Replayer {
         }
         match line {
             Line::Header(header) => {
-                read::check(&header)?;
                 self.header = Some(header.policy);
                 self.reporters = (self.from_us == 0).then(Reporters::new);
                 Ok(None)

@@ -66,6 +66,9 @@ fn annotations(scaling: &Scaling) -> Vec<(keys::Key, String)> {
     if activation > 1 {
         annotations.push(number(keys::ACTIVATION_SCALE, activation));
     }
+    if let Some(cost) = scaling.idle_cost {
+        annotations.push((keys::IDLE_COST, cost.to_string()));
+    }
     annotations
 }
 
@@ -116,6 +119,7 @@ mod tests {
             ("autoscaling.knative.dev/scale-to-zero-pod-retention-period", "70s"),
             ("autoscaling.knative.dev/metric-aggregation-algorithm", "weighted-exponential"),
             ("dormouse.dev/burst", "queue"),
+            ("dormouse.dev/idle-cost", "300.7"),
             ("dormouse.dev/paused", "true"),
         ]);
         let none = Annotations::new();
