@@ -253,7 +253,7 @@ fn what_is_wrong_with_an_answer_is_named() {
     answer(&of("[0,\"-1\"]"), "\"-1\": must be a count");
     answer(&of("[-5,\"1\"]"), "-5: must be seconds since 1970");
     answer(&of("[60,\"1\"]"), "has no two points");
-    answer(&of("[0,\"1\"],[60,\"1\"],[100,\"1\"]"), "must be some steps of 40000 ms after");
+    answer(&of("[60,\"1\"],[120,\"1\"],[160,\"1\"]"), "must be some steps of 40000 ms after");
     answer(
         &of("[60,\"1\"],[120,\"1\"],[90,\"1\"]"),
         "data.result[0].values[2]: must be some steps",

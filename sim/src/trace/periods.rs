@@ -9,6 +9,10 @@ use super::azure::count;
 use super::table::{Fault, Table};
 use crate::scenario::minute_of;
 
+/// Most minutes that are left out in a row, a leap year: a date that is mistyped must not be a
+/// gigabyte of minutes.
+const GAP_MINUTES_MAX: usize = 366 * 1440;
+
 /// Reads them, from the first minute of the file to the last; a minute that is left out has none.
 ///
 /// # Errors
@@ -26,6 +30,10 @@ pub fn periods(file: &str, input: impl Read) -> Result<Vec<u32>, Fault> {
         let Some(place) = place else {
             return Err(line.fault(period, "must be later than the period before it"));
         };
+        if place - per_minute.len() > GAP_MINUTES_MAX {
+            let rule = format!("is more than {GAP_MINUTES_MAX} minutes after the one before it");
+            return Err(line.fault(period, rule));
+        }
         if place >= CELLS_MAX {
             return Err(line.fault(period, format!("is more than {CELLS_MAX} minutes on")));
         }

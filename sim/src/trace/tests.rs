@@ -149,7 +149,7 @@ fn periods_are_minutes_and_those_left_out_are_empty() {
         (
             "1998-04-30 21:32",
             "9998-04-30 21:32",
-            "column period: is more than 268435456 minutes on",
+            "column period: is more than 527040 minutes after the one before it",
         ),
     ] {
         let fault = read(&PERIODS.replace(from, to)).unwrap_err();

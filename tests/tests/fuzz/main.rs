@@ -12,3 +12,4 @@ mod settings;
 mod link;
 mod recordings;
 mod metrics;
+mod sim;

@@ -54,6 +54,13 @@ fn what_is_written_is_read_where_it_is_wanted() {
 }
 
 #[test]
+fn the_bytes_are_those_of_version_1() {
+    // Made by other means, from the tables of README.
+    let known = include_bytes!("../../../../tests/tests/fuzz/corpus/traces/known");
+    assert_eq!(small(), known);
+}
+
+#[test]
 fn counts_alone_take_few_bytes() {
     let head = Head { times: Times::Unknown, ..HEAD };
     let rows: Vec<_> = (0..1_000).map(|tick| row(0, 1_000 + tick, 0, 1_000_000)).collect();
