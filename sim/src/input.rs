@@ -41,7 +41,7 @@ pub trait ReadAt: Send + Sync {
     /// That cannot be told.
     fn length(&self) -> io::Result<u64>;
 
-    /// Reads from that place on into a part of `buffer`, its beginning; how much, 0 only at the end.
+    /// Reads from that place on into the beginning of `buffer`; how much, 0 only at the end.
     ///
     /// # Errors
     /// They cannot be read.

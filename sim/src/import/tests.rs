@@ -240,9 +240,8 @@ fn what_is_wrong_with_an_answer_is_named() {
     };
     let of = |values: &str| {
         let metric = "{\"metric\":{\"job\":\"a\"},\"values\":[";
-        format!(
-            "{{\"status\":\"success\",\"data\":{{\"resultType\":\"matrix\",\"result\":[{metric}{values}]}}]}}}}"
-        )
+        let data = format!("{{\"resultType\":\"matrix\",\"result\":[{metric}{values}]}}]}}");
+        format!("{{\"status\":\"success\",\"data\":{data}}}")
     };
     answer(
         "{\"status\":\"error\",\"error\":\"too long\"}",
@@ -294,7 +293,7 @@ fn a_line_too_far_from_its_order_is_refused_with_the_line_it_should_precede() {
 fn what_does_not_fit_memory_is_merged_and_comes_out_the_same() {
     let mut text = String::from("app,func,end_timestamp,duration\n");
     let mut number = 1_u64;
-    // Four times as many rows as fit memory, so that there are runs of which not all are merged at once.
+    // Several times what fits memory: more runs than are merged at once.
     for _ in 0..150_000 {
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let (app, at, took) = (number >> 62, number >> 40 & 0xf_ffff, number >> 50 & 0x3f);
@@ -321,7 +320,9 @@ proptest! {
 
     /// Whatever rows in whatever order: they come back sorted, equal ones as one.
     #[test]
-    fn rows_come_back_sorted(rows in proptest::collection::vec((0_u32..3, 0_u64..9, 0_u64..3), 0..200)) {
+    fn rows_come_back_sorted(
+        rows in proptest::collection::vec((0_u32..3, 0_u64..9, 0_u64..3), 0..200)
+    ) {
         let scratch = Memory::default();
         let mut sorter = Sorter::bounded(&scratch, 7, 2);
         let mut want = BTreeMap::new();

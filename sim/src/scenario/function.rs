@@ -116,7 +116,8 @@ pub enum Format {
     Periods,
 }
 
-/// Where in a minute, or a unit of the resolution, its requests are. Timers fire at a fixed offset, whatever is said here.
+/// Where in a minute, or a unit of the resolution, its requests are. Timers fire at a fixed offset,
+/// whatever is said here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Placing {

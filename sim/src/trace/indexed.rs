@@ -1,12 +1,15 @@
 //! Traces with an index: arrivals by function and time, read where they are wanted, so that a
 //! simulation holds none of them in memory, however many there are.
 //!
-//! | part | what |
-//! | --- | --- |
-//! | head, 28 bytes | [`MAGIC`], version (u16), whether service times are known (u16, 0 or 1), the resolution in nanoseconds (u64), the tick that times count from (u64): its first |
-//! | sections, one per function | groups of arrivals of one tick, ascending: ticks since the group before (the first: since the head's), how many, and where service times are known, runs of equal ones: twice the microseconds, plus 1 if another number says how many but two of them there are |
-//! | table | how many functions; of each its name, what it was called in the source, where its section begins and how long it is, requests, first and last tick since the head's |
-//! | foot, 32 bytes | where the table begins (u64), requests in all (u64), version again (u32), CRC-32 of all before it (u32), [`END`] |
+//! - head, 28 bytes: [`MAGIC`], version (u16), whether service times are known (u16, 0 or 1), the
+//!   resolution in nanoseconds (u64), the first tick of all (u64);
+//! - a section per function: groups of arrivals of one tick, ascending. Ticks since the group
+//!   before (the first: since the head's), how many, and where service times are known, runs of
+//!   equal ones: twice the microseconds, plus 1 if another number says how many but two they are;
+//! - table: how many functions, and by name of each: name, what it was called in the source, where
+//!   its section begins, how long it is, requests, first and last tick since the head's;
+//! - foot, 32 bytes: where the table begins (u64), requests in all (u64), version again (u32),
+//!   CRC-32 of all before it (u32), [`END`].
 //!
 //! Numbers of fixed length are little-endian; others, and the lengths before texts, are LEB128. A
 //! tick is a time in units of the resolution since 1970, or since the source's own zero.

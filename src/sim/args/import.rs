@@ -11,7 +11,8 @@ use super::pair;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  dormouse sim import access-log access.log* -o shop.trace --function '/api/*=api' --function '*=web'
+  dormouse sim import access-log access.log* -o shop.trace --function '/api/*=api' \\
+      --function '*=web'
   dormouse sim import json-lines log.gz -o shop.trace --field time=ts --field duration=dur \\
       --field function=host
   dormouse sim import prometheus answer.json -o shop.trace --field function=service

@@ -64,7 +64,8 @@ fn a_log_becomes_a_load() {
     fs::write(at("s.toml"), shop.replace("service = \"50ms\"\n", "")).unwrap();
     let two = ["--assert", "arrived == 5", "--assert", "latency.max < 2s"];
     ends(folder.path(), &[&["run", "s.toml"], &two[..]].concat(), 0, "");
-    let fleet = SCENARIO.replace("api", "\"f/*\"").replace("place", "where = \"function != 7\", place");
+    let fleet = SCENARIO.replace("api", "\"f/*\"");
+    let fleet = fleet.replace("place", "where = \"function != 7\", place");
     fs::write(at("s.toml"), fleet).unwrap();
     ends(folder.path(), &["run", "s.toml", "--assert", "arrived == 9"], 0, "");
     // Its times are read from it, and the report says which bytes it was.

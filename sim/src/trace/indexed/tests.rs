@@ -139,11 +139,13 @@ proptest! {
     /// Whatever is written is read again.
     #[test]
     fn rows_are_read_as_written(
-        rows in proptest::collection::btree_map((0_u32..3, 0_u64..1 << 40, 0_u64..1 << 30), 1_u64..5, 1..40)
+        rows in proptest::collection::btree_map(
+            (0_u32..3, 0_u64..1 << 40, 0_u64..1 << 30), 1_u64..5, 1..40,
+        )
     ) {
         let rows: Vec<_> = rows
             .into_iter()
-            .map(|((function, tick, service_us), requests)| row(function, tick, service_us, requests))
+            .map(|((function, tick, us), requests)| row(function, tick, us, requests))
             .collect();
         let first_tick = rows.iter().map(|row| row.tick).min().unwrap();
         let trace = open(&written(Head { first_tick, ..HEAD }, &rows)).unwrap();
