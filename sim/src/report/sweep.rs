@@ -144,7 +144,9 @@ fn finding(sweep: &Sweep, choice: &Choice<'_>) -> String {
         Finding::TooFew => {
             let few = match sweep.of.basis {
                 Basis::Seeds => "one seed leaves everything open; --seed 1..10 gives ten",
-                Basis::Functions => "there are too few functions to tell gain from chance",
+                Basis::Functions => {
+                    "fewer than 8 functions, or figures that are no sums, leave everything open"
+                }
             };
             format!("{nothing}: {few}; the best was {name}: {changes}")
         }

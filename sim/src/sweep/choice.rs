@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Candidate, Figures, Goal, Lower, Sweep};
-use crate::scenario::Scenario;
+use crate::scenario::{Function, Scenario, Traffic};
 use crate::statistics::{Interval, bootstrap, mean, paired_t};
 
 /// What could have come out otherwise, which intervals are made over.
@@ -56,12 +56,12 @@ pub struct Choice<'a> {
 }
 
 impl Basis {
-    /// That of a scenario: its functions if they are those of a trace, and the figures are sums
-    /// over them.
+    /// That of a scenario: its functions if anything of it was recorded, for then the seeds say
+    /// little.
     #[must_use]
-    pub fn of(scenario: &Scenario, goal: Goal) -> Self {
-        let is_trace = scenario.functions.iter().any(|it| it.each_row().is_some());
-        match is_trace && goal.cost.adds_up() && goal.waiting.adds_up() {
+    pub fn of(scenario: &Scenario) -> Self {
+        let is_trace = |function: &Function| matches!(function.traffic, Traffic::Trace(_));
+        match scenario.functions.iter().any(is_trace) {
             true => Self::Functions,
             false => Self::Seeds,
         }

@@ -120,7 +120,7 @@ impl Subject {
             set: options.set.clone(),
             search,
             candidates,
-            basis: Basis::of(&scenario, goal),
+            basis: Basis::of(&scenario),
             goal,
             chosen_on,
             judged_on,
@@ -232,10 +232,12 @@ impl Trial<'_> {
         self.of(&sum)
     }
 
-    /// Those of each function, where intervals are made over functions; what there is no figure of
-    /// is 0.
+    /// Those of each function, where intervals are made over functions, whose figures must then be
+    /// sums; what there is no figure of is 0.
     fn by_function(&self, card: &Scorecard) -> Vec<Figures> {
-        if self.subject.basis == Basis::Seeds {
+        let Goal { cost, waiting, .. } = self.subject.goal;
+        let has_sums = cost.adds_up() && waiting.adds_up();
+        if self.subject.basis == Basis::Seeds || !has_sums {
             return Vec::new();
         }
         let none = Figures { cost: 0.0, waiting: 0.0 };

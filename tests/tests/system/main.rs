@@ -29,6 +29,7 @@ mod others;
 mod slices;
 mod sim;
 mod sweep;
+mod pages;
 mod verify;
 mod replay;
 mod import;
