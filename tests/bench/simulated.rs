@@ -1,6 +1,6 @@
 //! A scripted open loop against `dormouse up`, and the same in the simulator, fed with what was
-//! measured: when requests were sent, how long a pod takes to start and a request to be served. Some
-//! minutes, most of them waiting for what was scaled to zero. Prints both in one table.
+//! measured: when requests were sent, how long a pod takes to start and a request to be served.
+//! Some minutes, most of them waiting for what was scaled to zero. Prints both in one table.
 
 #![allow(clippy::print_stdout, reason = "what a bench is for")]
 #![allow(clippy::disallowed_methods, reason = "requests are sent by the clock")]
@@ -36,8 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// From the last request until whatever was started is gone.
 const AFTERWARDS: Duration = Duration::from_secs(25);
 
-/// When requests are sent. Pauses are of 4 s, in which a pod stays, or of 30 s, in which all go: 3 s
-/// and more from the 10 to 17 s after which a function with such a window goes to zero.
+/// When requests are sent. Pauses are of 4 s, in which a pod stays, or of 30 s, in which all go:
+/// 3 s and more from the 10 to 17 s after which a function with such a window goes to zero.
 fn script() -> Vec<Duration> {
     let second = Duration::from_secs;
     let mut at: Vec<Duration> = [0, 30, 34, 38, 68, 72, 102].map(second).to_vec();
