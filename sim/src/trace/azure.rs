@@ -147,6 +147,7 @@ pub fn durations(file: &str, input: impl Read) -> Result<BTreeMap<String, Distri
         *column = table.column(name)?;
     }
     let mut durations = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     while let Some(line) = table.next()? {
         let hash = line.text(function)?;
         check_hash(&line, function, hash)?;
@@ -162,11 +163,12 @@ pub fn durations(file: &str, input: impl Read) -> Result<BTreeMap<String, Distri
             }
             known.push((share, ns));
         }
+        if let Some(first) = seen.insert(hash.to_owned(), line.number()) {
+            return Err(line.fault(function, format!("stands in line {first} already")));
+        }
         let distribution = Distribution::percentiles(&known)
             .ok_or_else(|| line.fault(function, "has percentiles that do not ascend"))?;
-        if durations.insert(hash.to_owned(), distribution).is_some() {
-            return Err(line.fault(function, "stands in an earlier line already"));
-        }
+        durations.insert(hash.to_owned(), distribution);
     }
     Ok(durations)
 }

@@ -131,6 +131,11 @@ fn durations_follow_their_percentiles() {
         let fault = read(&DURATIONS.replace(from, to)).unwrap_err();
         assert_eq!(fault.to_string(), format!("d.csv:2: {want}"));
     }
+    let row = DURATIONS.lines().nth(1).unwrap();
+    let last = DURATIONS.lines().count() + 1;
+    let twice = read(&format!("{DURATIONS}{row}\n")).unwrap_err().to_string();
+    let want = format!("d.csv:{last}: column HashFunction: stands in line 2 already");
+    assert_eq!(twice, want);
 }
 
 #[test]

@@ -339,3 +339,6 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
