@@ -142,6 +142,83 @@ fn a_baseline_is_compared_with_and_blessed() {
 }
 
 #[test]
+fn a_tolerance_is_what_a_baseline_may_be_missed_by() {
+    let folder = folder();
+    let baseline = |flags: &[&str], code, stderr: &str| {
+        let args = ["run", "small.toml", "--quiet", "--baseline", "was.json"];
+        ends(folder.path(), &[&args[..], flags].concat(), code, stderr)
+    };
+    let wide = ["--policy", "wide"];
+    baseline(&[&wide[..], &["--bless"]].concat(), 0, "");
+    let more = [&wide[..], &["--set", "autoscaling.knative.dev/min-scale=3"]].concat();
+    baseline(&more, 1, "wide, seed 1, all: pods.max: was 2, is 3");
+    let args = ["run", "small.toml", "--quiet", "--baseline", "was.json", "--tolerance"];
+    let tolerant = [&args[..], &["pods.max=50%"], &more].concat();
+    let complaint = said(&sim(folder.path(), &tolerant).stderr);
+    assert!(complaint.contains("pod_seconds") && !complaint.contains("pods.max"), "{complaint}");
+    baseline(&["--tolerance", "wait=5"], 2, "must be a percentage from 0% to 100%");
+    baseline(&["--tolerance", "weight=5%"], 2, "weight: there is no such metric");
+    ends(folder.path(), &["run", "small.toml", "--tolerance", "wait=5%"], 2, "--baseline");
+}
+
+#[test]
+fn a_comparison_tells_what_is_worse_in_every_shape() {
+    let folder = folder();
+    let outputs = ["-o", "json=out.json", "-o", "md=out.md", "-o", "text"];
+    let args = [&["compare", "small.toml"], &outputs[..]].concat();
+    let text = ends(folder.path(), &args, 1, "");
+    assert!(text.contains("mean of 10 seeds; 95 % intervals: paired t over 10 seeds"), "{text}");
+    let of = |figure: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(figure));
+        line.unwrap_or_else(|| panic!("{figure} is not in {text}")).to_owned()
+    };
+    assert!(of("pod_seconds").ends_with("worse"));
+    assert!(of("waited").ends_with("better") || of("waited").ends_with("undecided"), "{text}");
+    assert!(of("start-up × 0.5: ").len() > 20 && of("start-up × 2: ").len() > 20);
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let json = read("out.json");
+    assert!(json.contains("\"baseline\": \"now\"") && json.contains("\"count\": 10"), "{json}");
+    assert!(read("out.md").contains("| figure | now | wide | difference | verdict |\n"));
+    for jobs in ["1", "7"] {
+        let args = ["compare", "small.toml", "-o", "json", "--jobs", jobs];
+        assert_eq!(ends(folder.path(), &args, 1, ""), json);
+    }
+    let quiet = ["compare", "small.toml", "--quiet"];
+    assert_eq!(ends(folder.path(), &quiet, 1, "wide: pod_seconds: +"), "");
+    ends(folder.path(), &["compare", "small.toml", "--metric", "arrived"], 2, "is the load's");
+    ends(folder.path(), &["compare", "small.toml", "--metric", "lost"], 0, "");
+    ends(
+        folder.path(),
+        &["compare", "small.toml", "--metric", "pod_seconds", "--margin", "99%"],
+        1,
+        "",
+    );
+}
+
+#[test]
+fn a_scenario_beside_itself_is_the_same_and_one_of_another_load_is_refused() {
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("again.toml", SCENARIO);
+    let compare = |flags: &[&str], code, stderr: &str| {
+        let args = [&["compare", "small.toml", "again.toml", "--policy", "now"], flags].concat();
+        ends(folder.path(), &args, code, stderr)
+    };
+    let text = compare(&[], 0, "");
+    assert!(text.contains("small.toml:now") && text.contains("again.toml:now"), "{text}");
+    let rows: Vec<_> = text.lines().filter(|line| line.contains(" (0 % to 0 %)")).collect();
+    assert!(rows.len() >= 5 && rows.iter().all(|row| row.ends_with("same")), "{text}");
+    compare(&["--seed", "1..9"], 2, "--seed 1..9: invented loads are compared by 10 seeds or more");
+    write("again.toml", &SCENARIO.replace("3m", "4m"));
+    let want = "length: small.toml has \"3m\", again.toml has \"4m\"; they may differ in their \
+                policies alone";
+    compare(&[], 2, want);
+    let one = ["compare", "small.toml", "--policy", "now"];
+    ends(folder.path(), &one, 2, "there is but one policy, and nothing to compare it with");
+    ends(folder.path(), &["compare", "none.toml"], 2, "none.toml: cannot be read");
+}
+
+#[test]
 fn a_folder_is_tested_and_one_without_scenarios_has_nothing_to_judge() {
     let folder = folder();
     let test = |code, stderr: &str| ends(folder.path(), &["test", "."], code, stderr);
