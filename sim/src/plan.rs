@@ -200,6 +200,8 @@ impl Plan {
         let kind = match self.scenario.policies[policy].kind {
             Kind::Kpa => world::Policy::Kpa,
             Kind::FixedIdle(keep) => world::Policy::FixedIdle { keep_ns: keep.0 },
+            Kind::Hpa(hpa) => world::Policy::Hpa(hpa.rule()),
+            Kind::HybridHistogram => world::Policy::HybridHistogram,
             Kind::Floor => world::Policy::Floor,
         };
         let functions = self.functions.iter().map(|function| world::Function {

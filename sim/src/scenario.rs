@@ -19,7 +19,7 @@ pub use function::{
     ArrivalFormat, ArrivalTrace, Capacity, Format, Function, Placing, StartUp, Trace, Traffic,
 };
 pub use load::Load;
-pub use policy::{Kind, Policy, Set, short};
+pub use policy::{Hpa, Kind, Policy, Set, short};
 pub use score::{Price, Score};
 pub use start::Start;
 pub(crate) use start::minute_of;

@@ -11,7 +11,8 @@
 //!
 //! Reading order: [`setup`], [`score`], `engine` (the loop), `serving` (a request's way),
 //! `activator` and `reporting` (what activators know and say), `deciding` (the autoscaler),
-//! `cluster` and `pod` (where requests are served), `faults`, `floor`, `ledger` (the account).
+//! `hpa` and `histogram` (policies beside the live one), `cluster` and `pod` (where requests are
+//! served), `faults`, `floor`, `ledger` (the account).
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -33,12 +34,15 @@ mod pod;
 mod faults;
 mod check;
 mod floor;
+mod hpa;
+mod histogram;
 mod ledger;
 mod queue;
 mod parcels;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub use hpa::Hpa;
 pub use queue::FUNCTIONS_MAX;
 pub use score::{Ended, Logged, Overshoot, Row, Score, Scorecard, Waited};
 pub use series::{BINS_MAX, Course, DECISIONS_MAX, Extent, Recording, Series};

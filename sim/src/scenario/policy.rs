@@ -6,10 +6,15 @@ use serde::{Serialize, Serializer};
 
 use super::document::{Node, Place, Section};
 use super::function::Function;
-use super::value::Time;
+use super::value::{Time, only};
+use crate::world;
 
 /// Most policies of a scenario: what a table still shows side by side.
 const POLICIES_MAX: usize = 16;
+
+/// The bounds of what concurrency is averaged over: those of a stable window.
+const HPA_WINDOW_MIN: Time = Time(6_000_000_000);
+const HPA_WINDOW_MAX: Time = Time(3_600_000_000_000);
 
 /// A policy: an algorithm, and the annotations that it goes by.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,15 +36,47 @@ pub struct Policy {
 }
 
 /// An algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The one that ships, which is Knative's.
     Kpa,
     /// As many pods as are needed, each kept for that long after it was last needed.
     FixedIdle(Time),
+    /// Kubernetes' own, on mean concurrency per pod: never below one.
+    Hpa(Hpa),
+    /// The one that ships but for the way to zero and back, which go by earlier idle times.
+    HybridHistogram,
     /// The least pod-seconds of any schedule in which no request waits.
     Floor,
+}
+
+/// What can be set of Kubernetes' own autoscaler.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Hpa {
+    /// What concurrency is averaged over, in whole seconds.
+    pub window: Time,
+    /// How far from its target it may be without anything being done, as a share of that.
+    pub tolerance: f64,
+    /// For how long the highest wish holds.
+    pub stabilisation: Time,
+}
+
+impl Default for Hpa {
+    fn default() -> Self {
+        Self { window: Time(15_000_000_000), tolerance: 0.1, stabilisation: Time(300_000_000_000) }
+    }
+}
+
+impl Hpa {
+    /// What it goes by.
+    pub(crate) fn rule(self) -> world::Hpa {
+        world::Hpa {
+            window_s: u32::try_from(self.window.0 / Time::SECOND.0).unwrap_or(u32::MAX),
+            tolerance: self.tolerance,
+            stabilisation_us: self.stabilisation.0 / 1_000,
+        }
+    }
 }
 
 /// An annotation in place of the manifest's.
@@ -139,14 +176,48 @@ fn kind(node: &Node<'_>) -> Option<Kind> {
     if node.is_text() {
         return node.read(|text| match text {
             "kpa" => Ok(Kind::Kpa),
+            "hpa" => Ok(Kind::Hpa(Hpa::default())),
+            "hybrid-histogram" => Ok(Kind::HybridHistogram),
             "floor" => Ok(Kind::Floor),
-            _ => Err("must be \"kpa\", \"floor\" or { fixed-idle = \"10m\" }".to_owned()),
+            _ => Err("must be \"kpa\", \"hpa\", \"hybrid-histogram\", \"floor\" or \
+                     { fixed-idle = \"10m\" }"
+                .to_owned()),
         });
     }
     let section = node.section()?;
-    let idle = section.need("fixed-idle").and_then(|node| node.read(str::parse));
+    let is_hpa = section.has("hpa");
+    let kind = only(&section, &["fixed-idle", "hpa"]).and_then(|node| match is_hpa {
+        true => hpa(&node).map(Kind::Hpa),
+        false => node.read(str::parse).map(Kind::FixedIdle),
+    });
     section.finish();
-    idle.map(Kind::FixedIdle)
+    kind
+}
+
+fn hpa(node: &Node<'_>) -> Option<Hpa> {
+    let section = node.section()?;
+    let usual = Hpa::default();
+    let time = |name| section.get(name).and_then(|node| node.read(str::parse::<Time>));
+    let window = section.get("window").and_then(|node| node.read(window));
+    let tolerance = section.get("tolerance").and_then(|node| node.number(0.0..=1.0));
+    let hpa = Hpa {
+        window: window.unwrap_or(usual.window),
+        tolerance: tolerance.unwrap_or(usual.tolerance),
+        stabilisation: time("stabilisation").unwrap_or(usual.stabilisation),
+    };
+    section.finish();
+    Some(hpa)
+}
+
+fn window(text: &str) -> Result<Time, String> {
+    let window: Time = text.parse()?;
+    let is_known = (HPA_WINDOW_MIN..=HPA_WINDOW_MAX).contains(&window);
+    match is_known && window.0.is_multiple_of(Time::SECOND.0) {
+        true => Ok(window),
+        false => {
+            Err(format!("must be from {HPA_WINDOW_MIN} to {HPA_WINDOW_MAX}, in whole seconds"))
+        }
+    }
 }
 
 fn sets(node: &Node<'_>, functions: &[Function]) -> Vec<Set> {

@@ -17,6 +17,12 @@ manifest = "deploy/shop.yaml"
 api = { "dormouse.dev/queue-depth" = "50" }
 [policy.kept]
 kind = { fixed-idle = "10m" }
+[policy.built-in]
+kind = { hpa = { tolerance = 0.2, stabilisation = "1m" } }
+[policy.usual]
+kind = "hpa"
+[policy.learnt]
+kind = "hybrid-histogram"
 [function.api]
 load     = [
     { diurnal = "20..120/s", period = "24h" },
@@ -64,8 +70,11 @@ fn the_shape_of_the_documentation_is_read() {
     let scenario = read("x.toml", SHAPE).unwrap();
     assert_eq!((scenario.seeds, scenario.end()), (10, Time(18_000_000_000_000)));
     let names: Vec<_> = scenario.policies.iter().map(|policy| policy.name.as_str()).collect();
-    assert_eq!(names, ["now", "cheaper", "kept"]);
+    assert_eq!(names, ["now", "cheaper", "kept", "built-in", "usual", "learnt"]);
     assert_eq!(scenario.policies[2].kind, Kind::FixedIdle(Time(600_000_000_000)));
+    let built_in = Hpa { tolerance: 0.2, stabilisation: Time(60_000_000_000), ..Hpa::default() };
+    let kinds: Vec<_> = scenario.policies[3..].iter().map(|policy| policy.kind).collect();
+    assert_eq!(kinds, [Kind::Hpa(built_in), Kind::Hpa(Hpa::default()), Kind::HybridHistogram]);
     let set = &scenario.policies[1].set;
     assert_eq!((set[1].value.as_str(), set[2].function.as_deref()), ("300", Some("api")));
     let Traffic::Load(loads) = &scenario.functions[0].traffic else { panic!() };

@@ -1,6 +1,7 @@
 //! The autoscaler: readings in, decisions by the live policy, orders out; retirement before pods
 //! go, one order of a function at a time, as the live one does it.
 
+mod instead;
 mod orders;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use dormouse_link::Connection;
 use dormouse_link::autoscaler_side::{AutoscalerSide, Output};
 use dormouse_link::frame::{Entry, Learnt, Up};
 use dormouse_policy::burst::{self, StartUps};
-use dormouse_policy::decision::{Decision, Missing, Observation, Outcome, Rule, Scaler, Why};
+use dormouse_policy::decision::{Decision, Missing, Observation, Rule, Scaler, Why};
 use dormouse_policy::function::{FunctionName, Probe};
 use dormouse_policy::readings::{Meter, Reporters};
 use dormouse_policy::settings::Burst;
@@ -18,6 +19,7 @@ pub(super) use orders::Call;
 use orders::Retiring;
 
 use super::engine::Sim;
+use super::hpa::Controller;
 use super::queue::{Class, Event};
 use super::reporting::Frame;
 use super::setup::{Log, Policy, Ticking};
@@ -51,6 +53,8 @@ struct Decider {
     is_tick_set: bool,
     /// When a pod is to be ordered ahead, while it sleeps.
     pre_warm_us: Option<u64>,
+    /// The policy in place of the live one, if it is that.
+    hpa: Option<Controller>,
     /// By activator: the number of its last report that named the function, and the requests in
     /// flight by it.
     reported: Vec<(u64, u64)>,
@@ -72,8 +76,17 @@ impl Sim<'_> {
         link.lead(self.leaders.into());
         let mut deciders = Vec::with_capacity(self.functions.len());
         for function in &self.functions {
-            let scaling = Arc::new(function.spec.settings.scaling.clone());
+            let mut scaling = function.spec.settings.scaling.clone();
             let (ready, replicas) = (function.seen_ready, function.replicas);
+            let hpa = match function.spec.policy {
+                Policy::Hpa(hpa) => {
+                    scaling.stable_window_s = hpa.window_s;
+                    scaling.panic_window_s = scaling.panic_window_s.min(hpa.window_s);
+                    Some(Controller::new(hpa, now_us, replicas))
+                }
+                _ => None,
+            };
+            let scaling = Arc::new(scaling);
             deciders.push(Decider {
                 scaler: Scaler::new(scaling, Missing::Unknown, ready, replicas, now_us),
                 meter: Meter::new(now_us),
@@ -86,6 +99,7 @@ impl Sim<'_> {
                 retiring: None,
                 is_tick_set: false,
                 pre_warm_us: None,
+                hpa,
                 reported: vec![(0, 0); self.activators.len()],
             });
             link.put(entry(function.spec, replicas, &StartUps::default()));
@@ -247,6 +261,7 @@ impl Sim<'_> {
                 .into_iter()
                 .any(|((number, in_flight), heard)| number == heard && *in_flight > 0)
             || self.wants_waking(at)
+            || self.comes_back(at)
     }
 
     pub(super) fn wants_waking(&self, at: usize) -> bool {
@@ -282,7 +297,7 @@ impl Sim<'_> {
         if let Some(what) = falls_blindly(&decision) {
             self.fault = Some(what);
         }
-        self.keep_idle(at, &mut decision);
+        self.decide_instead(at, &mut decision);
         let (desired, pre_warm_us) = (decision.desired, decision.pre_warm_us());
         self.set_pre_warm(at, pre_warm_us);
         if is_kept || desired != replicas {
@@ -294,25 +309,6 @@ impl Sim<'_> {
         self.pursue(at);
         self.follow_pressure(at);
         self.follow_link();
-    }
-
-    /// The way to zero of [`Policy::FixedIdle`], in place of the policy's.
-    fn keep_idle(&self, at: usize, decision: &mut Decision) {
-        let function = &self.functions[at];
-        let Policy::FixedIdle { keep_ns } = function.spec.policy else {
-            return;
-        };
-        let replicas = decision.inputs.replicas;
-        let idle_ns = self.now_ns - function.ledger.ended_ns;
-        let is_idle = function.ledger.inside() == 0 && idle_ns >= keep_ns;
-        if decision.inputs.why == Why::Tick && is_idle {
-            decision.desired = function.spec.settings.scaling.min_scale;
-        } else if replicas > 0 {
-            decision.desired = decision.desired.max(1);
-        }
-        if decision.desired != replicas {
-            decision.outcome = Outcome::ScaleTo(decision.desired);
-        }
     }
 
     /// Takes over what others learnt before this leader began, and tells every activator.

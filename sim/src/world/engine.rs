@@ -13,6 +13,7 @@ use dormouse_policy::tick;
 use super::activator::{Activator, Clock, Presence};
 use super::cluster::Cluster;
 use super::deciding::{Call, Leader};
+use super::histogram::Histogram;
 use super::ledger::{Cause, Fate, Ledger, Visit};
 use super::parcels::Parcels;
 use super::pod::Pod;
@@ -86,6 +87,9 @@ pub(super) struct State<'a> {
     pub(super) deadline_armed: bool,
     /// When its ticks are.
     pub(super) ticks: tick::Phase,
+    /// Its idle times, where the policy goes by them. No fault takes them: what it comes to is what
+    /// is looked at.
+    pub(super) histogram: Option<Histogram>,
 }
 
 /// Where a request is.
@@ -465,6 +469,7 @@ impl<'a> State<'a> {
             deadlines: VecDeque::new(),
             deadline_armed: false,
             ticks: tick::Phase::of(&spec.name),
+            histogram: (spec.policy == Policy::HybridHistogram).then(Histogram::new),
         }
     }
 

@@ -18,6 +18,7 @@ impl<'a> Sim<'a> {
         let function = &mut self.functions[at];
         let index = function.drawn;
         function.drawn += 1;
+        function.learn_pause(now_ns);
         function.ledger.enter(now_ns);
         let visit = Visit {
             part: function.ledger.part,

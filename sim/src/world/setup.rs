@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::Settings;
 
+use super::hpa::Hpa;
 use crate::draw::Distribution;
 
 /// A second, in nanoseconds.
@@ -80,7 +81,7 @@ pub struct Function {
 }
 
 /// Who decides on replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
     /// The live policy.
     Kpa,
@@ -90,6 +91,11 @@ pub enum Policy {
         /// The least idleness, in nanoseconds.
         keep_ns: u64,
     },
+    /// Kubernetes' own autoscaler, on mean concurrency per pod: never below one.
+    Hpa(Hpa),
+    /// The live policy but for the way to zero and back, which go by how long the function was idle
+    /// before: "Serverless in the Wild". What that cannot tell is the live policy's.
+    HybridHistogram,
     /// The least pod-seconds of any schedule in which no request waits: pods appear and vanish by
     /// foresight. Activators, reports, the API and faults play no part.
     Floor,

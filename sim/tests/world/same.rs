@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use dormouse_sim::draw::Distribution;
-use dormouse_sim::world::{Arrivals, Load, Log, Policy, SECOND_NS, Setup, run_all};
+use dormouse_sim::world::{
+    Arrivals, Hpa, Load, Log, Policy, SECOND_NS, Setup, Ticking, run_all, run_checked,
+};
 
 use crate::kit::*;
 
@@ -36,6 +38,9 @@ fn world(policy: Policy, load: impl Load + 'static) -> Setup {
 
 const KEEP: Policy = Policy::FixedIdle { keep_ns: 600 * SECOND_NS };
 
+const HPA: Policy =
+    Policy::Hpa(Hpa { window_s: 15, tolerance: 0.1, stabilisation_us: 300_000_000 });
+
 #[test]
 fn arrivals_and_service_times_are_the_same_under_every_policy() {
     let lived = |policy| {
@@ -48,8 +53,9 @@ fn arrivals_and_service_times_are_the_same_under_every_policy() {
     };
     let kpa = lived(Policy::Kpa);
     assert!(kpa.0.len() > 50);
-    assert_eq!(kpa, lived(KEEP));
-    assert_eq!(kpa, lived(Policy::Floor));
+    for policy in [KEEP, HPA, Policy::HybridHistogram, Policy::Floor] {
+        assert_eq!(kpa, lived(policy), "{policy:?}");
+    }
 }
 
 #[test]
@@ -78,4 +84,40 @@ fn a_fixed_idle_time_is_kept_to_the_tick() {
     let to_zero = card.log.iter().filter(|logged| logged.decision.desired == 0);
     let first_us = to_zero.map(|logged| logged.decision.inputs.now_us).next().unwrap();
     assert!((910_000_000..914_000_000).contains(&first_us), "{first_us}");
+}
+
+/// A pause of 630 s is learnt: from then on a pod is there from 540 s of idleness on.
+#[test]
+fn a_pause_that_was_learnt_is_slept_through_until_shortly_before_its_end() {
+    let times = At([10, 640, 1_300].map(|at| at * SECOND_NS).to_vec());
+    let card = card(&world(Policy::HybridHistogram, times), 1);
+    let score = card.functions[0].from(0);
+    assert_eq!((score.cold_starts, score.pre_warms, score.pre_warms_wasted), (2, 1, 0));
+    assert_eq!(score.waited.total(), 2);
+    let mut raised = card.log.iter().map(|logged| &logged.decision);
+    let pre_warm = raised.rfind(|it| it.desired > it.inputs.replicas).unwrap();
+    // The second request waited for two seconds and was served in less than one.
+    let at_us = pre_warm.inputs.now_us;
+    assert!((1_182_000_000..1_186_000_000).contains(&at_us), "{at_us}");
+}
+
+#[test]
+fn a_function_that_is_to_come_back_is_ticked_and_no_other() {
+    for policy in [HPA, Policy::HybridHistogram] {
+        let lived = |ticking| {
+            let setup = world(policy, Poisson { mean_ns: 200 * SECOND_NS });
+            let setup = Setup { ticking, end_ns: 7_200 * SECOND_NS, ..setup };
+            run_checked(&setup, 9).unwrap()
+        };
+        let awake = lived(Ticking::Awake);
+        assert_eq!(awake, lived(Ticking::Always), "{policy:?}");
+    }
+}
+
+#[test]
+fn the_built_in_autoscaler_has_a_pod_from_the_beginning_to_the_end() {
+    let times = At(vec![600 * SECOND_NS]);
+    let score = score(&world(HPA, times), 1);
+    assert_eq!((score.cold_starts, score.scale_downs, score.pods_most), (0, 0, 1));
+    assert_eq!(score.waited.total(), 0);
 }
