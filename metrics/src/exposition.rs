@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use crate::counters::Counters;
 use crate::counts::{CodeClass, Reading, Refusal, UpstreamError, WakePhase};
-use crate::exposition::text::{Kind, Seconds, Text};
+use crate::exposition::text::Seconds;
 use crate::histogram::Distribution;
 use crate::registry::Registry;
 use crate::times::Timed;
 
 pub mod text;
 
-pub use text::Format;
+pub use text::{Format, Kind, Text, label};
 
 /// The published buckets of a histogram end at 2^10 µs = 1.024 ms, each doubling, up to 2^26 µs =
 /// 67 s, beyond which the default queue time-out lies; the finer ones inside add nothing to a
@@ -97,8 +97,8 @@ impl Row {
         let falls = reading.area_us.wrapping_sub(last_us) > u64::MAX / 2;
         let (namespace, function) = name.split_once('/').unwrap_or(("", name));
         let mut labels = String::with_capacity(name.len() + 32);
-        text::label(&mut labels, "namespace", namespace);
-        text::label(&mut labels, "function", function);
+        label(&mut labels, "namespace", namespace);
+        label(&mut labels, "function", function);
         Some(Self {
             labels,
             area_us: if falls { last_us } else { reading.area_us },

@@ -1,5 +1,5 @@
-//! What came of it, written down: for people, as JSON, as JUnit, as CSV, and drawn; by
-//! [`comparison`] of policies, too.
+//! What came of it, written down: for people, as JSON, as JUnit, as CSV, as Markdown, for
+//! Prometheus, and drawn; by [`comparison`] of policies, too.
 
 mod heading;
 mod figures;
@@ -9,6 +9,8 @@ mod json;
 mod junit;
 mod csv;
 mod markdown;
+mod summary;
+mod prometheus;
 pub mod comparison;
 mod chart;
 mod svg;
@@ -33,6 +35,10 @@ pub enum Kind {
     Junit,
     /// Every figure of every function, for spreadsheets.
     Csv,
+    /// For a pull request or the summary of a step.
+    Markdown,
+    /// The means, for Prometheus.
+    Prometheus,
     /// How it went, drawn.
     Drawn(Drawing),
 }
@@ -48,11 +54,13 @@ pub enum Drawing {
 
 impl Kind {
     /// All, by name.
-    pub const ALL: [(&str, Self); 6] = [
+    pub const ALL: [(&str, Self); 8] = [
         ("text", Self::Text),
         ("json", Self::Json),
         ("junit", Self::Junit),
         ("csv", Self::Csv),
+        ("md", Self::Markdown),
+        ("prom", Self::Prometheus),
         ("svg", Self::Drawn(Drawing::Svg)),
         ("html", Self::Drawn(Drawing::Html)),
     ];
@@ -83,6 +91,8 @@ impl Kind {
             Self::Json => json::write(outcome, verdicts),
             Self::Junit => junit::write(outcome, verdicts),
             Self::Csv => csv::write(outcome),
+            Self::Markdown => summary::write(outcome, verdicts),
+            Self::Prometheus => prometheus::write(outcome, verdicts),
             Self::Drawn(Drawing::Svg) => svg::write(outcome, courses),
             Self::Drawn(Drawing::Html) => html::write(outcome, verdicts, courses),
         }

@@ -159,8 +159,8 @@ pub(crate) struct RunArgs {
     /// The scenario, TOML; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) scenario: String,
-    /// A report: text, json, junit, csv, svg or html, on stdout or in a file; may be given several
-    /// times
+    /// A report: text, json, junit, csv, md, prom, svg or html, on stdout or in a file; may be
+    /// given several times
     #[arg(
         short,
         long,

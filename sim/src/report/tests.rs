@@ -241,3 +241,53 @@ fn what_is_worked_out_has_figures_and_no_chart() {
     assert_eq!(drawn(&only, "html").matches("role=\"img\"").count(), 0);
     is_well_formed(&drawn(&only, "svg"), &[]);
 }
+
+fn written(text: &str, kind: &str) -> String {
+    let plan = Plan::new("x.toml", text, &Options::default(), &Given(&[])).unwrap();
+    let cards = plan.run(&plan.jobs(), NonZeroUsize::MIN, |_| {}).unwrap();
+    let outcome = Outcome { plan: &plan, cards };
+    Kind::parse(kind).unwrap().write(&outcome, &outcome.verdicts(), None)
+}
+
+#[test]
+fn a_summary_is_tables_whatever_names_are_in_it() {
+    let summary = written(SCENARIO, "md");
+    assert!(summary.starts_with("### a \\<b\\> \\& \"c\"\n\n5m scored after 0s, "), "{summary}");
+    assert!(summary.contains("| figure | now | wide |\n| --- | ---: | ---: |\n| arrived | "));
+    assert!(summary.contains("| FAILS | now | now wait.max \\< 1us | "), "{summary}");
+    assert!(summary.contains("| NO DATA | wide | "));
+    let hostile = written(HOSTILE, "md");
+    assert!(hostile.starts_with("### \\</script\\>\\<script\\>"), "{hostile}");
+    assert!(hostile.contains("\\| \\`x\\` \\*y\\*"), "{hostile}");
+}
+
+#[test]
+fn figures_for_prometheus_are_families_of_distinct_series_in_base_units() {
+    let text = written(SCENARIO, "prom");
+    let mut series = std::collections::BTreeSet::new();
+    let (mut family, mut helped) = ("", "");
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, words) = help.split_once(' ').unwrap();
+            assert!(words.ends_with('.'), "{line}");
+            helped = name;
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            family = kind.strip_suffix(" gauge").unwrap();
+            assert_eq!(family, helped);
+        } else {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            assert!(name == family || name.starts_with(&format!("{family}{{policy=\"")), "{line}");
+            assert!(series.insert(name), "twice: {line}");
+        }
+    }
+    let least = "dormouse_sim_most{policy=\"wide\",function=\"api\",of=\"pods\"} ";
+    let least = text.lines().find_map(|line| line.strip_prefix(least)).unwrap();
+    assert!(least.parse::<f64>().unwrap() >= 3.0);
+    let wait = "dormouse_sim_wait_seconds{policy=\"now\",function=\"api\",stat=\"max\"} ";
+    let wait = text.lines().find_map(|line| line.strip_prefix(wait)).unwrap();
+    let wait: f64 = wait.parse().unwrap();
+    assert!(wait > 0.0 && wait < 100.0, "{wait} s");
+    let fails = "dormouse_sim_assertion_holds{policy=\"now\",assertion=\"now wait.max < 1us\"} 0\n";
+    assert!(text.contains(fails), "{text}");
+}
