@@ -83,6 +83,7 @@ fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
         request_timeout_ms: 10_000,
         pressure: None,
         start_ups: StartUps::default(),
+        gaps: Default::default(),
         failure: None,
     }
 }

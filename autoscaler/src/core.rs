@@ -254,6 +254,7 @@ impl Core {
                 if known.is_paused() {
                     self.withdraw(&name);
                 }
+                self.teach(&name, now_us);
             }
             None => {
                 info!(function = %name, kind = %function.kind, "function appeared");

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use dormouse_policy::function::FunctionName;
 
 use crate::Connection;
-use crate::frame::{Down, Entry, Learnt, Listening, Reading, Retiring, Standing, Up, VERSION};
+use crate::frame::{Down, Entry, Listening, Reading, Retiring, Standing, Up, VERSION};
 
 pub use pressure::PRESSURE_US_MIN;
 use pressure::Pressures;
@@ -128,7 +128,7 @@ impl ActivatorSide {
     /// A connection stands: show `token`, say who we are and everything that is level-triggered.
     #[must_use]
     pub fn connect(&mut self, connection: Connection, token: String) -> Vec<Action> {
-        let learnt = self.table.iter().filter(|(_, entry)| !entry.start_ups.is_empty());
+        let learnt = self.table.iter().filter(|(_, entry)| entry.has_learnt());
         let learnt = learnt.map(|(name, _)| name.clone()).collect();
         self.sessions.insert(connection, Session::new(learnt));
         self.pressures.start_over();
@@ -246,10 +246,8 @@ impl ActivatorSide {
             if let Some(session) = self.sessions.get_mut(&connection) {
                 let readings = session.news(readings);
                 let learnt = std::mem::take(&mut session.learnt).into_iter();
-                let learnt = learnt.filter_map(|function| {
-                    let start_ups = self.table.get(&function)?.start_ups.clone();
-                    Some(Learnt { function, start_ups })
-                });
+                let learnt =
+                    learnt.filter_map(|function| Some(self.table.get(&function)?.learnt()));
                 let learnt = learnt.collect();
                 let report = Up::Report { at_us: now_us, readings, learnt };
                 actions.push(Action::Send(connection, report));
@@ -317,7 +315,7 @@ impl ActivatorSide {
             .map(|mut entry| {
                 let known = self.table.get(&entry.function);
                 if let Some(known) = known {
-                    entry.start_ups.merge(&known.start_ups);
+                    entry.keep_learnt(known);
                 }
                 known.filter(|known| ***known == entry).cloned().unwrap_or_else(|| Arc::new(entry))
             })
@@ -380,8 +378,10 @@ impl ActivatorSide {
             gone.remove(&name);
             let known = self.table.get(&name);
             if known != Some(&entry) {
-                let is_known = known.is_some_and(|known| known.start_ups == entry.start_ups);
-                if !is_known && !entry.start_ups.is_empty() {
+                let is_known = known.is_some_and(|known| {
+                    (&known.start_ups, &known.gaps) == (&entry.start_ups, &entry.gaps)
+                });
+                if !is_known && entry.has_learnt() {
                     for session in self.sessions.values_mut() {
                         session.learnt.insert(name.clone());
                     }

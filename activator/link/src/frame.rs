@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
+use dormouse_policy::idle::Gaps;
 use dormouse_policy::readings::Counters;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +135,9 @@ pub struct Learnt {
     pub function: FunctionName,
     /// How long its pods took to start.
     pub start_ups: StartUps,
+    /// How long it was idle between requests.
+    #[serde(default, skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
 }
 
 /// Where one endpoint listens, or why it does not.
@@ -156,6 +160,27 @@ pub enum Standing {
     Stays,
     /// It is about to go, and still serves: they are to lead elsewhere, if there is somewhere.
     Leaves,
+}
+
+impl Entry {
+    /// Whether anything in it was learnt.
+    #[must_use]
+    pub fn has_learnt(&self) -> bool {
+        !self.start_ups.is_empty() || !self.gaps.is_empty()
+    }
+
+    /// What was learnt, for who is to keep it.
+    #[must_use]
+    pub fn learnt(&self) -> Learnt {
+        let (start_ups, gaps) = (self.start_ups.clone(), self.gaps.clone());
+        Learnt { function: self.function.clone(), start_ups, gaps }
+    }
+
+    /// Keeps what `known` has, where that is more.
+    pub fn keep_learnt(&mut self, known: &Self) {
+        self.start_ups.merge(&known.start_ups);
+        self.gaps.merge(&known.gaps);
+    }
 }
 
 /// What an autoscaler says.
@@ -258,6 +283,9 @@ pub struct Entry {
     /// How long its pods took to start. Who was told more by another keeps that.
     #[serde(default, skip_serializing_if = "StartUps::is_empty")]
     pub start_ups: StartUps,
+    /// How long it was idle between requests; the same holds of it.
+    #[serde(default, skip_serializing_if = "Gaps::is_empty")]
+    pub gaps: Gaps,
     /// Set while the function cannot start: held and new requests are answered 503 with it.
     pub failure: Option<Failure>,
 }

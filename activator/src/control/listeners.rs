@@ -141,6 +141,7 @@ mod tests {
             request_timeout_ms: 1,
             pressure: None,
             start_ups: Default::default(),
+            gaps: Default::default(),
             failure: None,
         };
         Table::from([(function, Arc::new(entry))])

@@ -138,6 +138,7 @@ fn entry(pods: Vec<Pod>) -> Entry {
         request_timeout_ms: 30_000,
         pressure: None,
         start_ups: StartUps::default(),
+        gaps: Default::default(),
         failure: None,
     }
 }

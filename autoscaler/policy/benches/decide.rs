@@ -1,5 +1,5 @@
-//! One pass of decisions over ten thousand functions that all have load, and what each costs in
-//! memory. Prints each figure beside its target.
+//! One pass of decisions over ten thousand functions that all have load, what each costs in memory,
+//! and one step of learning when to sleep. Prints each figure beside its target.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
+use dormouse_policy::idle::{Gaps, Plan};
 use dormouse_policy::readings::{Counters, Meter, Reporters};
 use dormouse_policy::settings::Scaling;
 
@@ -59,6 +60,8 @@ const SECOND_US: u64 = 1_000_000;
 const PASSES: usize = 15;
 const PASS_MS_MAX: f64 = 10.0;
 const BYTES_MAX: usize = 2_048;
+const TRANSITIONS: u32 = 100_000;
+const TRANSITION_US_MAX: f64 = 50.0;
 
 struct Function {
     meter: Meter,
@@ -138,4 +141,18 @@ fn main() {
         "one decision pass over {FUNCTIONS} functions: {median_ms:.2} ms (target {PASS_MS_MAX})"
     );
     println!("memory per function: {bytes} B (target {BYTES_MAX})");
+    let transition_us = idle_transition_us();
+    println!("one idle transition: {transition_us:.2} µs (target {TRANSITION_US_MAX})");
+}
+
+/// A gap is learnt and the plan for the next one made and looked at, in microseconds, on average.
+fn idle_transition_us() -> f64 {
+    let mut gaps = Gaps::default();
+    let before = Instant::now();
+    for number in 0..TRANSITIONS {
+        gaps.record(u64::from(number % 977) * SECOND_US);
+        let plan = Plan::new(black_box(&gaps), 300.0, 2 * SECOND_US);
+        black_box(plan.look(0, u64::from(number % 600) * SECOND_US, number % 2));
+    }
+    before.elapsed().as_secs_f64() * 1e6 / f64::from(TRANSITIONS)
 }

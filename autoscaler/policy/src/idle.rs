@@ -13,6 +13,7 @@
 mod bins;
 mod gaps;
 mod plan;
+mod shared;
 mod watch;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::readings::{Load, Sample};
 pub use bins::BINS;
 pub use gaps::Gaps;
 pub use plan::{Idleness, Plan};
+pub use shared::{SHARED_US_MIN, Shared};
 use watch::Watch;
 
 /// The start-up time reckoned with before one was learnt, in microseconds: what an idle cluster

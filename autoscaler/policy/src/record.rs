@@ -105,6 +105,8 @@ pub enum Taken {
         /// Replicas asked for.
         replicas: u32,
     },
+    /// What others learnt of it before was taken over just now.
+    Learnt,
     /// A minute has passed since the last one, or lines were lost.
     Periodic,
 }

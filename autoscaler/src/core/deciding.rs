@@ -56,6 +56,7 @@ impl Core {
             let taken = Taken::Begin { ready, replicas };
             recording.snapshot(name, taken, &self.reporters, scaling, now_us);
         }
+        self.teach(name, now_us);
         self.decide(name, Why::Start, now_us);
         self.set_timer(name, now_us);
     }
@@ -129,7 +130,7 @@ impl Core {
             let tick_us = scaling.tick_us.unwrap_or(next_tick_us).min(next_tick_us);
             scaling.tick_us = match is_awake {
                 true => Some(tick_us),
-                false => pre_warm_us.filter(|us| *us > now_us),
+                false => pre_warm_us,
             };
             let order_us = scaling.order.as_ref().and_then(|order| order.due_us);
             timer_us = scaling.tick_us.into_iter().chain(order_us).min();
@@ -172,10 +173,12 @@ impl Core {
         scaling.coverage = (f64::from(known_s) / f64::from(window_s)).min(1.0);
         scaling.wish = decision.desired;
         scaling.last = Some(Arc::clone(&decision));
+        let gaps = scaling.scaler.gaps();
+        let has_learnt = gaps.is_some_and(|gaps| state.shared.is_told(gaps, now_us));
         self.history.push(name, decision);
         self.stale.insert(name.clone());
         self.pursue(name, now_us);
-        if bursts {
+        if bursts || has_learnt {
             // The threshold follows what was asked for.
             self.put_entry(name, now_us);
         }

@@ -8,6 +8,7 @@ use dormouse_link::frame::{EndpointEntry, Entry, Listen, Pod};
 use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Keep, Scaler};
 use dormouse_policy::function::{Function, FunctionName, WorkloadKind};
+use dormouse_policy::idle::Shared;
 use dormouse_policy::readings::Meter;
 use dormouse_policy::settings::Paused;
 
@@ -40,6 +41,7 @@ pub(super) struct FunctionState {
     pub(super) noted: BTreeMap<Topic, String>,
     pub(super) load: Load,
     pub(super) start_ups: StartUps,
+    pub(super) shared: Shared,
     /// When the pods were decided on that are to be its first ready ones.
     expecting_us: Option<u64>,
     /// None until it is seen, and while it is set aside.
@@ -97,6 +99,7 @@ impl FunctionState {
             noted: BTreeMap::new(),
             load: Load::default(),
             start_ups: StartUps::default(),
+            shared: Shared::default(),
             expecting_us: None,
             scaling: None,
             timer_us: None,
@@ -266,6 +269,7 @@ impl FunctionState {
             request_timeout_ms: settings.timeouts.request_ms,
             pressure: burst::pressure_threshold(&settings.scaling, self.asked(now_us)),
             start_ups: self.start_ups.clone(),
+            gaps: self.shared.gaps().clone(),
             failure: self.failure(now_us),
         }
     }

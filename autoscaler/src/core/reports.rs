@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use dormouse_link::frame::{Learnt, Reading};
+use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Departure;
-use dormouse_policy::record;
+use dormouse_policy::record::{self, Taken};
 
 use super::Core;
 
@@ -75,10 +76,29 @@ impl Core {
 
     /// Takes over what others learnt before this process began, and tells every activator.
     pub(super) fn learn(&mut self, learnt: Vec<Learnt>, now_us: u64) {
-        for Learnt { function, start_ups } in learnt {
+        for Learnt { function, start_ups, gaps } in learnt {
             if let Some(state) = self.functions.get_mut(&function) {
                 state.start_ups.merge(&start_ups);
+                state.shared.hear(&gaps);
+                self.teach(&function, now_us);
                 self.put_entry(&function, now_us);
+            }
+        }
+    }
+
+    /// Has the function's scaler go on with what is known outside of its idle times, if that is
+    /// more than it has seen.
+    pub(super) fn teach(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        if let Some(scaling) = &mut state.scaling
+            && let Some(own) = scaling.scaler.gaps()
+            && own.seen() < state.shared.gaps().seen()
+        {
+            scaling.scaler.learn(state.shared.gaps());
+            if let Some(recording) = &mut self.recording {
+                recording.snapshot(name, Taken::Learnt, &self.reporters, scaling, now_us);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Events in, actions out: no sockets, no clock, the policy as it is.
 
 mod bursts;
+mod idling;
 mod leading;
 mod others;
 mod pausing;

@@ -12,6 +12,7 @@ use dormouse_link::frame::{Entry, Learnt, Up};
 use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Missing, Observation, Rule, Scaler, Why};
 use dormouse_policy::function::{FunctionName, Probe};
+use dormouse_policy::idle::{Gaps, Shared};
 use dormouse_policy::readings::{Meter, Reporters};
 use dormouse_policy::settings::Burst;
 
@@ -42,6 +43,7 @@ struct Decider {
     start_ups: StartUps,
     /// What a decision goes by of these: worked out when they change, not at each tick.
     start_up_us: Option<u64>,
+    shared: Shared,
     /// When the pods were decided on that are to be its first ready ones.
     expecting_us: Option<u64>,
     decided_us: u64,
@@ -92,6 +94,7 @@ impl Sim<'_> {
                 meter: Meter::new(now_us),
                 start_ups: StartUps::default(),
                 start_up_us: None,
+                shared: Shared::default(),
                 expecting_us: None,
                 decided_us: now_us,
                 wish: replicas,
@@ -102,7 +105,7 @@ impl Sim<'_> {
                 hpa,
                 reported: vec![(0, 0); self.activators.len()],
             });
-            link.put(entry(function.spec, replicas, &StartUps::default()));
+            link.put(entry(function.spec, replicas, &StartUps::default(), &Gaps::default()));
         }
         self.leader = Some(Leader {
             number: self.leaders,
@@ -307,17 +310,19 @@ impl Sim<'_> {
             (decider.wish, decider.decided_us) = (desired, now_us);
         }
         self.pursue(at);
-        self.follow_pressure(at);
+        self.share(at);
         self.follow_link();
     }
 
     /// Takes over what others learnt before this leader began, and tells every activator.
     fn take_over(&mut self, learnt: Vec<Learnt>) {
-        for Learnt { function, start_ups } in learnt {
+        for Learnt { function, start_ups, gaps } in learnt {
             if let Some(at) = self.number(&function)
                 && let Some(decider) = self.decider(at)
             {
                 decider.learn(|known| known.merge(&start_ups));
+                decider.shared.hear(&gaps);
+                decider.scaler.learn(&gaps);
                 self.put_entry(at);
                 self.follow_link();
             }
@@ -329,13 +334,18 @@ impl Sim<'_> {
         let asked = self.asked(at);
         let spec = self.functions[at].spec;
         if let Some(leader) = &mut self.leader {
-            leader.link.put(entry(spec, asked, &leader.deciders[at].start_ups));
+            let Decider { start_ups, shared, .. } = &leader.deciders[at];
+            leader.link.put(entry(spec, asked, start_ups, shared.gaps()));
         }
     }
 
-    /// The threshold of pressure follows what was asked for.
-    fn follow_pressure(&mut self, at: usize) {
-        if self.functions[at].spec.settings.scaling.burst != Burst::Kpa {
+    /// The threshold of pressure follows what was asked for, and what was learnt is told in time.
+    fn share(&mut self, at: usize) {
+        let now_us = self.now_us();
+        let has_learnt = self.decider(at).is_some_and(|Decider { scaler, shared, .. }| {
+            scaler.gaps().is_some_and(|gaps| shared.is_told(gaps, now_us))
+        });
+        if has_learnt || self.functions[at].spec.settings.scaling.burst != Burst::Kpa {
             self.put_entry(at);
         }
     }
@@ -450,7 +460,7 @@ impl Sim<'_> {
 }
 
 /// A function's row of the table. Pods are told of by another way.
-fn entry(function: &super::Function, asked: u32, start_ups: &StartUps) -> Entry {
+fn entry(function: &super::Function, asked: u32, start_ups: &StartUps, gaps: &Gaps) -> Entry {
     let settings = &function.settings;
     Entry {
         function: function.name.clone(),
@@ -463,6 +473,7 @@ fn entry(function: &super::Function, asked: u32, start_ups: &StartUps) -> Entry 
         request_timeout_ms: settings.timeouts.request_ms,
         pressure: burst::pressure_threshold(&settings.scaling, asked),
         start_ups: start_ups.clone(),
+        gaps: gaps.clone(),
         failure: None,
     }
 }

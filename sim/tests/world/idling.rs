@@ -1,7 +1,7 @@
 //! Sleeping by what was learnt of idle times.
 
 use dormouse_policy::decision::Rule;
-use dormouse_sim::world::{SECOND_NS, Setup, Ticking};
+use dormouse_sim::world::{Kill, SECOND_NS, Setup, Ticking};
 
 use crate::kit::*;
 
@@ -44,6 +44,18 @@ fn who_sleeps_needs_no_ticks_to_be_woken_in_time() {
         decisions.map(|it| (it.inputs.now_us, it.desired)).collect::<Vec<_>>()
     };
     assert_eq!(changes(&awake), changes(&always));
+}
+
+#[test]
+fn a_new_leader_goes_on_with_what_the_last_one_learnt() {
+    let mut setup = regular(&[COST]);
+    setup.world.faults = vec![dormouse_sim::world::Fault {
+        at_ns: 10_900 * SECOND_NS,
+        kill: Kill::Leader,
+        for_ns: 8 * SECOND_NS,
+    }];
+    let score = score(&setup, 1);
+    assert!(score.waited.total() <= 1, "{:?}", score.waited);
 }
 
 #[test]

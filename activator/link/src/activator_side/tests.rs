@@ -3,6 +3,7 @@
 use super::*;
 use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::Probe;
+use dormouse_policy::idle::Gaps;
 
 fn name(name: &str) -> FunctionName {
     FunctionName::new("default", name)
@@ -36,6 +37,7 @@ fn entry(function: &str, queue_depth: u32) -> Entry {
         request_timeout_ms: 1_000,
         pressure: None,
         start_ups: StartUps::default(),
+        gaps: Default::default(),
         failure: None,
     }
 }
@@ -144,6 +146,32 @@ fn what_was_learnt_is_kept_for_an_autoscaler_that_knows_less() {
     assert_eq!(learnt(&side.tick(10, &[])), [(name("a"), 9)]);
     drop(side.receive(A, table(true, vec![]), 11));
     assert_eq!(learnt(&side.tick(12, &[])), []);
+}
+
+#[test]
+fn idle_times_are_kept_as_start_ups_are() {
+    let gaps = |times_us: &[u64]| {
+        let mut gaps = Gaps::default();
+        times_us.iter().for_each(|&time_us| gaps.record(time_us));
+        gaps
+    };
+    let told = |times_us| table(true, vec![Entry { gaps: gaps(times_us), ..entry("a", 1) }]);
+    let seen = |actions: Vec<Action>| {
+        let frames = actions.into_iter().filter_map(|action| match action {
+            Action::Send(_, Up::Report { learnt, .. }) => Some(learnt),
+            _ => None,
+        });
+        frames.flatten().map(|learnt| learnt.gaps.seen()).collect::<Vec<_>>()
+    };
+    let mut side = side();
+    drop(connect(&mut side, A));
+    drop(side.receive(A, told(&[7, 8]), 1));
+    assert_eq!(seen(side.tick(2, &[])), [2]);
+    assert_eq!(seen(side.tick(3, &[])), [0; 0], "once");
+    drop(side.disconnect(A));
+    drop(connect(&mut side, A));
+    assert_eq!(side.receive(A, told(&[]), 4), [], "one that begins anew changes nothing");
+    assert_eq!(seen(side.tick(5, &[])), [2]);
 }
 
 #[test]

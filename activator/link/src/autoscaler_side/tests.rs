@@ -29,6 +29,7 @@ fn entry(queue_depth: u32) -> Entry {
         request_timeout_ms: 300_000,
         pressure: None,
         start_ups: StartUps::default(),
+        gaps: Default::default(),
         failure: None,
     }
 }

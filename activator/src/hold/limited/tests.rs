@@ -33,6 +33,7 @@ fn function(common: &Arc<CommonBound>) -> Arc<Function> {
         request_timeout_ms: 1_000,
         pressure: None,
         start_ups: StartUps::default(),
+        gaps: Default::default(),
         failure: None,
     };
     let mut table = Table::new(Arc::default(), Arc::clone(common), 1);

@@ -303,7 +303,7 @@ impl Replayer {
                     None => Course::AsRecorded,
                 },
             },
-            Taken::Settings | Taken::Redeploy { .. } | Taken::Periodic => {
+            Taken::Settings | Taken::Redeploy { .. } | Taken::Learnt | Taken::Periodic => {
                 self.functions.remove(&want.function)?
             }
         };
@@ -311,6 +311,9 @@ impl Replayer {
             Taken::Settings => known.scaler.configure(scaling),
             Taken::Redeploy { ready, replicas } => {
                 known.scaler.redeploy(ready, replicas, want.at_us);
+            }
+            Taken::Learnt => {
+                want.scaler.gaps().into_iter().for_each(|gaps| known.scaler.learn(gaps));
             }
             Taken::Begin { .. } | Taken::Periodic => {}
         }
