@@ -141,7 +141,8 @@ pub struct Import<'a> {
     sorter: Sorter<'a>,
     resolution_ns: Option<u64>,
     times: Option<Times>,
-    first_tick: u64,
+    /// None before a request that is not left out.
+    first_tick: Option<u64>,
     left_out: u64,
 }
 
@@ -194,7 +195,7 @@ impl<'a> Import<'a> {
             resolution_ns: options.resolution_ns.or(options.format.times().1),
             options,
             times: None,
-            first_tick: u64::MAX,
+            first_tick: None,
             left_out: 0,
         }
     }
@@ -228,10 +229,12 @@ impl<'a> Import<'a> {
     /// # Errors
     /// [`ImportError`]
     pub fn finish<W: Write>(self, output: W) -> Result<(W, Imported), ImportError> {
-        let (Some(times), Some(resolution_ns)) = (self.times, self.resolution_ns) else {
+        let (Some(times), Some(resolution_ns), Some(first_tick)) =
+            (self.times, self.resolution_ns, self.first_tick)
+        else {
             return Err(ImportError::Empty);
         };
-        let head = Head { times, resolution_ns, first_tick: self.first_tick };
+        let head = Head { times, resolution_ns, first_tick };
         let mut writer = Writer::new(output, head, self.names.into_table())?;
         self.sorter.finish(|row| writer.row(row).map_err(ImportError::from))?;
         let (output, summary) = writer.finish()?;
@@ -296,7 +299,7 @@ impl<'a> Import<'a> {
         };
         let resolution_ns = self.resolution_ns.unwrap_or(RESOLUTION_NS_MAX);
         let tick = start_ns / resolution_ns;
-        self.first_tick = self.first_tick.min(tick);
+        self.first_tick = Some(self.first_tick.map_or(tick, |first| first.min(tick)));
         Ok(Some(Row { function, tick, service_us, requests: found.requests }))
     }
 }

@@ -53,7 +53,7 @@ fn a_log_becomes_a_load() {
     ends(folder.path(), &["import", "access-log", "log", "-o", "out.trace"], 0, wanted);
     assert_eq!(names(folder.path()), ["log", "out.trace", "s.toml"]);
     let held = "arrived == 2";
-    ends(folder.path(), &["run", "s.toml", "--assert", held], 0, "now: arrived == 2");
+    ends(folder.path(), &["run", "s.toml", "--assert", held], 0, "default: arrived == 2");
     // A trace of several functions is a fleet, or one of them.
     let fixture = checkout().join("sim/testdata/import/json-lines.jsonl");
     let fields = ["--field", "time=ts", "--field", "duration=dur", "--field", "function=http.host"];
