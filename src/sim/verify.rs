@@ -46,9 +46,10 @@ fn try_verify(args: &VerifyArgs) -> io::Result<Exit> {
         }
     }
     writeln!(stdout, "{tally}")?;
-    Ok(match (is_unreadable, tally.mismatches) {
-        (true, _) => Exit::Input,
-        (false, 0) => Exit::Fine,
-        (false, _) => Exit::Failed,
+    Ok(match tally {
+        _ if is_unreadable => Exit::Input,
+        Tally { cases: 0, .. } => Exit::Nothing,
+        Tally { mismatches: 0, .. } => Exit::Fine,
+        _ => Exit::Failed,
     })
 }

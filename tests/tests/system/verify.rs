@@ -42,6 +42,14 @@ fn the_recordings_agree_packed_or_not() {
 }
 
 #[test]
+fn a_recording_without_cases_shows_nothing() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("empty.jsonl");
+    fs::write(&path, "\n").unwrap();
+    check(&verify(&[&path]), 3, "verified 0 cases, 0 steps, 0 mismatches\n", "");
+}
+
+#[test]
 fn our_own_recordings_agree() {
     let output = verify(&[&recording("dormouse.jsonl")]);
     check(&output, 0, "verified 30 cases, 2785 steps, 0 mismatches\n", "");
