@@ -1,10 +1,11 @@
-//! What learning when to sleep is worth: requests that wait beside pod-seconds, under KPA, fixed idle
-//! times, the floor and `dormouse.dev/idle-cost` at a grid of λ, on recorded functions; and the waits
-//! at equal pod-seconds and at 20 and 45 % more, interpolated in the grid, with intervals over
-//! functions.
+//! What learning when to sleep is worth: requests that wait beside pod-seconds, on recorded
+//! functions, under KPA, fixed idle times, the floor and `dormouse.dev/idle-cost` at a grid of λ.
+//! And the waits at equal pod-seconds and at 20 and 45 % more, interpolated in the grid, with
+//! intervals over functions.
 //!
-//! Policies learn as they go through the first four hours, the next four are scored. Whoever chooses
-//! constants does it with `--tune`, which learns in the first two hours and scores the next two.
+//! Policies learn as they go through the first four hours, the next four are scored. Whoever
+//! chooses constants does it with `--tune`, which learns in the first two hours and scores the next
+//! two.
 //!
 //!     cargo bench -p dormouse-sim --bench idle_cost -- [--counts FILE --durations FILE]
 //!         [--place uniform|even|clump] [--seeds N] [--tune]

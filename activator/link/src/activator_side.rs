@@ -378,9 +378,7 @@ impl ActivatorSide {
             gone.remove(&name);
             let known = self.table.get(&name);
             if known != Some(&entry) {
-                let is_known = known.is_some_and(|known| {
-                    (&known.start_ups, &known.gaps) == (&entry.start_ups, &entry.gaps)
-                });
+                let is_known = known.is_some_and(|known| known.learnt() == entry.learnt());
                 if !is_known && entry.has_learnt() {
                     for session in self.sessions.values_mut() {
                         session.learnt.insert(name.clone());
