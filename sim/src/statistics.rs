@@ -1,7 +1,7 @@
 //! How sure a figure is: intervals that hold the truth in 95 of 100 cases.
 //!
 //! Of invented loads the seeds are what could have come out otherwise: [`paired_t`] takes the
-//! differences of two policies, seed by seed. Of a trace the functions are: [`bootstrap`] draws
+//! differences of two policies, seed by seed. Of a trace the functions are: [`bootstrap()`] draws
 //! them again ([`Resamples`]). Both are paired, so that what is hard for both policies is not taken
 //! for a difference between them.
 

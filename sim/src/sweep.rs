@@ -4,7 +4,7 @@
 //! the scored time; those that no other one beats in both cost and waiting are the **frontier**
 //! (Pareto's). They are simulated again with fresh seeds and judged by the second half, which had
 //! no part in the choice, so that luck that was chosen is not reported as gain ([`run`]). What
-//! comes of it is one [`Sweep`], or one of each [`Slice`]: [`merge`] makes the whole of them, to
+//! comes of it is one [`Sweep`], or one of each [`Slice`]: [`merge()`] makes the whole of them, to
 //! the byte.
 
 mod axis;
