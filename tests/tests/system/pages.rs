@@ -65,6 +65,19 @@ fn the_five_minutes_of_the_gate() {
     assert!(folder.path().join("junit.xml").is_file());
 }
 
+#[test]
+fn from_an_access_log_to_annotations() {
+    let folder = folder();
+    let printed = typed("deploy/access-log.md", folder.path());
+    let [_, import, run, sweep, _] = printed.as_slice() else {
+        panic!("{} blocks", printed.len());
+    };
+    assert!(import.contains("12 functions"), "{import}");
+    assert!(run.contains("pod_seconds"), "{run}");
+    assert!(sweep.contains("12 candidates beside policy now"), "{sweep}");
+    assert!(folder.path().join("junit.xml").is_file());
+}
+
 /// A step of the action, with its words in place of GitHub's.
 fn step(action: &Value, place: usize, words: &BTreeMap<&str, String>, folder: &Path) -> Output {
     let step = &action["runs"]["steps"][place];
