@@ -2,6 +2,7 @@
 //! says what must be woken. It decides nothing and is not in any request's way.
 
 pub(crate) mod table;
+mod leaving;
 mod listeners;
 mod reporting;
 
@@ -20,9 +21,9 @@ use dormouse_metrics::writer::Writer;
 use dormouse_policy::function::FunctionName;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -43,13 +44,6 @@ const PRESSURE_INTERVAL: Duration = Duration::from_micros(PRESSURE_US_MIN);
 
 /// How often pods about to retire are looked at while requests are still in flight there.
 const EMPTYING_INTERVAL: Duration = Duration::from_millis(5);
-
-/// Longest wait for Services to lead elsewhere, before an activator that leaves closes its
-/// listeners all the same: that of a thousand Services at the pace of an autoscaler's writes.
-const UNNAMED_MAX: Duration = Duration::from_secs(20);
-
-/// Longest wait for the last word to be sent: a peer that reads nothing for so long will find out.
-const PARTING_MAX: Duration = Duration::from_secs(1);
 
 /// What the control thread is made of.
 pub(crate) struct Parts {
@@ -429,47 +423,6 @@ impl<N: Network> Control<N> {
         }
         let actions = self.side.wake(name, wanted);
         self.send_all(actions);
-    }
-
-    /// Begins the drain: routers learn to look elsewhere, and so do Services that lead here.
-    async fn leave(&mut self) {
-        info!("draining");
-        self.parts.readiness.send_replace(Readiness::Ending);
-        let unnamed_in = if self.side.is_named() { UNNAMED_MAX } else { Duration::ZERO };
-        let until = Instant::now() + unnamed_in + self.parts.config.drain_delay;
-        self.leaving = Leaving::Until(until);
-        self.tell_workers(|| Command::Leave).await;
-        let actions = self.side.leave();
-        self.act(actions).await;
-    }
-
-    /// The workers have ended: what is counted is final. Says so, and waits until it is sent.
-    async fn part(mut self) {
-        self.report().await;
-        let goodbye = self.side.goodbye();
-        self.send_all(goodbye);
-        let mut open = self.outgoing.len();
-        self.outgoing.clear();
-        let sent = async {
-            while open > 0 {
-                match self.parts.link.recv().await {
-                    Some(LinkEvent::Disconnected(_)) => open -= 1,
-                    Some(LinkEvent::Connected(..) | LinkEvent::Frame(..)) => {}
-                    None => return,
-                }
-            }
-        };
-        if timeout(PARTING_MAX, sent).await.is_err() {
-            warn!("an autoscaler was not told that this activator ends");
-        }
-    }
-
-    /// No Service leads here any more; the routers behind them still have to learn it.
-    fn unnamed(&mut self) {
-        if let Leaving::Until(until) = &mut self.leaving {
-            debug!("no Service leads here any more");
-            *until = (*until).min(Instant::now() + self.parts.config.drain_delay);
-        }
     }
 
     async fn look(&self, name: &FunctionName) {

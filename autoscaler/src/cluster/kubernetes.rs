@@ -47,7 +47,7 @@ use self::pace::Pace;
 use self::scale::{Placed, Target};
 use self::slices::{EndpointSlices, Write};
 use self::watch::Change;
-use self::world::{Listing, Ordered, Output, Source, World};
+use self::world::{Ordered, Output, Source, World};
 use super::{Activators, Calls, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
 
 pub use self::api::ConnectError;
@@ -189,7 +189,7 @@ impl KubernetesCluster {
         let (changes_in, changes) = mpsc::channel(CHANGES_MAX);
         let (activators_in, activators) = latest::channel(Arc::default());
         let now = Instant::now();
-        let sources = sources(&options.namespaces, client.default_namespace());
+        let sources = watching::sources(&options.namespaces, client.default_namespace());
         let (standing_in, standing) = latest::channel(Standing::Follows);
         let (eligible, is_eligible) = oneshot::channel();
         let mut cluster = Self {
@@ -441,26 +441,6 @@ async fn call(
 }
 
 /// What is watched all the time: in each namespace looked at, and in our own.
-fn sources(namespaces: &[String], own: &str) -> Vec<Source> {
-    let scopes = match namespaces {
-        [] => vec![None],
-        named => named.iter().cloned().map(Some).collect(),
-    };
-    let listings = [
-        Listing::Deployments,
-        Listing::StatefulSets,
-        Listing::Services,
-        Listing::Slices,
-        Listing::HorizontalPodAutoscalers,
-        Listing::ScaledObjects,
-    ];
-    let of_scope = |namespace: Option<String>| {
-        listings.map(|listing| Source { listing, namespace: namespace.clone() })
-    };
-    let defaults = Source { listing: Listing::Defaults, namespace: Some(own.to_owned()) };
-    scopes.into_iter().flat_map(of_scope).chain([defaults]).collect()
-}
-
 /// The hands of a Kubernetes cluster; cheap to clone. When the last is dropped, the facts end.
 #[derive(Clone)]
 pub struct KubernetesHands {

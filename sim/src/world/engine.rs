@@ -196,28 +196,6 @@ impl<'a> Sim<'a> {
         })
     }
 
-    fn record(&mut self, recording: &Recording) -> Result<(), RunError> {
-        recording.validate(self.functions.len())?;
-        for &at in &recording.functions {
-            let function = &mut self.functions[at];
-            if function.spec.policy != Policy::Floor {
-                let series = Series::new(at, recording.bins, self.setup.end_ns);
-                function.ledger.series = Some(Box::new(series));
-            }
-        }
-        Ok(())
-    }
-
-    fn recorded(&mut self, recording: &Recording) -> Vec<Series> {
-        let now_ns = self.now_ns;
-        let taken = recording.functions.iter().filter_map(|at| {
-            let mut series = self.functions[*at].ledger.series.take()?;
-            series.close(now_ns);
-            Some(*series)
-        });
-        taken.collect()
-    }
-
     fn begin(&mut self) {
         let mut first = Vec::new();
         for (at, function) in self.functions.iter_mut().enumerate() {

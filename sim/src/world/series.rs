@@ -6,6 +6,8 @@
 use dormouse_policy::decision::Decision;
 
 use super::RunError;
+use super::engine::Sim;
+use super::setup::Policy;
 
 /// Most bins of a series; more than a screen has pixels show nothing new.
 pub const BINS_MAX: u32 = 4_096;
@@ -21,6 +23,30 @@ pub struct Recording {
     pub functions: Vec<usize>,
     /// Into how many bins the run is divided, 1 to [`BINS_MAX`].
     pub bins: u32,
+}
+
+impl Sim<'_> {
+    pub(super) fn record(&mut self, recording: &Recording) -> Result<(), RunError> {
+        recording.validate(self.functions.len())?;
+        for &at in &recording.functions {
+            let function = &mut self.functions[at];
+            if function.spec.policy != Policy::Floor {
+                let series = Series::new(at, recording.bins, self.setup.end_ns);
+                function.ledger.series = Some(Box::new(series));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn recorded(&mut self, recording: &Recording) -> Vec<Series> {
+        let now_ns = self.now_ns;
+        let taken = recording.functions.iter().filter_map(|at| {
+            let mut series = self.functions[*at].ledger.series.take()?;
+            series.close(now_ns);
+            Some(*series)
+        });
+        taken.collect()
+    }
 }
 
 /// A function's way through a run.

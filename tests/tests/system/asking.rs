@@ -91,7 +91,7 @@ fn the_leader_is_asked_where_a_lease_names_it() {
     person.api.put(
         "leases",
         json!({
-            "metadata": {"namespace": "mouse", "name": "dormouse-autoscaler", "uid": "1"},
+            "metadata": {"namespace": "mouse", "name": "mouse-autoscaler", "uid": "1"},
             "spec": {"holderIdentity": "mouse-autoscaler-x_00ff"},
         }),
     );

@@ -10,6 +10,27 @@ use super::watch::{Change, Subject, Watch};
 use super::world::{Listing, Source};
 use super::{KubernetesCluster, Told, slices};
 
+/// What is watched in those namespaces, all if none is named; and in our own, the defaults.
+pub(super) fn sources(namespaces: &[String], own: &str) -> Vec<Source> {
+    let scopes = match namespaces {
+        [] => vec![None],
+        named => named.iter().cloned().map(Some).collect(),
+    };
+    let listings = [
+        Listing::Deployments,
+        Listing::StatefulSets,
+        Listing::Services,
+        Listing::Slices,
+        Listing::HorizontalPodAutoscalers,
+        Listing::ScaledObjects,
+    ];
+    let of_scope = |namespace: Option<String>| {
+        listings.map(|listing| Source { listing, namespace: namespace.clone() })
+    };
+    let defaults = Source { listing: Listing::Defaults, namespace: Some(own.to_owned()) };
+    scopes.into_iter().flat_map(of_scope).chain([defaults]).collect()
+}
+
 impl KubernetesCluster {
     pub(super) fn watch_source(&mut self, source: Source) {
         let Source { listing, namespace } = source.clone();
