@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 
 use super::{Control, Leaving};
 use crate::link_client::LinkEvent;
+use crate::network::Network;
 use crate::worker::Command;
 
 /// Longest wait for Services to lead elsewhere, before an activator that leaves closes its
@@ -17,7 +18,7 @@ const UNNAMED_MAX: Duration = Duration::from_secs(20);
 /// Longest wait for the last word to be sent: a peer that reads nothing for so long will find out.
 const PARTING_MAX: Duration = Duration::from_secs(1);
 
-impl Control {
+impl<N: Network> Control<N> {
     /// Begins the drain: routers learn to look elsewhere, and so do Services that lead here.
     pub(super) async fn leave(&mut self) {
         info!("draining");
