@@ -45,8 +45,8 @@ pub(crate) struct ActivatorArgs {
     /// The file of the token to show there, read anew for each connection
     #[arg(long, value_name = "PATH", env = "DORMOUSE_TOKEN_FILE")]
     token_file: PathBuf,
-    /// The file, in PEM, of the authorities that autoscalers' certificates are of, each for the host
-    /// that is dialled [default: the link is not encrypted]
+    /// The file, in PEM, of the authorities that autoscalers' certificates are of, each for the
+    /// host that is dialled [default: the link is not encrypted]
     #[arg(long, value_name = "PATH", env = "DORMOUSE_LINK_AUTHORITIES")]
     link_authorities: Option<PathBuf>,
     /// The name of this activator, unlike any other's [default: the host's name]

@@ -3,10 +3,10 @@
 //! 2020, 4.2).
 //!
 //! Idle times are counted in bins of a minute up to four hours. The head, the 5th percentile
-//! rounded down to a bin, less a tenth, is when pods come back; the tail, the 99th rounded up, and a
-//! tenth more, is when they go for good. A head of zero: they do not go in between. What the
-//! histogram cannot tell of, because its counts are too even or its idle times too long, is left to
-//! the live policy (the paper has a forecast of the times, and else keeps pods for four hours).
+//! rounded down to a bin, less a tenth, is when pods come back; the tail, the 99th rounded up, and
+//! a tenth more, is when they go for good. A head of zero: they do not go in between. What the
+//! histogram cannot tell of, because its counts are too even or its idle times too long, is left
+//! to the live policy (the paper has a forecast of the times, and else keeps pods for four hours).
 
 const MINUTE_NS: u64 = 60_000_000_000;
 
