@@ -1,7 +1,7 @@
 //! What learning when to sleep is worth: requests that wait beside pod-seconds, on recorded
-//! functions, under KPA, fixed idle times, the floor and `dormouse.dev/idle-cost` at a grid of λ.
-//! And the waits at equal pod-seconds and at 20 and 45 % more, interpolated in the grid, with
-//! intervals over functions.
+//! functions, under KPA, fixed idle times, the hybrid histogram, the floor and
+//! `dormouse.dev/idle-cost` at a grid of λ. And the waits at equal pod-seconds and at 20 and 45 %
+//! more, interpolated in the grid, with intervals over functions.
 //!
 //! Policies learn as they go through the first four hours, the next four are scored. Whoever
 //! chooses constants does it with `--tune`, which learns in the first two hours and scores the next
@@ -107,7 +107,10 @@ fn args() -> Args {
 
 fn scenario(args: &Args) -> String {
     let Args { counts, durations, place, seeds, half } = args;
-    let mut policies = String::from("[policy.kpa]\n[policy.floor]\nkind = \"floor\"\n");
+    let mut policies = String::from(
+        "[policy.kpa]\n[policy.floor]\nkind = \"floor\"\n\
+         [policy.hybrid-histogram]\nkind = \"hybrid-histogram\"\n",
+    );
     for minutes in FIXED_MINUTES {
         policies +=
             &format!("[policy.fixed-{minutes}m]\nkind = {{ fixed-idle = \"{minutes}m\" }}\n");
