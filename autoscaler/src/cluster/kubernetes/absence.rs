@@ -6,7 +6,7 @@ use http::Request;
 use kube::Client;
 use serde::de::IgnoredAny;
 use tokio::time::sleep;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::api::{Refusal, Right, bounded};
 
@@ -22,6 +22,10 @@ pub(super) async fn gone(client: &Client, pod: &str) {
         match look(client, pod).await {
             Err(Refusal::Absent) => return,
             Ok(()) => debug!(pod, "is still there"),
+            // Until that is mended its pods are kept, and whoever can mend it has to know.
+            Err(refusal @ Refusal::Forbidden(_)) => {
+                warn!(pod, why = %refusal, "not known whether it is still there");
+            }
             Err(refusal) => debug!(pod, why = %refusal, "not known whether it is still there"),
         }
         sleep(AGAIN).await;
