@@ -1,6 +1,5 @@
 //! When decisions are made, and the modes of `dormouse.dev/burst`.
 
-use dormouse_link::activator_side::{self, ActivatorSide, Identity};
 use dormouse_policy::decision::{Decision, Why};
 use dormouse_policy::settings::Burst;
 use dormouse_policy::tick::TICK_US;
@@ -127,24 +126,11 @@ fn what_was_learnt_outlives_the_autoscaler_in_its_activators() {
     let learnt_us = first.entry("hello").start_ups.quantile_us();
     assert!(learnt_us.is_some_and(|time_us| time_us >= 3 * SECOND_US), "{learnt_us:?}");
 
-    let identity = Identity { reporter: "a".into(), boot: 1 };
-    let mut activator = ActivatorSide::new(identity, Vec::new());
-    let told = Connection(1);
-    drop(activator.connect(told, String::new()));
-    let frames = first.sent.iter().map(|(_, frame)| frame.clone());
-    frames.for_each(|frame| drop(activator.receive(told, frame, 0)));
-    drop(activator.disconnect(told));
-
     let mut second = World::new();
     second.connect("b");
     second.add(function(), 0);
     assert_eq!(second.entry("hello").start_ups.quantile_us(), None, "it knows nothing yet");
-    let connection = Connection(99);
-    for action in [activator.connect(connection, String::new()), activator.tick(1, &[])].concat() {
-        if let activator_side::Action::Send(_, frame) = action {
-            second.hear(connection, frame);
-        }
-    }
+    second.inherit(&first);
     let others = second.sent.iter().rev().find(|(connection, _)| *connection == Connection(1));
     assert!(matches!(others, Some((_, Down::Table { .. }))), "every activator is told: {others:?}");
     assert_eq!(second.entry("hello").start_ups.quantile_us(), learnt_us);

@@ -1,6 +1,5 @@
 //! Sleeping by plan. What each test did is replayed from its record at its end.
 
-use dormouse_link::activator_side::{self, ActivatorSide, Identity};
 use dormouse_policy::decision::Rule;
 
 use super::*;
@@ -69,23 +68,10 @@ fn what_was_learnt_of_idle_times_outlives_the_autoscaler_in_its_activators() {
     let seen = first.entry("hello").gaps.seen();
     assert!(seen >= 17, "told once a minute: {seen}");
 
-    let identity = Identity { reporter: "a".into(), boot: 1 };
-    let mut activator = ActivatorSide::new(identity, Vec::new());
-    let told = Connection(1);
-    drop(activator.connect(told, String::new()));
-    let frames = first.sent.iter().map(|(_, frame)| frame.clone());
-    frames.for_each(|frame| drop(activator.receive(told, frame, 0)));
-    drop(activator.disconnect(told));
-
     let mut second = World::new();
     second.connect("b");
     second.add(learning(), 1);
-    let connection = Connection(99);
-    for action in [activator.connect(connection, String::new()), activator.tick(1, &[])].concat() {
-        if let activator_side::Action::Send(_, frame) = action {
-            second.hear(connection, frame);
-        }
-    }
+    let connection = second.inherit(&first);
     assert_eq!(second.entry("hello").gaps, first.entry("hello").gaps);
     second.apply(Event::Disconnected(connection));
     for _ in 0..3 {

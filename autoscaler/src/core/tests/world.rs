@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_link::activator_side::{self, ActivatorSide, Identity};
 use dormouse_link::frame::{Reading, Retiring};
 use dormouse_policy::function::{Endpoint, PodPort, Probe, WorkloadKind};
 use dormouse_policy::record::{self, Header};
@@ -168,6 +169,25 @@ impl World {
         let activator = self.activators.remove(&connection).unwrap();
         self.apply(Event::Disconnected(connection));
         activator
+    }
+
+    /// An activator that heard all that `before` sent connects, and says what it knows.
+    pub(super) fn inherit(&mut self, before: &Self) -> Connection {
+        let identity = Identity { reporter: "a".into(), boot: 1 };
+        let mut activator = ActivatorSide::new(identity, Vec::new());
+        let told = Connection(1);
+        drop(activator.connect(told, String::new()));
+        let frames = before.sent.iter().map(|(_, frame)| frame.clone());
+        frames.for_each(|frame| drop(activator.receive(told, frame, 0)));
+        drop(activator.disconnect(told));
+        let connection = Connection(99);
+        let said = [activator.connect(connection, String::new()), activator.tick(1, &[])];
+        for action in said.concat() {
+            if let activator_side::Action::Send(_, frame) = action {
+                self.hear(connection, frame);
+            }
+        }
+        connection
     }
 
     pub(super) fn hear(&mut self, connection: Connection, frame: Up) {
