@@ -18,6 +18,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::Instant;
 
 use dashmap::DashMap;
+use dormouse_figures::{Figure, Goal, heading, row};
 use dormouse_metrics::counters::Counters;
 use dormouse_metrics::exposition::{Exporter, Format};
 use dormouse_metrics::registry::Registry;
@@ -206,24 +207,6 @@ fn atomics_in_a_map(threads: usize) -> Vec<f64> {
     slices(threads, |_| (), requests)
 }
 
-/// What many slices say.
-#[derive(Clone, Copy)]
-struct Figure {
-    median: f64,
-    best: f64,
-}
-
-impl Figure {
-    fn of(mut figures: Vec<f64>) -> Self {
-        figures.sort_by(f64::total_cmp);
-        Self { median: figures[figures.len() / 2], best: figures[0] }
-    }
-
-    fn over(self, other: Self) -> Self {
-        Self { median: self.median / other.median, best: self.best / other.best }
-    }
-}
-
 /// Several works, their rounds interleaved.
 fn interleaved<const N: usize>(works: [&dyn Fn() -> Vec<f64>; N]) -> [Figure; N] {
     let mut figures: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
@@ -235,39 +218,9 @@ fn interleaved<const N: usize>(works: [&dyn Fn() -> Vec<f64>; N]) -> [Figure; N]
     figures.map(Figure::of)
 }
 
-enum Target {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-impl Target {
-    fn verdict(&self, figure: Figure) -> String {
-        let (bound, met): (_, &dyn Fn(f64) -> bool) = match self {
-            Self::AtMost(most) => (format!("at most {most}"), &|figure| figure <= *most),
-            Self::AtLeast(least) => (format!("at least {least}"), &|figure| figure >= *least),
-        };
-        match (met(figure.median), met(figure.best)) {
-            (true, _) => format!("{bound}: met"),
-            (false, true) => format!("{bound}: met by the best alone"),
-            (false, false) => format!("{bound}: MISSED"),
-        }
-    }
-}
-
-fn heading() {
-    println!("{:<52} {:>9} {:>9}", "", "median", "best");
-}
-
-fn line(what: &str, figure: Figure, unit: &str, target: Option<Target>) {
-    let verdict = target.map_or_else(String::new, |target| target.verdict(figure));
-    let Figure { median, best } = figure;
-    println!("{what:<52} {median:>9.2} {best:>9.2} {unit:<3} {verdict}");
-}
-
 /// How much more two threads get done than one.
 fn speed_up(one: Figure, two: Figure) -> Figure {
-    let Figure { median, best } = one.over(two);
-    Figure { median: 2.0 * median, best: 2.0 * best }
+    one.over(two).times(2.0)
 }
 
 fn requests() {
@@ -296,20 +249,20 @@ fn requests() {
         ]);
     let scaling = speed_up(still, two);
     let ceiling = speed_up(apart, two_apart);
-    line("begin + end, without the clock", still, "ns", Some(Target::AtMost(12.0)));
-    line("begin + end, with the clock", with_clock, "ns", None);
-    line("the clock alone, read twice", clock, "ns", None);
-    line("two pinned threads, work of one", scaling, "x", Some(Target::AtLeast(1.8)));
-    line("  the same with nothing shared: this machine's most", ceiling, "x", None);
-    line("  ours of that", scaling.over(ceiling), "x", None);
+    row("begin + end, without the clock", still, "ns", Goal::BestAtMost(12.0));
+    row("begin + end, with the clock", with_clock, "ns", Goal::None);
+    row("the clock alone, read twice", clock, "ns", Goal::None);
+    row("two pinned threads, work of one", scaling, "×", Goal::AtLeast(1.8));
+    row("  the same with nothing shared: this machine's most", ceiling, "×", Goal::None);
+    row("  ours of that", scaling.over(ceiling), "×", Goal::None);
     let slower = read.over(still);
-    line("slower while 1 024 slots are read flat out", slower, "x", Some(Target::AtMost(8.0)));
-    line("a mutex and the clock per function, one thread", mutex, "ns", None);
-    line("  two threads", mutex_two, "ns", None);
-    line("  dearer than ours with the clock, one thread", mutex.over(with_clock), "x", None);
-    line("atomics in a concurrent map, one thread", map, "ns", None);
-    line("  two threads", map_two, "ns", None);
-    line("  dearer than ours without the clock, one thread", map.over(still), "x", None);
+    row("slower while 1 024 slots are read flat out", slower, "×", Goal::AtMost(8.0));
+    row("a mutex and the clock per function, one thread", mutex, "ns", Goal::None);
+    row("  two threads", mutex_two, "ns", Goal::None);
+    row("  dearer than ours with the clock, one thread", mutex.over(with_clock), "×", Goal::None);
+    row("atomics in a concurrent map, one thread", map, "ns", Goal::None);
+    row("  two threads", map_two, "ns", Goal::None);
+    row("  dearer than ours without the clock, one thread", map.over(still), "×", Goal::None);
 }
 
 fn milliseconds(work: impl Fn()) -> Vec<f64> {
@@ -348,17 +301,18 @@ fn readers() {
             })
         },
     ]);
-    line("merge of 10 000 functions on 16 workers", merge, "ms", Some(Target::AtMost(1.0)));
-    let expose_most = Some(Target::AtMost(100.0));
-    line("exposition of 10 000 functions on 16 workers", expose, "ms", expose_most);
+    row("merge of 10 000 functions on 16 workers", merge, "ms", Goal::BestAtMost(1.0));
+    let expose_most = Goal::AtMost(100.0);
+    row("exposition of 10 000 functions on 16 workers", expose, "ms", expose_most);
     let series = exporter.lock().unwrap().expose(Format::Prometheus, 2_000_000);
     let series = series.lines().filter(|line| !line.starts_with('#')).count();
     let megabytes = bytes.load(Ordering::Relaxed) as f64 / 1e6;
-    println!("  series each {:.2}, megabytes {megabytes:.2}", series as f64 / MANY as f64);
+    let each = series as f64 / MANY as f64;
+    println!("\n{each:.0} series of each function, {megabytes:.1} MB in all");
 }
 
 fn main() {
-    heading();
+    heading("counting");
     requests();
     readers();
 }

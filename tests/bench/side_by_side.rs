@@ -9,7 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use dormouse_tests::figures::median;
+use dormouse_figures::median;
 use dormouse_tests::manifest::Function;
 use dormouse_tests::up::{Start, Up, host};
 
@@ -52,9 +52,10 @@ fn main() {
         Proxy { name: "go", address: go.address, pid: go.pid() },
     ];
     println!(
-        "HTTP/1.1 keep-alive, {CONNECTIONS} connections, one core per proxy, medians of the quiet \
-         ones of {ROUNDS} rounds of {SECONDS} s"
+        "| HTTP/1.1 keep-alive, {CONNECTIONS} connections, one core per proxy \
+         | Dormouse | nginx | Go `httputil.ReverseProxy` |"
     );
+    println!("| --- | ---: | ---: | ---: |");
     for (body, path) in [("2 B", "/2"), ("64 KiB", "/64k")] {
         compare(body, path, &proxies);
     }
@@ -90,18 +91,18 @@ fn compare(body: &str, path: &str, proxies: &[Proxy]) {
             }
         }
     }
-    println!("\n{body:>6} body   CPU µs/request   ratio   requests/s   quiet rounds");
-    let ours = median(rounds[0].iter().map(|round| round.cpu_us));
-    for (proxy, rounds) in proxies.iter().zip(&rounds) {
-        let cpu_us = median(rounds.iter().map(|round| round.cpu_us));
-        let per_second = median(rounds.iter().map(|round| round.per_second));
-        println!(
-            "{:>11}   {cpu_us:>14.1}   {:>5.2}   {per_second:>10.0}   {}",
-            proxy.name,
-            cpu_us / ours,
-            rounds.len()
-        );
-    }
+    line(&format!("CPU per request, {body} answers, µs"), &rounds, |round| round.cpu_us);
+    line(&format!("requests per second, {body} answers"), &rounds, |round| round.per_second);
+    let quiet: Vec<usize> = rounds.iter().map(Vec::len).collect();
+    println!("\n(of {ROUNDS} rounds of {SECONDS} s each, so many were quiet: {quiet:?})\n");
+}
+
+/// A figure of each proxy, the median of its rounds, and how many times ours it is.
+fn line(what: &str, rounds: &[Vec<Round>], figure: impl Fn(&Round) -> f64) {
+    let figures = rounds.iter().map(|rounds| median(rounds.iter().map(&figure)));
+    let figures: Vec<f64> = figures.collect();
+    let cells = figures.iter().map(|it| format!("{it:.1} ({:.2} ×)", it / figures[0]));
+    println!("| {what} | {} |", cells.collect::<Vec<_>>().join(" | "));
 }
 
 /// One round of load on one proxy, and what it cost the proxy.

@@ -9,7 +9,7 @@
 //! client that shows every byte), [`link_proxy`] (a link that can be cut), [`up`] (a running
 //! `dormouse up`), [`fake_api`] (an API server that is none), [`parts`] (autoscaler and activator
 //! on their own), [`cluster`] (Kubernetes, whole), [`helm`], [`contract`] (what the fake and the
-//! real API server have in common), [`figures`] (what benches say).
+//! real API server have in common).
 
 pub mod wait;
 pub mod journal;
@@ -24,4 +24,5 @@ pub mod parts;
 pub mod cluster;
 pub mod helm;
 pub mod contract;
-pub mod figures;
+
+pub use dormouse_figures as figures;

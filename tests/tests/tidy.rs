@@ -48,7 +48,7 @@ const PURE: [(&str, &[&str]); 3] = [
 ];
 
 /// Who may depend on whom among ourselves; the rest of the arrows point upward.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("metrics", &[]),
     ("admin", &["dormouse-metrics"]),
     ("autoscaler/policy", &["dormouse-metrics"]),
@@ -56,7 +56,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("activator", &["dormouse-admin", "dormouse-link", "dormouse-metrics", "dormouse-policy"]),
     ("autoscaler", &["dormouse-admin", "dormouse-link", "dormouse-metrics", "dormouse-policy"]),
     ("sim", &["dormouse-link", "dormouse-metrics", "dormouse-policy"]),
-    ("tests", &["dormouse-policy"]),
+    ("tests", &["dormouse-figures", "dormouse-policy"]),
+    ("tests/figures", &[]),
 ];
 
 /// The files that git knows or would, by path inside the checkout.
@@ -205,4 +206,22 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// A table that no command fills ages unseen.
+#[test]
+fn every_table_of_figures_has_a_bench_that_fills_it() {
+    let read = |name: &str| fs::read_to_string(checkout().join(name)).unwrap();
+    let (readme, run) = (read("README.md"), read("tests/bench/run"));
+    let marks = readme.lines().filter_map(|line| {
+        line.strip_prefix("<!-- figures of ").and_then(|rest| rest.strip_suffix(" -->"))
+    });
+    let filled = |name: &str| {
+        run.contains(&format!("    '{name} ")) || run.contains(&format!("fill {name}\n"))
+    };
+    let faults: Vec<String> =
+        marks.filter(|name| !filled(name)).map(|name| format!("no bench fills {name}")).collect();
+    none(&faults);
+    let count = |mark: &str| readme.lines().filter(|line| line.starts_with(mark)).count();
+    assert_eq!(count("<!-- figures of "), count("<!-- end of figures -->"));
 }

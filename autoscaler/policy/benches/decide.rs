@@ -1,18 +1,18 @@
 //! One pass of decisions over ten thousand functions that all have load, what each costs in memory,
-//! and one step of learning when to sleep. Prints each figure beside its target.
+//! and one step of learning when to sleep.
 
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::disallowed_macros,
-    clippy::print_stdout,
-    reason = "a bench reads the clock and prints"
+    reason = "a bench reads the clock"
 )]
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dormouse_figures::{Figure, Goal, heading, row};
 use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
 use dormouse_policy::idle::{Gaps, Plan};
 use dormouse_policy::readings::{Counters, Meter, Reporters};
@@ -58,10 +58,7 @@ const FUNCTIONS: u32 = 10_000;
 const ACTIVATORS: [&str; 2] = ["a", "b"];
 const SECOND_US: u64 = 1_000_000;
 const PASSES: usize = 15;
-const PASS_MS_MAX: f64 = 10.0;
-const BYTES_MAX: usize = 2_048;
-const TRANSITIONS: u32 = 100_000;
-const TRANSITION_US_MAX: f64 = 50.0;
+const TRANSITIONS: u32 = 10_000;
 
 struct Function {
     meter: Meter,
@@ -127,22 +124,18 @@ fn main() {
         world.second();
         world.pass();
     }
-    let bytes = (allocated::live() - before) / FUNCTIONS as usize;
-    let mut passes: Vec<f64> = (0..PASSES)
-        .map(|_| {
-            world.second();
-            world.second();
-            world.pass().as_secs_f64() * 1e3
-        })
-        .collect();
-    passes.sort_by(f64::total_cmp);
-    let median_ms = passes[PASSES / 2];
-    println!(
-        "one decision pass over {FUNCTIONS} functions: {median_ms:.2} ms (target {PASS_MS_MAX})"
-    );
-    println!("memory per function: {bytes} B (target {BYTES_MAX})");
-    let transition_us = idle_transition_us();
-    println!("one idle transition: {transition_us:.2} µs (target {TRANSITION_US_MAX})");
+    let bytes = (allocated::live() - before) as f64 / f64::from(FUNCTIONS);
+    let passes = (0..PASSES).map(|_| {
+        world.second();
+        world.second();
+        world.pass().as_secs_f64() * 1e3
+    });
+    heading("deciding");
+    let passes = Figure::of(passes.collect());
+    row("one decision on each of 10 000 functions", passes, "ms", Goal::AtMost(10.0));
+    row("memory of a function", Figure::of(vec![bytes]), "B", Goal::AtMost(2_048.0));
+    let transitions = Figure::of((0..PASSES).map(|_| idle_transition_us()).collect());
+    row("when to sleep, thought over anew", transitions, "µs", Goal::AtMost(50.0));
 }
 
 /// A gap is learnt and the plan for the next one made and looked at, in microseconds, on average.
