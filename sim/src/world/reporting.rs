@@ -13,7 +13,6 @@ use super::activator::{Known, Presence, held_max};
 use super::engine::Sim;
 use super::pod::Phase;
 use super::queue::{Class, Event, Id};
-use crate::draw::Stream;
 
 /// A report under way.
 #[derive(Debug)]
@@ -242,9 +241,7 @@ impl Sim<'_> {
     /// Sets an activator's reports going, and its looks at pressure where a function asks for them.
     pub(super) fn start_reporting(&mut self, way: usize) {
         let boot = self.activators[way].boot;
-        let every_ns = self.setup.world.report.every_ns.max(1_000_000);
-        let phases = Stream::new(self.seed, "report phase", way as u64);
-        let first_ns = self.now_ns + phases.below(boot.into(), every_ns);
+        let first_ns = self.now_ns + self.setup.world.report.phase_ns(self.seed, way, boot);
         let event = Event::Report { activator: way as u16, boot };
         self.queue.push(first_ns, Class::Report, 0, event);
         let bursts =
@@ -265,7 +262,7 @@ impl Sim<'_> {
         if !self.is_alive(way, boot) {
             return;
         }
-        let every_ns = self.setup.world.report.every_ns.max(1_000_000);
+        let every_ns = self.setup.world.report.pause_ns();
         let event = Event::Report { activator: way as u16, boot };
         self.queue.push(self.now_ns.saturating_add(every_ns), Class::Report, 0, event);
         self.report(way);

@@ -7,7 +7,7 @@ use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::Settings;
 
 use super::hpa::Hpa;
-use crate::draw::Distribution;
+use crate::draw::{Distribution, Stream};
 
 /// A second, in nanoseconds.
 pub const SECOND_NS: u64 = 1_000_000_000;
@@ -190,6 +190,19 @@ pub struct Report {
     pub delay_ns: u64,
     /// The share of reports that do not arrive, 0–1. Nothing else said is lost.
     pub loss: f64,
+}
+
+impl Report {
+    /// How long after an activator of that number began, in its life `boot`, it reports first, in
+    /// nanoseconds: activators do not report all at once.
+    #[must_use]
+    pub fn phase_ns(&self, seed: u64, activator: usize, boot: u32) -> u64 {
+        Stream::new(seed, "report phase", activator as u64).below(boot.into(), self.pause_ns())
+    }
+
+    pub(super) fn pause_ns(&self) -> u64 {
+        self.every_ns.max(1_000_000)
+    }
 }
 
 /// The API server.
