@@ -12,6 +12,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,18 +29,23 @@ use dormouse_tests::up::{Start, Up, host, pods};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::sleep_until;
+use tokio::time::{interval_at, sleep_until};
 
 const NAME: &str = "demo";
 const WORK: Duration = Duration::from_millis(200);
-const ANNOTATIONS: [(&str, &str); 3] = [
+const ANNOTATIONS: [(&str, &str); 4] = [
     ("dormouse.dev/enabled", "true"),
     ("autoscaling.knative.dev/window", "10s"),
+    // Without a bound a start that is a little slower has a burst ask for a dozen pods more.
+    ("autoscaling.knative.dev/max-scale", "4"),
     ("dormouse.dev/container-concurrency", "2"),
 ];
 
 /// Requests that waited longer count as waiting: beyond what a busy machine adds to any request.
 const WAITED_OVER: Duration = Duration::from_millis(100);
+
+/// How often the pods are counted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// From the last request until whatever was started is gone.
 const AFTERWARDS: Duration = Duration::from_secs(25);
@@ -98,8 +104,10 @@ fn main() {
     let start = runtime.block_on(send(up.gateway));
     up.wait_asleep_again(NAME);
     let origin = Instant::now() + Duration::from_secs(2);
-    let requests = runtime.block_on(open_loop(up.gateway, origin));
-    let (cold_starts, pod_seconds) = counted(&up, origin, origin + last(&requests, origin));
+    let end = origin + script().into_iter().max().unwrap_or_default() + AFTERWARDS;
+    let (requests, (cold_starts, pod_seconds)) = runtime.block_on(async {
+        tokio::join!(open_loop(up.gateway, origin), counted(up.admin, origin, end))
+    });
     let clock = clock(&up, wall);
     drop(up);
 
@@ -126,53 +134,56 @@ fn main() {
         load.trim(),
     );
     let all: Vec<Request> = [start].into_iter().chain(requests).collect();
-    print(&measured, &simulate(&all, &clock, origin, boot, service));
+    print(&measured, &simulate(&all, &clock, origin..end, boot, service));
 }
 
-/// Until whatever the requests started is gone.
-fn last(requests: &[Request], origin: Instant) -> Duration {
-    let sent = requests.iter().map(|it| it.sent - origin).max();
-    sent.unwrap_or_default() + AFTERWARDS
+/// The answer to a GET on a connection of its own.
+async fn get(address: SocketAddr, host: &str, path: &str) -> String {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.map(|_| answer)
+    };
+    let answer = exchange.await.unwrap_or_else(|error| panic!("{host}{path}: {error}"));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer
 }
 
-/// One request on a connection of its own, now.
+/// One request, now.
 async fn send(gateway: SocketAddr) -> Request {
     let sent = Instant::now();
-    let exchange = async {
-        let mut stream = TcpStream::connect(gateway).await?;
-        let head = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", host(NAME));
-        stream.write_all(head.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.map(|_| answer)
-    };
-    let answer = exchange.await.unwrap_or_else(|error| panic!("the gateway: {error}"));
-    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    get(gateway, &host(NAME), "/").await;
     Request { sent, took: sent.elapsed() }
 }
 
-/// Sends what the script says from `origin` on, whatever is answered, and waits for the end.
+/// Sends what the script says from `origin` on, whatever is answered.
 async fn open_loop(gateway: SocketAddr, origin: Instant) -> Vec<Request> {
     let mut sending = JoinSet::new();
     for at in script() {
         sleep_until((origin + at).into()).await;
         sending.spawn(send(gateway));
     }
-    let requests = sending.join_all().await;
-    sleep_until((origin + last(&requests, origin)).into()).await;
-    requests
+    sending.join_all().await
 }
 
-/// How often pods came where there was none, and ∫ pods dt in seconds, by the account.
-fn counted(up: &Up, origin: Instant, end: Instant) -> (u64, f64) {
+/// How often pods came where there was none, and ∫ pods dt in seconds.
+async fn counted(admin: SocketAddr, origin: Instant, end: Instant) -> (u64, f64) {
     let (mut cold_starts, mut pod_seconds) = (0, 0.0);
     let mut before = (origin, 0);
-    for (at, change) in up.timed_account(NAME) {
-        let (at, count) = (at.clamp(origin, end), pods(&change));
-        pod_seconds += (at - before.0).as_secs_f64() * before.1 as f64;
-        cold_starts += u64::from(at > origin && before.1 == 0 && count > 0);
+    let mut looks = interval_at(origin.into(), LOOK_EVERY);
+    while before.0 < end {
+        looks.tick().await;
+        let answer = get(admin, "localhost", "/api/v1/functions").await;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let all: serde_json::Value = serde_json::from_str(body).expect("it answers in JSON");
+        let (at, count) = (Instant::now(), pods(&all[0]));
+        pod_seconds += (at - before.0).as_secs_f64() * f64::midpoint(before.1 as f64, count as f64);
+        cold_starts += u64::from(before.1 == 0 && count > 0);
         before = (at, count);
     }
-    (cold_starts, pod_seconds + (end - before.0).as_secs_f64() * before.1 as f64)
+    (cold_starts, pod_seconds)
 }
 
 /// By the record: its header has the time of day, which `wall` has, too.
@@ -226,7 +237,7 @@ fn nanos(duration: Duration) -> u64 {
 fn simulate(
     requests: &[Request],
     clock: &Clock,
-    origin: Instant,
+    scored: Range<Instant>,
     boot: Duration,
     service: Duration,
 ) -> Figures {
@@ -254,8 +265,8 @@ fn simulate(
     let setup = Setup {
         functions: vec![function],
         world: world::World::ideal(),
-        end_ns: nanos(origin + last(&requests[1..], origin) - clock.zero),
-        cuts_ns: vec![nanos(origin - clock.zero)],
+        end_ns: nanos(scored.end - clock.zero),
+        cuts_ns: vec![nanos(scored.start - clock.zero)],
         waited_over_ns: nanos(WAITED_OVER),
         events_max: u64::MAX,
         log: Log::None,

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dormouse_policy::record;
 use nix::sys::signal::{self, Signal};
@@ -39,8 +39,7 @@ pub struct Start<'a> {
 pub struct Up {
     child: Child,
     scratch: Scratch,
-    /// Each line with when it was read.
-    account: Journal<(Instant, Value)>,
+    account: Journal<Value>,
     log: Journal<String>,
     is_recorded: bool,
     /// Where functions answer by their Host name.
@@ -150,7 +149,7 @@ impl<'a> Start<'a> {
             child,
             scratch: self.scratch,
             account: Journal::of(stdout, |line| {
-                (Instant::now(), serde_json::from_str(line).unwrap_or_else(|_| Value::from(line)))
+                serde_json::from_str(line).unwrap_or_else(|_| Value::from(line))
             }),
             log: Journal::of(stderr, str::to_owned),
             is_recorded: self.is_recorded,
@@ -238,14 +237,9 @@ impl Up {
     /// The account's lines on `function`, oldest first.
     #[must_use]
     pub fn account(&self, function: &str) -> Vec<Value> {
-        self.timed_account(function).into_iter().map(|(_, change)| change).collect()
-    }
-
-    /// The same, each line with when it was read.
-    #[must_use]
-    pub fn timed_account(&self, function: &str) -> Vec<(Instant, Value)> {
         let changes = self.account.entries();
-        changes.into_iter().filter(|(_, change)| names(change, function)).collect()
+        let of_function = |change: &Value| names(change, function);
+        changes.into_iter().filter(of_function).collect()
     }
 
     /// What the admin port says of `function` now; none if it knows no such function.
@@ -441,9 +435,9 @@ fn names(change: &Value, function: &str) -> bool {
     clippy::print_stderr,
     reason = "the test runner captures it, and shows it where the test failed"
 )]
-fn show(account: &[(Instant, Value)], log: &[String]) {
+fn show(account: &[Value], log: &[String]) {
     eprintln!("--- the account");
-    for (_, change) in account {
+    for change in account {
         eprintln!("{change}");
     }
     eprintln!("--- the log");

@@ -1,14 +1,23 @@
-//! Queues whose figures are known in closed form.
+//! Queues whose figures are known: of each request by the recursion of Kiefer and Wolfowitz, and on
+//! average in closed form.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
+use std::thread;
 
-use dormouse_sim::draw::Distribution;
-use dormouse_sim::world::{Capacity, Score, Setup, Times, run_all};
+use dormouse_sim::draw::{Distribution, Stream};
+use dormouse_sim::world::{
+    Arrivals, Capacity, Load, SECOND_NS, Score, Services, Setup, Times, run_all,
+};
 
 use crate::kit::*;
 
 /// The mean service time, in nanoseconds.
 const MEAN_NS: u64 = 10_000_000;
+
+/// Batches of one run, by whose means its error is estimated.
+const BATCHES: u64 = 20;
 
 /// One pod that is always there, at the load `percent`, requests arriving at random.
 fn station(capacity: Capacity, percent: u64, service: Distribution, requests: u64) -> Setup {
@@ -33,9 +42,8 @@ fn station(capacity: Capacity, percent: u64, service: Distribution, requests: u6
     let warm_up_ns = 2_000 * MEAN_NS;
     let mut setup = setup(vec![function], 0);
     setup.end_ns = warm_up_ns + requests * mean_ns;
-    let parts = 20;
-    let cut = |part| warm_up_ns + part * requests / parts * mean_ns;
-    setup.cuts_ns = (0..parts).map(cut).collect();
+    let cut = |part| warm_up_ns + part * requests / BATCHES * mean_ns;
+    setup.cuts_ns = (0..BATCHES).map(cut).collect();
     setup
 }
 
@@ -48,7 +56,10 @@ fn batch_means(setup: &Setup, seeds: Range<u64>, figure: fn(&Score) -> &Times) -
         let parts = card.functions[0].parts.iter();
         parts.map(|part| figure(part).mean_ns().unwrap()).collect::<Vec<_>>()
     });
-    let means: Vec<f64> = means.collect();
+    mean_and_error(&means.collect::<Vec<_>>())
+}
+
+fn mean_and_error(means: &[f64]) -> (f64, f64) {
     let count = means.len() as f64;
     let mean = means.iter().sum::<f64>() / count;
     let squares: f64 = means.iter().map(|it| (it - mean) * (it - mean)).sum();
@@ -74,39 +85,201 @@ fn erlang_c(c: u32, offered: f64) -> f64 {
     blocked / (1.0 - rho * (1.0 - blocked))
 }
 
-/// Requests after which the mean wait of M/M/c has a relative standard error of `error`.
+/// The mean wait of M/M/c, in mean service times.
+fn mean_wait(c: u32, rho: f64) -> f64 {
+    erlang_c(c, f64::from(c) * rho) / (f64::from(c) * (1.0 - rho))
+}
+
+/// Requests after which the mean wait of M/M/c has that relative standard error.
 ///
-/// For M/M/1 the asymptotic variance of the waits, in squared service times per request, is
-/// ρ(2 + 5ρ − 4ρ² + ρ³) ÷ (1 − ρ)⁴ and their mean ρ ÷ (1 − ρ) (D. J. Daley, 1968): at ρ = 0.9 the
-/// relative variance is 35 900 ÷ 81 = 443 per request. With c servers the queue is that of M/M/1
-/// while all are busy, which an arrival finds with Erlang's C instead of ρ.
+/// The sum of waits is that of ∫ line dt, and beside its mean w that of all arrivals a functional of
+/// a birth-and-death process, which has an asymptotic variance (W. Whitt, 1992). With λ arrivals
+/// per service time, πᵢ the probability of i inside, qᵢ = max(0, i − c) of them in line, and
+/// λπᵢΔᵢ = −Σ_{j ≤ i} πⱼ(qⱼ − λw), it is per arrival
+///
+/// > Σ πᵢ ((Δᵢ − w)² + Δᵢ²)
+///
+/// For one server that is ρ(2 + 5ρ − 4ρ² + ρ³) ÷ (1 − ρ)⁴ (D. J. Daley, 1968): 443 w² at ρ = 0.9.
 fn requests(c: u32, rho: f64, error: f64) -> u64 {
-    let one = rho * (2.0 + 5.0 * rho - 4.0 * rho * rho + rho * rho * rho);
-    let relative = one / (rho * rho * (1.0 - rho) * (1.0 - rho));
-    let requests = relative * rho / erlang_c(c, f64::from(c) * rho) / (error * error);
+    let (lambda, wait) = (f64::from(c) * rho, mean_wait(c, rho));
+    let line = lambda * wait;
+    // Beyond this many in line the rest is less than a billionth.
+    let most = f64::from(c) + 30.0 / (1.0 - rho);
+    let births = std::iter::successors(Some((0.0, 1.0)), |(i, weight)| {
+        (*i < most).then(|| (i + 1.0, weight * lambda / (i + 1.0_f64).min(f64::from(c))))
+    });
+    let (mut whole, mut below, mut variance) = (0.0, 0.0, 0.0);
+    for (i, weight) in births {
+        let in_line = (i - f64::from(c)).max(0.0);
+        below += weight * (in_line - line);
+        let delta = match i < f64::from(c) {
+            true => -below / (lambda * weight),
+            // The same by the geometric tail: what is left of the sum is nothing but rounding.
+            false => rho / (1.0 - rho) * (in_line - line + 1.0 / (1.0 - rho)) / lambda,
+        };
+        whole += weight;
+        variance += weight * ((delta - wait) * (delta - wait) + delta * delta);
+    }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some millions")]
-    let requests = requests as u64;
+    let requests = (variance / whole / (wait * wait * error * error)) as u64;
     requests
 }
 
-/// Points at which at least one in fifty waits, each run for as long as its variance asks for.
+#[test]
+fn the_length_of_a_run_is_that_of_daley_for_one_server() {
+    for rho in [0.3, 0.6, 0.9] {
+        let daley = (2.0 + 5.0 * rho - 4.0 * rho * rho + rho * rho * rho)
+            / (rho * (1.0 - rho) * (1.0 - rho));
+        let requests = requests(1, rho, 0.01) as f64 / 1e4;
+        assert!((requests / daley - 1.0).abs() < 1e-3, "{requests} for {daley}");
+    }
+}
+
+/// Arrivals at random and their services, as a list of their own.
+#[derive(Clone, Copy)]
+struct Queue {
+    c: u32,
+    percent: u64,
+}
+
+/// Draws one after the other.
+struct Draws(Distribution, Stream, u64);
+
+impl Draws {
+    fn new(mean_ns: u64, seed: u64, name: &str) -> Self {
+        Self(Distribution::Exponential { mean_ns }, Stream::new(seed, name, 0), 0)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.2 += 1;
+        self.0.at(self.1.unit(self.2))
+    }
+}
+
+impl Queue {
+    fn gaps(self, seed: u64) -> Draws {
+        Draws::new(MEAN_NS * 100 / (u64::from(self.c) * self.percent), seed, "gaps")
+    }
+
+    fn services(seed: u64) -> Draws {
+        Draws::new(MEAN_NS, seed, "services")
+    }
+
+    /// How long requests wait, by the recursion of Kiefer and Wolfowitz (1955): each is served by
+    /// the server that is free first.
+    fn waits_ns(self, seed: u64) -> impl Iterator<Item = u64> {
+        let (mut gaps, mut services) = (self.gaps(seed), Self::services(seed));
+        let mut free_ns: BinaryHeap<_> = (0..self.c).map(|_| Reverse(0)).collect();
+        let mut now_ns = 0;
+        std::iter::from_fn(move || {
+            now_ns += gaps.next();
+            let mut first = free_ns.peek_mut()?;
+            let begins_ns = now_ns.max(first.0);
+            first.0 = begins_ns + services.next();
+            Some(begins_ns - now_ns)
+        })
+    }
+}
+
+/// The first requests of a queue under seed 0.
+struct First(Queue, u64);
+
+struct Arriving {
+    gaps: Draws,
+    at_ns: u64,
+    left: u64,
+}
+
+impl Load for First {
+    fn arrivals(&self, seed: u64) -> Box<dyn Arrivals + '_> {
+        Box::new(Arriving { gaps: self.0.gaps(seed), at_ns: 0, left: self.1 })
+    }
+
+    fn services(&self) -> Option<Box<dyn Services + '_>> {
+        Some(Box::new(Queue::services(0)))
+    }
+}
+
+impl Arrivals for Arriving {
+    fn next(&mut self) -> Option<u64> {
+        self.left = self.left.checked_sub(1)?;
+        self.at_ns += self.gaps.next();
+        Some(self.at_ns)
+    }
+}
+
+impl Services for Draws {
+    fn next_ns(&mut self) -> u64 {
+        self.next()
+    }
+}
+
+/// Servers and load in percent, at which one in fifty waits or more.
+const POINTS: [Queue; 4] = [
+    Queue { c: 1, percent: 90 },
+    Queue { c: 2, percent: 50 },
+    Queue { c: 10, percent: 70 },
+    Queue { c: 50, percent: 90 },
+];
+
+/// To the nanosecond, so that whatever holds of the recursion holds of the world.
+#[test]
+fn every_request_waits_as_the_recursion_says() {
+    const REQUESTS: u64 = 300_000;
+    for queue in POINTS {
+        let capacity = Capacity::Slots(count(queue.c));
+        let mut setup = station(capacity, queue.percent, Distribution::Constant(0), REQUESTS);
+        let bounds_ns: Vec<u64> = (0..200).map(|nth| nth * MEAN_NS / 20).collect();
+        setup.functions[0].load = std::sync::Arc::new(First(queue, REQUESTS));
+        setup.functions[0].wait_bounds_ns.clone_from(&bounds_ns);
+        setup.cuts_ns = vec![0];
+        setup.end_ns += 600 * SECOND_NS;
+        let score = score(&setup, 0);
+        let mut waits = Times::new(bounds_ns.len());
+        let first = queue.waits_ns(0).take(usize::try_from(REQUESTS).unwrap());
+        first.for_each(|wait_ns| waits.record(wait_ns, &bounds_ns));
+        assert_eq!(score.wait, waits, "c {}, {} %", queue.c, queue.percent);
+    }
+}
+
+/// Mean waits by batches after a warm-up, in two runs at once.
+fn recursed(queue: Queue, requests: u64) -> (f64, f64) {
+    let batches = |seed| {
+        let mut waits = queue.waits_ns(seed).skip(10_000);
+        let each = usize::try_from(requests / 2 / BATCHES).unwrap();
+        let mut mean = || waits.by_ref().take(each).sum::<u64>() as f64 / each as f64;
+        (0..BATCHES).map(|_| mean()).collect::<Vec<_>>()
+    };
+    let means: Vec<f64> = thread::scope(|scope| {
+        let runs = [0, 1].map(|seed| scope.spawn(move || batches(seed)));
+        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
+    });
+    mean_and_error(&means)
+}
+
+/// Each point is run until three standard errors are a hundredth.
+const ERROR: f64 = 0.01 / 3.0;
+
 #[test]
 fn waits_are_those_of_erlang() {
-    // Servers, load in percent, the standard error aimed at, in thousandths, and the first seed.
-    let points = [(1, 30, 3.0, 0), (2, 50, 3.0, 0), (10, 70, 3.0, 0), (1, 90, 7.0, 0)];
-    for (c, percent, error, seed) in points {
-        let requests = requests(c, percent as f64 / 100.0, error / 1_000.0) / 2;
-        let service = Distribution::Exponential { mean_ns: MEAN_NS };
-        let setup = station(Capacity::Slots(count(c)), percent, service, requests);
+    for queue @ Queue { c, percent } in POINTS {
         let rho = percent as f64 / 100.0;
-        let waits = erlang_c(c, f64::from(c) * rho);
-        assert!(waits >= 0.02);
-        let want_ns = waits * MEAN_NS as f64 / (f64::from(c) * (1.0 - rho));
-        close(
-            &format!("c {c}, {percent} %"),
-            batch_means(&setup, seed..seed + 2, |part| &part.wait),
-            want_ns,
-        );
+        assert!(erlang_c(c, f64::from(c) * rho) >= 0.02);
+        let got = recursed(queue, requests(c, rho, ERROR));
+        close(&format!("c {c}, {percent} %"), got, mean_wait(c, rho) * MEAN_NS as f64);
+    }
+}
+
+/// The same of whole worlds with draws of their own, where that is soon done.
+#[test]
+fn a_world_waits_as_erlang_says() {
+    for Queue { c, percent } in [Queue { c: 1, percent: 30 }, Queue { c: 2, percent: 50 }] {
+        let rho = percent as f64 / 100.0;
+        let service = Distribution::Exponential { mean_ns: MEAN_NS };
+        let requests = requests(c, rho, ERROR) / 2;
+        let setup = station(Capacity::Slots(count(c)), percent, service, requests);
+        let got = batch_means(&setup, 0..2, |part| &part.wait);
+        close(&format!("c {c}, {percent} %"), got, mean_wait(c, rho) * MEAN_NS as f64);
     }
 }
 
