@@ -3,8 +3,8 @@
 //! at which moment of the second the activator reports. Some minutes, most of them waiting for what
 //! was scaled to zero. Prints both in one table, each line met or missed.
 //!
-//! All that is waited for is waited for by a timer, here and in the function, so that a busy machine
-//! hardly shows; what still does is the same for both, for start and service are measured.
+//! All that is waited for is waited for by a timer, here and in the function, so that a busy
+//! machine hardly shows; what still does is the same for both, for start and service are measured.
 
 #![allow(clippy::print_stdout, reason = "what a bench is for")]
 #![allow(clippy::disallowed_methods, reason = "requests are sent by the clock")]

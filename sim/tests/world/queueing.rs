@@ -92,8 +92,8 @@ fn mean_wait(c: u32, rho: f64) -> f64 {
 
 /// Requests after which the mean wait of M/M/c has that relative standard error.
 ///
-/// The sum of waits is that of ∫ line dt, and beside its mean w that of all arrivals a functional of
-/// a birth-and-death process, which has an asymptotic variance (W. Whitt, 1992). With λ arrivals
+/// The sum of waits is ∫ line dt, which is beside w, the mean wait, for each arrival a functional
+/// of a birth-and-death process, and has an asymptotic variance (W. Whitt, 1992). With λ arrivals
 /// per service time, πᵢ the probability of i inside, qᵢ = max(0, i − c) of them in line, and
 /// λπᵢΔᵢ = −Σ_{j ≤ i} πⱼ(qⱼ − λw), it is per arrival
 ///
