@@ -238,27 +238,37 @@ fn what_is_wrong_with_an_answer_is_named() {
     let answer = |text: &str, want: &str| {
         is_refused(with_fields(Format::Prometheus, &[("function", "job")]), text, want);
     };
-    let of = |values: &str| {
-        let metric = "{\"metric\":{\"job\":\"a\"},\"values\":[";
-        let data = format!("{{\"resultType\":\"matrix\",\"result\":[{metric}{values}]}}]}}");
+    // Each point is in a line of its own, from the third on.
+    let of = |values: &[&str]| {
+        let metric =
+            format!("{{\"metric\":{{\"job\":\"a\"}},\"values\":[\n{}]}}", values.join(",\n"));
+        let data = format!("{{\"resultType\":\"matrix\",\n\"result\":[{metric}]}}");
         format!("{{\"status\":\"success\",\"data\":{data}}}")
     };
     answer(
         "{\"status\":\"error\",\"error\":\"too long\"}",
-        "in: status: \"error\", not success: too long",
+        "in:1: status: \"error\", not success: too long",
     );
-    answer("{\"status\":", "in:1: ");
-    answer(&of("[0,\"NaN\"]"), "data.result[0].values[0][1]: \"NaN\": must be a count");
-    answer(&of("[0,\"-1\"]"), "\"-1\": must be a count");
-    answer(&of("[-5,\"1\"]"), "-5: must be seconds since 1970");
-    answer(&of("[60,\"1\"]"), "has no two points");
-    answer(&of("[60,\"1\"],[120,\"1\"],[160,\"1\"]"), "must be some steps of 40000 ms after");
+    answer("{\n\"status\":", "in:2: status: EOF while parsing a value");
+    answer("{\"status\":\"success\"}\n{", "in:2: answer: trailing characters");
+    answer("\u{feff}\n{\"status\":7}", "in:2: status: invalid type: integer");
     answer(
-        &of("[60,\"1\"],[120,\"1\"],[90,\"1\"]"),
-        "data.result[0].values[2]: must be some steps",
+        &of(&["[0,\"1\"]", "[1,\n\"NaN\"]"]),
+        "in:5: data.result[0].values[1][1]: \"NaN\": must be a count from 0",
     );
-    answer(&of("[60,\"1\"],[120,\"1\"]").replace("job", "jab"), "metric.job: is missing");
-    answer(&of("").replace("matrix", "vector"), "data.resultType: \"vector\": must be matrix");
+    answer(&of(&["[0,\"-1\"]"]), "in:3: data.result[0].values[0][1]: \"-1\": must be a count");
+    answer(&of(&["[-5,\"1\"]"]), "in:3: data.result[0].values[0][0]: -5: must be seconds since");
+    answer(&of(&["[60]"]), "in:3: data.result[0].values[0]: invalid length 1");
+    answer(&of(&["[60,\"1\"]"]), "in:1: data.result: has no two points");
+    let points = ["[60,\"1\"]", "[120,\"1\"]", "[160,\"1\"]"];
+    let rule = "must be some steps of 40000 ms after data.result[0].values[0]";
+    answer(&of(&points), &format!("in:4: data.result[0].values[1]: {rule}"));
+    let back = [points[0], points[1], "[90,\"1\"]"];
+    answer(&of(&back), "in:5: data.result[0].values[2]: must be some steps of 60000 ms after");
+    answer(&of(&points).replace("job", "jab"), "in:3: data.result[0].metric.job: is missing");
+    answer(&of(&points).replace("values", "value"), "in:5: data.result[0]: missing field `values`");
+    let vector = "data.resultType: \"vector\": must be matrix";
+    answer(&of(&[]).replace("matrix", "vector"), vector);
 }
 
 #[test]
