@@ -14,6 +14,7 @@ mod prometheus;
 pub mod comparison;
 mod chart;
 mod svg;
+mod page;
 mod html;
 mod sweep;
 
@@ -118,4 +119,4 @@ fn told(verdict: &Verdict) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,8 +9,10 @@ use std::fmt::Write;
 use super::markup::escaped;
 use crate::scenario::Time;
 use crate::world::{Course, Series};
-use axis::Axis;
-use path::{area, extents, number, spans, steps};
+use path::{area, extents, spans, steps};
+
+pub(super) use axis::Axis;
+pub(super) use path::number;
 
 /// The colours and lines of charts, for a page and for a file of its own.
 pub(super) const STYLE: &str = include_str!("chart/chart.css");
@@ -69,18 +71,15 @@ impl Chart<'_> {
     /// The `svg` element; `attributes` are its own.
     pub(super) fn draw(&self, attributes: &str) -> String {
         let (id, height) = (&self.id, self.height());
-        let mut out = format!(
-            "<svg class=\"chart\" {attributes} viewBox=\"0 0 {} {}\" role=\"img\" \
-             aria-labelledby=\"{id}-title {id}-desc\">\n\
-             <title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n\
-             <defs><pattern id=\"{id}-panic\" width=\"6\" height=\"6\" \
-             patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
-             <rect class=\"panic-ground\" width=\"6\" height=\"6\"/>\
-             <rect class=\"panic-line\" width=\"1.5\" height=\"6\"/></pattern></defs>\n",
-            number(WIDTH),
-            number(height),
-            escaped(self.function),
-            escaped(&self.described()),
+        let mut out = opened(id, attributes, height, [self.function, &self.described()]);
+        put(
+            &mut out,
+            format_args!(
+                "<defs><pattern id=\"{id}-panic\" width=\"6\" height=\"6\" \
+                 patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
+                 <rect class=\"panic-ground\" width=\"6\" height=\"6\"/>\
+                 <rect class=\"panic-line\" width=\"1.5\" height=\"6\"/></pattern></defs>\n"
+            ),
         );
         self.legend(&mut out);
         let time = Axis::new(self.bins(), LEFT, RIGHT);
@@ -254,6 +253,25 @@ impl Chart<'_> {
             ),
         );
     }
+}
+
+/// The beginning of a chart's element, with its title and its description. `id` tells it apart from
+/// other charts in one document.
+pub(super) fn opened(
+    id: &str,
+    attributes: &str,
+    height: f64,
+    [title, described]: [&str; 2],
+) -> String {
+    format!(
+        "<svg class=\"chart\" {attributes} viewBox=\"0 0 {} {}\" role=\"img\" \
+         aria-labelledby=\"{id}-title {id}-desc\">\n\
+         <title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
+        number(WIDTH),
+        number(height),
+        escaped(title),
+        escaped(described),
+    )
 }
 
 /// The axis of what is drawn upward, with its least, its most, and what it is.

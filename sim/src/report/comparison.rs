@@ -1,10 +1,12 @@
-//! A comparison of policies, written down: for people, for a pull request, as JSON.
+//! A comparison of policies, written down: for people, for a pull request, as JSON, drawn, on a page.
 
 mod text;
 mod markdown;
 mod json;
+mod plot;
+mod html;
 
-use super::unknown_kind;
+use super::{Drawing, unknown_kind};
 use crate::compare::{Comparison, Row, Verdict};
 use crate::judge::{self, Outcome};
 use crate::metric::Unit;
@@ -19,6 +21,8 @@ pub enum Kind {
     Json,
     /// For a pull request.
     Markdown,
+    /// Its plots, or all of it on a page.
+    Drawn(Drawing),
 }
 
 /// A comparison and what it was made of.
@@ -42,7 +46,9 @@ impl Kind {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             "md" => Ok(Self::Markdown),
-            _ => Err(unknown_kind(name, "text, json or md")),
+            "svg" => Ok(Self::Drawn(Drawing::Svg)),
+            "html" => Ok(Self::Drawn(Drawing::Html)),
+            _ => Err(unknown_kind(name, "text, json, md, svg or html")),
         }
     }
 
@@ -53,6 +59,8 @@ impl Kind {
             Self::Text => text::write(compared),
             Self::Json => json::write(compared),
             Self::Markdown => markdown::write(compared),
+            Self::Drawn(Drawing::Svg) => html::image(compared),
+            Self::Drawn(Drawing::Html) => html::write(compared),
         }
     }
 }
@@ -85,6 +93,14 @@ impl<'a> Compared<'a> {
         let has_any =
             |row: &&Row| row.seeds.iter().any(|pair| pair.baseline > 0.0 || pair.other > 0.0);
         rows.filter(has_any).collect()
+    }
+
+    /// The rows of a policy as a table, with its head.
+    fn table(&self, policy: &str) -> Vec<Vec<String>> {
+        let baseline = self.comparison.baseline.as_str();
+        let head = ["figure", baseline, policy, "difference", "verdict"].map(str::to_owned);
+        let rows = self.rows(policy).into_iter().map(Self::cells);
+        [head].into_iter().chain(rows).map(Vec::from).collect()
     }
 
     /// The cells of a row: its name, both figures, their difference and the verdict.

@@ -10,30 +10,46 @@ use crate::judge::Outcome;
 const HEAD: f64 = 34.0;
 
 pub(super) fn write(outcome: &Outcome<'_>, courses: Option<&Courses>) -> String {
-    let plan = outcome.plan;
     let charts = charts(outcome, courses);
-    let height = HEAD + charts.iter().map(|chart| HEAD + chart.height()).sum::<f64>();
-    let title = escaped(heading::title(plan));
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" width=\"{WIDTH}\" \
-         height=\"{height:.0}\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
-         aria-labelledby=\"title\">\n<title id=\"title\">{title}</title>\n<style>{STYLE}</style>\n\
-         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n\
-         <text class=\"title\" x=\"12\" y=\"24\">{title}</text>\n"
-    );
+    let drawn = charts.iter().map(|chart| Drawn {
+        name: chart.function.to_owned(),
+        height: chart.height(),
+        draw: Box::new(|place| chart.draw(place)),
+    });
+    image(heading::title(outcome.plan), drawn)
+}
+
+/// A chart of an image.
+pub(super) struct Drawn<'a> {
+    pub(super) name: String,
+    pub(super) height: f64,
+    /// The chart's element, with these attributes.
+    pub(super) draw: Box<dyn Fn(&str) -> String + 'a>,
+}
+
+/// An image of charts, one below the other.
+pub(super) fn image<'a>(title: &str, charts: impl Iterator<Item = Drawn<'a>>) -> String {
+    let mut inside = String::new();
     let mut top = HEAD;
-    for chart in &charts {
-        let name = escaped(chart.function);
+    for Drawn { name, height, draw } in charts {
+        let name = escaped(&name);
         put(
-            &mut text,
-            format_args!("<text class=\"name\" x=\"12\" y=\"{:.0}\">{name}</text>\n", top + 20.0,),
+            &mut inside,
+            format_args!("<text class=\"name\" x=\"12\" y=\"{:.0}\">{name}</text>\n", top + 20.0),
         );
         top += HEAD;
-        let place = format!("y=\"{top:.0}\" width=\"{WIDTH}\" height=\"{:.0}\"", chart.height());
-        text += &chart.draw(&place);
-        top += chart.height();
+        let place = format!("y=\"{top:.0}\" width=\"{WIDTH}\" height=\"{height:.0}\"");
+        inside += &draw(&place);
+        top += height;
     }
-    text + "</svg>\n"
+    let title = escaped(title);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" width=\"{WIDTH}\" \
+         height=\"{top:.0}\" viewBox=\"0 0 {WIDTH} {top:.0}\" role=\"img\" \
+         aria-labelledby=\"title\">\n<title id=\"title\">{title}</title>\n<style>{STYLE}</style>\n\
+         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n\
+         <text class=\"title\" x=\"12\" y=\"24\">{title}</text>\n{inside}</svg>\n"
+    )
 }
 
 /// The charts of those functions that have a way through the run.

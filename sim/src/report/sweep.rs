@@ -1,12 +1,15 @@
-//! What a sweep came to: for people, as JSON, as Markdown.
+//! What a sweep came to: for people, as JSON, as Markdown, drawn, on a page.
 
 mod text;
 mod markdown;
+mod plot;
+mod html;
 
 use serde::Serialize;
 
+use super::{Drawing, unknown_kind};
 use crate::metric::Metric;
-use crate::sweep::{Basis, Change, Choice, Finding, Goal, Half, Lower, Slice, Sweep};
+use crate::sweep::{Basis, Candidate, Change, Choice, Finding, Goal, Half, Lower, Slice, Sweep};
 
 /// A report of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub enum SweepKind {
     Json,
     /// For a pull request.
     Markdown,
+    /// Its plot, or all of it on a page.
+    Drawn(Drawing),
 }
 
 #[derive(Serialize)]
@@ -45,7 +50,9 @@ impl SweepKind {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             "md" => Ok(Self::Markdown),
-            _ => Err(format!("{name:?}: must be text, json or md")),
+            "svg" => Ok(Self::Drawn(Drawing::Svg)),
+            "html" => Ok(Self::Drawn(Drawing::Html)),
+            _ => Err(unknown_kind(name, "text, json, md, svg or html")),
         }
     }
 
@@ -56,13 +63,14 @@ impl SweepKind {
             Self::Text => text::write(sweep),
             Self::Json => json(sweep),
             Self::Markdown => markdown::write(sweep),
+            Self::Drawn(Drawing::Svg) => html::image(sweep),
+            Self::Drawn(Drawing::Html) => html::write(sweep),
         }
     }
 }
 
 fn json(sweep: &Sweep) -> String {
-    // Of a slice nothing follows.
-    let conclusion = (sweep.partition.of == Slice::WHOLE.of).then(|| {
+    let conclusion = is_whole(sweep).then(|| {
         let choice = sweep.choice();
         Conclusion {
             frontier: sweep.frontier().iter().map(|candidate| candidate.number).collect(),
@@ -80,17 +88,32 @@ fn json(sweep: &Sweep) -> String {
     serde_json::to_string_pretty(&written).expect("nothing in it cannot be JSON") + "\n"
 }
 
-/// The rows of the frontier and of the baseline, from the least cost on: name, and what was chosen
-/// on and judged by of each figure.
-fn rows(sweep: &Sweep) -> Vec<(String, Vec<String>)> {
-    let Goal { cost, waiting, .. } = sweep.of.goal;
-    let mut shown = sweep.frontier();
+/// Whether anything follows from it: of a slice nothing does.
+fn is_whole(sweep: &Sweep) -> bool {
+    sweep.partition.of == Slice::WHOLE.of
+}
+
+/// What is said of a slice instead.
+fn unconcluded(sweep: &Sweep) -> String {
+    format!("{}: {} of them; `sim merge` concludes", sweep.partition, sweep.candidates.len())
+}
+
+/// The frontier, of a whole, from the least cost on, and the baseline.
+fn shown(sweep: &Sweep) -> Vec<&Candidate> {
+    let mut shown = if is_whole(sweep) { sweep.frontier() } else { Vec::new() };
     if !shown.iter().any(|candidate| candidate.number == 0) {
         shown.push(&sweep.baseline);
     }
+    shown
+}
+
+/// The rows of what is [`shown`], from the least cost on: name, and what was chosen
+/// on and judged by of each figure.
+fn rows(sweep: &Sweep) -> Vec<(String, Vec<String>)> {
+    let Goal { cost, waiting, .. } = sweep.of.goal;
     let head = [cost, waiting].map(|it| [format!("{it}, chosen"), format!("{it}, judged")]);
     let mut rows = vec![(String::new(), head.concat())];
-    for candidate in shown {
+    for candidate in shown(sweep) {
         let mean = candidate.mean();
         let judged = candidate.judged.as_ref().map(|it| crate::sweep::Figures::mean(&it.seeds));
         let show = |metric: Metric, figure: Option<f64>| {

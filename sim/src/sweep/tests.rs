@@ -5,6 +5,7 @@ use super::*;
 use crate::input::{Inputs, Manifest};
 use crate::plan::{Options, SeedRange};
 use crate::report::SweepKind;
+use crate::report::tests::{fetches_nothing, is_well_formed};
 use crate::statistics::Interval;
 
 struct Nothing;
@@ -244,6 +245,44 @@ fn a_report_has_the_block_and_what_it_saves() {
 }
 
 #[test]
+fn a_frontier_is_drawn_where_it_was_chosen_and_where_it_was_judged() {
+    let good = [(90.0, 100.0), (91.0, 99.0), (89.0, 103.0)];
+    let was = [(100.0, 100.0), (102.0, 98.0), (98.0, 104.0)];
+    let sweep = made_up(
+        Lower::Cost,
+        &[(100.0, 100.0), (90.0, 101.0), (100.0, 101.0)],
+        &[&was, &good, &was],
+    );
+    let [svg, html] = ["svg", "html"].map(|kind| SweepKind::parse(kind).unwrap().write(&sweep));
+    for drawn in [&svg, &html] {
+        is_well_formed(drawn);
+        let places = |of: &str| {
+            let places = drawn.split(of).skip(1).map(|it| {
+                let place = |name: &str| it.split(name).nth(1).unwrap().split('"').next().unwrap();
+                (place("cx=\""), place("cy=\""))
+            });
+            places.collect::<Vec<_>>()
+        };
+        // The most are 100 pod-seconds and 101 that waited: 390 wide from 76 and 546 on, 276 high.
+        let on_both = [("427", "34"), ("897", "34.9")];
+        assert_eq!(places("class=\"dot p0\""), on_both);
+        assert_eq!(places("class=\"range good\""), on_both, "the ring is around the chosen one");
+        assert_eq!(places("class=\"dot p1\""), [("466", "36.7"), ("936", "34.9")]);
+        assert_eq!(places("class=\"candidate\"").len(), 2, "also what another one beats");
+    }
+    fetches_nothing(&html);
+    assert!(!html.contains("<script"), "nothing runs");
+    assert!(html.contains("<p class=\"ruling good\">suggested: window=1s: pod_seconds -10.0 %"));
+    assert!(html.contains("<td>1</td><td>window=1s</td><td>90 pod-s</td><td>90 pod-s</td>"));
+    assert!(html.contains("autoscaling.knative.dev/window: &quot;1s&quot;"), "the block to paste");
+    assert!(html.contains("<h1>bursts | of *some*</h1>"));
+    let slice = Sweep { partition: "slice:1/2".parse().unwrap(), ..sweep };
+    let slice = SweepKind::parse("html").unwrap().write(&slice);
+    assert!(slice.contains("slice:1/2: 2 of them; `sim merge` concludes"), "{slice}");
+    assert!(!slice.contains("class=\"dot p0\"") && !slice.contains("metadata:"), "{slice}");
+}
+
+#[test]
 fn shards_that_are_no_whole_are_named() {
     let shard = |slice: &str| SweepKind::Json.write(&swept(slice, 2));
     let [one, two] = ["slice:1/2", "slice:2/2"].map(shard);
@@ -299,8 +338,9 @@ proptest::proptest! {
             && let Ok(sweep) = read("a", &text)
             && let Ok(whole) = merge(vec![("a".to_owned(), sweep)])
         {
-            proptest::prop_assert!(!SweepKind::Text.write(&whole).is_empty());
-            proptest::prop_assert!(!SweepKind::Markdown.write(&whole).is_empty());
+            for kind in ["text", "md", "svg", "html"] {
+                proptest::prop_assert!(!SweepKind::parse(kind).unwrap().write(&whole).is_empty());
+            }
         }
     }
 }

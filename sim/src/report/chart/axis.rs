@@ -12,7 +12,7 @@ const STEPS_S: [u64; 22] = [
 ];
 
 /// From 0 to the most, from one place to another.
-pub(super) struct Axis {
+pub(in crate::report) struct Axis {
     most: f64,
     near: f64,
     far: f64,
@@ -20,24 +20,24 @@ pub(super) struct Axis {
 
 impl Axis {
     /// `most` is above 0.
-    pub(super) fn new(most: f64, near: f64, far: f64) -> Self {
+    pub(in crate::report) fn new(most: f64, near: f64, far: f64) -> Self {
         Self { most, near, far }
     }
 
-    pub(super) fn at(&self, figure: f64) -> f64 {
+    pub(in crate::report) fn at(&self, figure: f64) -> f64 {
         let share = (figure / self.most).clamp(0.0, 1.0);
         self.near + (self.far - self.near) * share
     }
 
-    pub(super) fn most(&self) -> f64 {
+    pub(in crate::report) fn most(&self) -> f64 {
         self.most
     }
 
-    pub(super) fn near(&self) -> f64 {
+    pub(in crate::report) fn near(&self) -> f64 {
         self.near
     }
 
-    pub(super) fn far(&self) -> f64 {
+    pub(in crate::report) fn far(&self) -> f64 {
         self.far
     }
 }

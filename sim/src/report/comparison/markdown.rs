@@ -9,11 +9,8 @@ pub(super) fn write(compared: &Compared<'_>) -> String {
     let baseline = &compared.comparison.baseline;
     let mut text = format!("### {}: beside {}\n", escaped(name), escaped(baseline));
     for policy in compared.comparison.others() {
-        let head = ["figure", baseline, policy, "difference", "verdict"].map(str::to_owned);
-        let rows = compared.rows(policy).into_iter().map(Compared::cells);
-        let rows: Vec<_> = [head].into_iter().chain(rows).map(Vec::from).collect();
         let columns = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Left];
-        text += &format!("\n{}", table(&columns, &rows));
+        text += &format!("\n{}", table(&columns, &compared.table(policy)));
         for told in compared.start_up_lines(policy) {
             text += &format!("\n{}\n", escaped(&told));
         }

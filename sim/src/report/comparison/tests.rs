@@ -5,6 +5,7 @@ use crate::compare::{MARGIN, contestants};
 use crate::input::Given;
 use crate::metric::Metric;
 use crate::plan::{Options, Plan};
+use crate::report::tests::{fetches_nothing, is_well_formed};
 use crate::statistics::{Interval, Pair};
 
 const SCENARIO: &str = r#"
@@ -23,7 +24,7 @@ start_up = { boot = "2s" }
 assert = ["wide pods.max >= 3"]
 "#;
 
-fn reports() -> Vec<String> {
+fn reports() -> [String; 5] {
     let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Given(&[])).unwrap();
     let cards = plan.run(&plan.jobs(), NonZeroUsize::MIN, |_| {}).unwrap();
     let outcomes = [Outcome { plan: &plan, cards }];
@@ -35,12 +36,13 @@ fn reports() -> Vec<String> {
     comparison.note_start_up(200, &otherwise);
     let verdicts = [outcomes[0].verdicts()];
     let compared = Compared { comparison: &comparison, outcomes: &outcomes, verdicts: &verdicts };
-    [Kind::Text, Kind::Json, Kind::Markdown].map(|kind| kind.write(&compared)).to_vec()
+    let kinds = ["text", "json", "md", "svg", "html"].map(|kind| Kind::parse(kind).unwrap());
+    kinds.map(|kind| kind.write(&compared))
 }
 
 #[test]
 fn a_comparison_is_told_with_intervals_verdicts_and_what_they_stand_on() {
-    let [text, json, markdown] = reports().try_into().unwrap();
+    let [text, json, markdown, ..] = reports();
     let head = "a <b> | c: 5m scored after 0s; mean of 10 seeds; 95 % intervals: paired t over 10 \
                 seeds; same: within 2 %\n";
     assert!(text.starts_with(head), "{text}");
@@ -70,6 +72,31 @@ fn a_comparison_is_told_with_intervals_verdicts_and_what_they_stand_on() {
     assert!(markdown.starts_with("### a \\<b\\> \\| c: beside now\n\n| figure | now | wide |"));
     assert!(markdown.contains("| --- | ---: | ---: | ---: | --- |\n| waited |"), "{markdown}");
     assert!(markdown.contains("start-up × 2: waited undecided"), "{markdown}");
+}
+
+#[test]
+fn a_comparison_is_drawn_as_intervals_around_no_difference() {
+    let [text, .., svg, html] = reports();
+    is_well_formed(&svg);
+    is_well_formed(&html);
+    fetches_nothing(&html);
+    assert!(!html.contains("<script") && html.contains("script-src 'none'"), "nothing runs");
+    for drawn in [&svg, &html] {
+        assert!(drawn.contains("<title id=\"plot-0-title\">wide beside now</title>"), "{drawn}");
+        // A row for each figure that the text has, each with its interval, all inside the plot.
+        let rows = text.lines().filter(|line| line.ends_with("better") || line.ends_with("worse"));
+        let rows = rows.count() + text.matches("  same\n").count();
+        assert_eq!(drawn.matches("class=\"dot\"").count(), rows, "{text}");
+        assert_eq!(drawn.matches("class=\"range\"").count(), rows);
+        let places = drawn.split("cx=\"").skip(1).map(|it| it.split('"').next().unwrap());
+        assert!(places.map(|x| x.parse::<f64>().unwrap()).all(|x| (150.0..=640.0).contains(&x)));
+        // What is lower by all there is lies at the left end.
+        let waited = drawn.split("<g class=\"good\"><title>wide: waited: −100 % (").nth(1).unwrap();
+        assert!(waited.split("</g>").next().unwrap().contains("cx=\"150\""), "{waited}");
+    }
+    assert!(html.contains("<p class=\"ruling bad\">"), "pod-seconds are worse");
+    assert!(html.contains("<p class=\"dim\">start-up × 2: waited undecided; the others hold</p>"));
+    assert!(html.contains("<td><code>wide pods.max &gt;= 3</code></td>"), "{html}");
 }
 
 #[test]

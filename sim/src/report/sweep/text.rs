@@ -1,8 +1,8 @@
 //! What a sweep came to, for people.
 
 use super::super::text::{columns, line};
-use super::{block, finding, halves, rows, title};
-use crate::sweep::{Slice, Sweep};
+use super::{block, finding, halves, is_whole, rows, title, unconcluded};
+use crate::sweep::Sweep;
 use crate::world::NOT_MODELLED;
 
 pub(super) fn write(sweep: &Sweep) -> String {
@@ -10,9 +10,8 @@ pub(super) fn write(sweep: &Sweep) -> String {
     let (of, policy) = (sweep.of.candidates, &sweep.of.baseline);
     line(&mut text, format_args!("{}: {of} candidates beside policy {policy}", title(sweep)));
     line(&mut text, format_args!("{}", halves(sweep)));
-    if sweep.partition.of != Slice::WHOLE.of {
-        let own = sweep.candidates.len();
-        line(&mut text, format_args!("{}: {own} of them; `sim merge` concludes", sweep.partition));
+    if !is_whole(sweep) {
+        line(&mut text, format_args!("{}", unconcluded(sweep)));
         return text;
     }
     let choice = sweep.choice();
