@@ -149,12 +149,16 @@ fn the_action_fails_only_if_an_assertion_does_not_hold() {
     };
     let (code, output, summary, junit, told) = judge("small.toml", "");
     assert_eq!((code, output.as_str()), (Some(0), "status=0\n"), "{told}");
-    assert!(summary.contains("arrived") && junit.contains("failures=\"0\""), "{summary}");
+    assert!(summary.contains("| holds | default | arrived \\>= 100 | "), "{summary}");
+    assert!(summary.contains("| figure | default |\n") && junit.contains("failures=\"0\""));
     let failing = "--seed 2..3 --assert 'wait.max < 1us' --assert \"refused == 0\"";
     let (code, output, summary, junit, told) = judge("small.toml", failing);
     assert_eq!((code, output.as_str()), (Some(1), "status=1\n"), "{told}");
     assert!(told.contains("::error title=Dormouse::small.toml: an assertion"), "{told}");
-    assert!(summary.contains("wait.max") && junit.contains("tests=\"3\" failures=\"1\""));
+    assert!(
+        summary.contains("| FAILS | default | wait.max \\< 1us | ")
+            && junit.contains("tests=\"3\" failures=\"1\"")
+    );
     let (code, output, _, _, told) = judge("bad.toml", "");
     assert_eq!((code, output.as_str()), (Some(0), "status=2\n"), "{told}");
     assert!(told.contains("::warning title=Dormouse::bad.toml: could not be judged"), "{told}");
