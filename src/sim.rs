@@ -3,6 +3,7 @@
 mod args;
 mod files;
 mod output;
+mod progress;
 mod simulate;
 mod compare;
 mod suite;
@@ -67,6 +68,7 @@ pub(crate) fn run(command: SimCommand) -> anyhow::Result<ExitCode> {
     });
     if exit == Exit::Interrupted {
         output::forget_unfinished();
+        progress::clear();
         complain("interrupted; nothing was written");
     }
     Ok(exit.into())

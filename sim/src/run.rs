@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::plan::{Checks, Plan};
-use crate::scenario::Time;
+use crate::scenario::{Faults, Time};
 use crate::world::{self, Ended, Log, Recording, RunError, Scorecard, Series, Setup};
 
 /// One world to be run.
@@ -24,6 +24,17 @@ pub struct Job {
     pub cuts_ns: Vec<u64>,
     /// Which decisions are kept.
     pub log: Log,
+}
+
+/// Why a scenario has no scores.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It, or a flag, cannot be used: each fault names the part and the rule.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// A run of it broke.
+    #[error(transparent)]
+    Broken(#[from] Broken),
 }
 
 /// Why a world has no scorecard.

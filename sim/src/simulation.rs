@@ -41,8 +41,8 @@ use std::time::Duration;
 use crate::input::{Inputs, Manifest};
 use crate::judge::Outcome;
 use crate::plan::{Options, Plan};
-use crate::run::Broken;
-use crate::scenario::{Faults, Function, Scenario, World};
+use crate::run::Error;
+use crate::scenario::{Function, Scenario, World};
 use crate::world::Score;
 
 /// What faults call it, where a file would have a name.
@@ -53,17 +53,6 @@ const NAME: &str = "simulation";
 pub struct Simulation {
     scenario: Scenario,
     set: Vec<(String, String)>,
-}
-
-/// Why a simulation has no score.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It cannot be: each fault names the part and the rule.
-    #[error(transparent)]
-    Faults(#[from] Faults),
-    /// A run of it broke.
-    #[error(transparent)]
-    Broken(#[from] Broken),
 }
 
 /// What is made in code names no files.

@@ -145,7 +145,7 @@ pub(crate) struct WorkArgs {
     /// Runs at once [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Say on stderr how many runs are done
+    /// Say on stderr how many runs are done, also where it is no terminal: a line each there
     #[arg(long)]
     pub(crate) progress: bool,
     /// Say nothing but what is wrong
@@ -191,7 +191,7 @@ pub(crate) struct CompareArgs {
     /// is the baseline
     #[arg(value_name = "FILE", required = true)]
     pub(crate) scenarios: Vec<String>,
-    /// A report: text, json or md, on stdout or in a file; may be given several times
+    /// A report: text, json, md, svg or html, on stdout or in a file; may be given several times
     #[arg(
         short,
         long,
@@ -276,6 +276,9 @@ pub(crate) struct ReplayArgs {
     /// Annotation in place of what was recorded of it; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) set: Vec<(String, String)>,
+    /// Refused, with what does it instead
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) policy: Option<String>,
 }
 
 /// A report and where it goes.

@@ -15,6 +15,7 @@ use dormouse_sim::world::Scorecard;
 
 use super::args::{CheckArgs, InitArgs, Output, RunArgs, WorkArgs};
 use super::files::{self, Files};
+use super::progress::Progress;
 use super::{Exit, complain, output};
 
 /// A scenario to begin with.
@@ -57,7 +58,9 @@ pub(super) fn judged<'a>(
 /// Runs every policy with every seed.
 pub(super) fn cards(plan: &Plan, scenario: &str, work: &WorkArgs) -> Result<Vec<Scorecard>, Exit> {
     let jobs = plan.jobs();
-    let done = |done| tell(work, done, jobs.len());
+    let progress = Progress::of(work);
+    progress.tell(0, jobs.len());
+    let done = |done| progress.tell(done, jobs.len());
     plan.run(&jobs, threads(work), done).map_err(|broken| is_broken(&broken, scenario))
 }
 
@@ -65,13 +68,6 @@ pub(super) fn cards(plan: &Plan, scenario: &str, work: &WorkArgs) -> Result<Vec<
 pub(super) fn threads(work: &WorkArgs) -> NonZeroUsize {
     let threads = work.jobs.or_else(|| thread::available_parallelism().ok());
     threads.unwrap_or(NonZeroUsize::MIN)
-}
-
-/// Says how many runs are done, if that was asked for.
-pub(super) fn tell(work: &WorkArgs, done: usize, of: usize) {
-    if work.progress && !work.quiet {
-        complain(format_args!("{done} of {of} runs are done"));
-    }
 }
 
 /// One run.
@@ -122,21 +118,35 @@ fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
         false => None,
     };
     let write = |kind: Kind| kind.write(&outcome, &verdicts, courses.as_ref());
-    put_all(&args.output, Kind::Text, &args.work, write)?;
+    put_all(&args.output, Kind::Text, Unasked::of(&args.work), write)?;
     Ok(exit)
 }
 
-/// Writes the reports asked for, also of what failed; without any, and unless it is to be quiet,
-/// the usual one to stdout.
+/// What is written where no report was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unasked {
+    /// The usual one, to stdout.
+    Usual,
+    /// None.
+    Nothing,
+}
+
+impl Unasked {
+    pub(super) fn of(work: &WorkArgs) -> Self {
+        if work.quiet { Self::Nothing } else { Self::Usual }
+    }
+}
+
+/// Writes the reports asked for, also of what failed.
 pub(super) fn put_all<K: Copy>(
     outputs: &[Output<K>],
     usual: K,
-    work: &WorkArgs,
+    unasked: Unasked,
     write: impl Fn(K) -> String,
 ) -> Result<(), Exit> {
     let by_default = [Output { kind: usual, path: None }];
     let outputs = match outputs {
-        [] if work.quiet => &[],
+        [] if unasked == Unasked::Nothing => &[],
         [] => &by_default[..],
         outputs => outputs,
     };

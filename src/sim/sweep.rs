@@ -4,10 +4,13 @@ use std::fs;
 
 use dormouse_sim::compare;
 use dormouse_sim::report::SweepKind;
+use dormouse_sim::run;
 use dormouse_sim::sweep::{self, Error, Goal, Order, Search, Sweep};
 
-use super::args::{MergeArgs, Output, SweepArgs, SweepOutput};
+use super::args::{MergeArgs, SweepArgs, SweepOutput};
 use super::files::Files;
+use super::progress::Progress;
+use super::simulate::Unasked;
 use super::{Exit, complain, simulate};
 
 pub(super) fn sweep(args: &SweepArgs) -> Exit {
@@ -34,7 +37,8 @@ fn try_sweep(args: &SweepArgs) -> Result<Exit, Exit> {
     };
     let order = Order { search, goal, slice: args.partition };
     let text = simulate::scenario(&args.scenario)?;
-    let progress = |done: usize, of: usize| simulate::tell(&args.work, done, of);
+    let told = Progress::of(&args.work);
+    let progress = |done: usize, of: usize| told.tell(done, of);
     let made = sweep::run(
         (&args.scenario, &text),
         &args.change.options(),
@@ -44,14 +48,14 @@ fn try_sweep(args: &SweepArgs) -> Result<Exit, Exit> {
         &progress,
     );
     let made = made.map_err(|error| match error {
-        Error::Faults(faults) => unusable(&faults),
-        Error::Broken(broken) => simulate::is_broken(&broken, &args.scenario),
+        Error::Run(run::Error::Faults(faults)) => unusable(&faults),
+        Error::Run(run::Error::Broken(broken)) => simulate::is_broken(&broken, &args.scenario),
         Error::Nothing(what) => {
             complain(what);
             Exit::Nothing
         }
     })?;
-    write(&made, &args.output, args.work.quiet)
+    write(&made, &args.output, Unasked::of(&args.work))
 }
 
 pub(super) fn merge(args: &MergeArgs) -> Exit {
@@ -80,19 +84,11 @@ fn try_merge(args: &MergeArgs) -> Result<Exit, Exit> {
         complain(error);
         Exit::Input
     })?;
-    write(&whole, &args.output, false)
+    write(&whole, &args.output, Unasked::Usual)
 }
 
-/// Writes what was asked for; without a word of it the text, unless it is to be quiet.
-fn write(sweep: &Sweep, outputs: &[SweepOutput], quiet: bool) -> Result<Exit, Exit> {
-    let by_default = [Output { kind: SweepKind::Text, path: None }];
-    let outputs = match outputs {
-        [] if quiet => &[],
-        [] => &by_default[..],
-        outputs => outputs,
-    };
-    for Output { kind, path } in outputs {
-        simulate::put(path.as_deref(), &kind.write(sweep))?;
-    }
+/// Writes what was asked for.
+fn write(sweep: &Sweep, outputs: &[SweepOutput], unasked: Unasked) -> Result<Exit, Exit> {
+    simulate::put_all(outputs, SweepKind::Text, unasked, |kind| kind.write(sweep))?;
     Ok(Exit::Fine)
 }

@@ -8,7 +8,7 @@ use super::{Basis, Candidate, Figures, Goal, Half, Judged, SCHEMA, Search, Slice
 use crate::input::Inputs;
 use crate::metric::Metric;
 use crate::plan::{Options, Plan, SeedRange};
-use crate::run::{Broken, Job};
+use crate::run::{self, Job};
 use crate::scenario::{Fault, Faults, Time};
 use crate::world::{Log, Score, Scorecard};
 
@@ -18,12 +18,9 @@ const FAULTS_MAX: usize = 10;
 /// Why there is no sweep.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The scenario or a flag cannot be used.
+    /// The scenario or a flag cannot be used, or a run is broken.
     #[error(transparent)]
-    Faults(#[from] Faults),
-    /// A run is broken.
-    #[error(transparent)]
-    Broken(#[from] Broken),
+    Run(#[from] run::Error),
     /// There is nothing to judge by.
     #[error("{0}")]
     Nothing(String),
@@ -59,7 +56,8 @@ pub fn run(
     for (key, _) in &options.set {
         let name = ANNOTATIONS.lookup(key).map_or(key.as_str(), |key| key.name);
         if search.axes().iter().any(|axis| axis.key == name) {
-            return Err(Faults::from(Fault::whole("--set", format!("{key}: is varied"))).into());
+            let fault = Fault::whole("--set", format!("{key}: is varied"));
+            return Err(run::Error::Faults(fault.into()).into());
         }
     }
     let all = search.candidates(options.seeds.map_or(1, |seeds| seeds.first));
@@ -67,8 +65,9 @@ pub fn run(
     let numbered = (1..).zip(all).filter(|(number, _)| slice.has(*number));
     let (numbers, candidates): (Vec<_>, Vec<_>) = numbered.unzip();
     let options = Options { candidates: Some(candidates.clone()), ..options.clone() };
-    let plan = Plan::new(file, text, &options, inputs).map_err(few)?;
-    let subject = Subject::new(&plan, &options, (search, goal), count)?;
+    let faults = |faults| run::Error::Faults(few(faults));
+    let plan = Plan::new(file, text, &options, inputs).map_err(faults)?;
+    let subject = Subject::new(&plan, &options, (search, goal), count).map_err(faults)?;
     let mut trial = Trial { plan, subject, threads, progress };
     let mut sweep = trial.choose(numbers.into_iter().zip(candidates), slice)?;
     trial.judge(&mut sweep)?;
@@ -203,7 +202,7 @@ impl Trial<'_> {
         let jobs: Vec<_> = jobs.collect();
         let done = |done| (self.progress)(before + done, before + jobs.len());
         let keep = |card: Scorecard| of(self, &card);
-        let made = self.plan.run_for(&jobs, self.threads, done, keep)?;
+        let made = self.plan.run_for(&jobs, self.threads, done, keep).map_err(run::Error::from)?;
         let mut all = Vec::new();
         let mut made = made.into_iter().zip(&jobs);
         for _ in policies {

@@ -64,7 +64,7 @@ pub(crate) struct SweepArgs {
     /// Only every so many-th candidate, as in slice:1/4; index:0/4 is the same, counted from 0
     #[arg(long, value_name = "slice:N/M", default_value_t = Slice::WHOLE)]
     pub(crate) partition: Slice,
-    /// A report: text, json or md, on stdout or in a file; may be given several times
+    /// A report: text, json, md, svg or html, on stdout or in a file; may be given several times
     #[arg(
         short,
         long,
@@ -84,7 +84,7 @@ pub(crate) struct MergeArgs {
     /// The JSON reports of all slices
     #[arg(value_name = "FILE", required = true)]
     pub(crate) slices: Vec<PathBuf>,
-    /// A report: text, json or md, on stdout or in a file; may be given several times
+    /// A report: text, json, md, svg or html, on stdout or in a file; may be given several times
     #[arg(
         short,
         long,

@@ -58,6 +58,12 @@ fn other_settings_are_tried_on_the_same_readings() {
     assert!(code == Some(0) && told.ends_with(" 9 decisions, 0 differ\n"), "{told}");
     let (code, _, complaint) = replay(&record(), &["--set", "dormouse.dev/bursts=kpa"]);
     assert!(code == Some(2) && complaint.contains("did you mean dormouse.dev/burst?"));
+    let (code, told, complaint) = replay(&record(), &["--policy", "hpa"]);
+    assert_eq!((code, told.as_str()), (Some(2), ""));
+    assert!(
+        complaint.contains("no other policy can be judged; `sim import record`"),
+        "{complaint}"
+    );
 }
 
 #[test]

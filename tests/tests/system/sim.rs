@@ -278,6 +278,15 @@ fn bad_input_is_named_with_its_place_and_nothing_is_written() {
     ends(folder.path(), &["run", "trace.toml"], 2, "has 2 minutes after 0s, the run has 3");
     write("trace.toml", trace);
     ends(folder.path(), &["run", "trace.toml"], 0, "");
+    for cost in ["0", "-300", "1e99", "NaN", "a lot"] {
+        let set = format!("dormouse.dev/idle-cost={cost}");
+        let rule = format!(
+            "trace.toml:3:1: policy.default, function.f/*: annotation dormouse.dev/idle-cost: \
+             {cost:?}: must be a number from 0.001 to 1000000000"
+        );
+        ends(folder.path(), &["run", "trace.toml", "--set", &set, "-o", "html=out.html"], 2, &rule);
+    }
+    assert!(!folder.path().join("out.html").exists());
     assert!(!folder.path().join("out.json").exists());
 }
 
@@ -286,6 +295,21 @@ fn an_output_that_cannot_be_written_is_no_partial_file() {
     let folder = folder();
     let args = ["run", "small.toml", "-o", "json=none/out.json"];
     ends(folder.path(), &args, 74, "none/out.json: cannot be written");
+    for (command, kind) in [
+        (&["run", "small.toml"][..], "html"),
+        (&["run", "small.toml"], "svg"),
+        (&["compare", "small.toml"], "html"),
+        (&["sweep", "small.toml", "--grid", "autoscaling.knative.dev/window=9s"], "html"),
+    ] {
+        for (path, what) in [("none/out", "No such file"), ("app.yaml/out", "Not a directory")] {
+            let output = format!("{kind}={path}");
+            let args = [command, &["-o", &output]].concat();
+            ends(folder.path(), &args, 74, &format!("{path}: cannot be written: {what}"));
+        }
+    }
+    ends(folder.path(), &["run", "small.toml", "-o", "html=/dev/full"], 74, "No space left");
+    let names = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, 2, "nothing is left beside them");
     assert!(!folder.path().join("none").exists());
     let full = Command::new(program::dormouse())
         .args(["sim", "run", "small.toml"])
@@ -294,6 +318,42 @@ fn an_output_that_cannot_be_written_is_no_partial_file() {
         .output()
         .unwrap();
     assert_eq!(full.status.code(), Some(74), "{}", said(&full.stderr));
+}
+
+#[test]
+fn how_far_it_is_is_a_bar_on_a_terminal_and_lines_where_asked_for() {
+    let folder = folder();
+    let run = ["run", "small.toml", "-o", "json=out.json"];
+    let piped = |flags: &[&str]| {
+        let output = sim(folder.path(), &[&run, flags].concat());
+        assert_eq!(output.status.code(), Some(0));
+        said(&output.stderr)
+    };
+    assert_eq!(piped(&[]), "");
+    let lines = piped(&["--progress"]);
+    assert!(
+        lines.ends_with("dormouse: 4 of 4 runs are done\n") && !lines.contains('\r'),
+        "{lines}"
+    );
+    assert_eq!(piped(&["--progress", "--quiet"]), "");
+    // A terminal of its own: what both streams say comes out of it.
+    let shown = |term: &str, flags: &str| {
+        let program = program::dormouse();
+        let typed = format!("{} sim {} {flags}", program.display(), run.join(" "));
+        let output = Command::new("script")
+            .args(["--quiet", "--return", "--command", &typed, "/dev/null"])
+            .current_dir(folder.path())
+            .env("TERM", term)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        said(&output.stdout)
+    };
+    let bar = shown("xterm", "");
+    assert!(bar.contains("] 0 of 4 runs") && bar.contains("\r\x1b[K[███████"), "{bar:?}");
+    assert!(bar.ends_with("\r\x1b[K"), "it is gone at the end: {bar:?}");
+    assert_eq!(shown("xterm", "--quiet"), "");
+    assert_eq!(shown("dumb", ""), "");
 }
 
 #[test]
