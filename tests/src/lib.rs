@@ -9,7 +9,7 @@
 //! client that shows every byte), [`link_proxy`] (a link that can be cut), [`up`] (a running
 //! `dormouse up`), [`fake_api`] (an API server that is none), [`parts`] (autoscaler and activator
 //! on their own), [`cluster`] (Kubernetes, whole), [`helm`], [`contract`] (what the fake and the
-//! real API server have in common).
+//! real API server have in common), [`golden`] (files that hold what comes out).
 
 pub mod wait;
 pub mod journal;
@@ -24,5 +24,6 @@ pub mod parts;
 pub mod cluster;
 pub mod helm;
 pub mod contract;
+pub mod golden;
 
 pub use dormouse_figures as figures;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dormouse_tests::golden::is_up_to_date;
 use dormouse_tests::helm::{self, chart};
 use dormouse_tests::program::{Scratch, checkout, dormouse};
 use serde_json::Value;
@@ -44,19 +45,6 @@ fn objects(text: &str) -> Vec<Value> {
     documents.filter(|value: &Value| !value.is_null()).collect()
 }
 
-/// Compares a file with what it should hold, or brings it up to date.
-#[track_caller]
-fn is_up_to_date(path: &Path, text: &str) {
-    if std::env::var_os(UPDATE).is_some() {
-        fs::write(path, text).unwrap();
-    }
-    let found = fs::read_to_string(path).unwrap_or_default();
-    let differs = found.lines().zip(text.lines()).position(|(found, made)| found != made);
-    let line = differs.unwrap_or_else(|| found.lines().count().min(text.lines().count())) + 1;
-    let path = path.display();
-    assert!(found == text, "{path} is out of date at line {line}: run with {UPDATE}=1");
-}
-
 pub(crate) fn the_chart_has_no_fault() {
     let scratch = Scratch::new();
     let chart = chart();
@@ -72,7 +60,7 @@ pub(crate) fn each_case_renders_as_before() {
     for case in cases() {
         let made = template(&["--values", case.to_str().unwrap()]).unwrap();
         let golden = case.to_str().unwrap().replace(".values.yaml", ".yaml");
-        is_up_to_date(Path::new(&golden), &made);
+        is_up_to_date(Path::new(&golden), &made, UPDATE);
     }
 }
 
@@ -84,7 +72,8 @@ pub(crate) fn the_plain_manifests_are_the_charts() {
         let lines: Vec<&str> = lines.collect();
         let objects = lines.join("\n").replace("---\n---\n", "---\n");
         let text = format!("{MADE}{}\n", objects.trim_start_matches("---\n").trim_end());
-        is_up_to_date(&checkout().join(format!("deploy/kubernetes/{name}.yaml")), &text);
+        let path = checkout().join(format!("deploy/kubernetes/{name}.yaml"));
+        is_up_to_date(&path, &text, UPDATE);
     }
 }
 

@@ -32,4 +32,5 @@ mod sweep;
 mod pages;
 mod verify;
 mod replay;
+mod reports;
 mod import;

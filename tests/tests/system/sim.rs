@@ -281,7 +281,7 @@ fn bad_input_is_named_with_its_place_and_nothing_is_written() {
     for cost in ["0", "-300", "1e99", "NaN", "a lot"] {
         let set = format!("dormouse.dev/idle-cost={cost}");
         let rule = format!(
-            "trace.toml:3:1: policy.default, function.f/*: annotation dormouse.dev/idle-cost: \
+            "trace.toml:3:11: policy.default, function.f/*: annotation dormouse.dev/idle-cost: \
              {cost:?}: must be a number from 0.001 to 1000000000"
         );
         ends(folder.path(), &["run", "trace.toml", "--set", &set, "-o", "html=out.html"], 2, &rule);
