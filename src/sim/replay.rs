@@ -12,10 +12,10 @@ use super::{Exit, complain, files};
 const DIFFERENCES_PRINTED_MAX: u32 = 20;
 
 /// Another policy's decisions would have led to other pods, readings and times than were recorded.
-const OTHER_POLICY: &str = "--policy: a record holds what followed from its own decisions, by which \
-                            no other policy can be judged; `sim import record` makes a load of it, \
-                            which `sim compare` runs under any policies; what annotations choose \
-                            is tried by --set";
+const OTHER_POLICY: &str = "--policy: a record holds what followed from its own decisions, by \
+                            which no other policy can be judged; `sim import record` makes a load \
+                            of it, which `sim compare` runs under any policies; what annotations \
+                            choose is tried by --set";
 
 /// Replays every record; one that cannot be read does not keep the others from being replayed.
 pub(super) fn replay(args: &ReplayArgs) -> Exit {

@@ -1,4 +1,4 @@
-//! A comparison of policies, written down: for people, for a pull request, as JSON, drawn, on a page.
+//! A comparison of policies, written down: for people, for a pull request, as JSON, and drawn.
 
 mod text;
 mod markdown;

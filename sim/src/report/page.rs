@@ -34,7 +34,8 @@ pub(super) fn page(title: &str, body: &str, data: Option<&str>) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src {}; script-src {allowed}; img-src data:; base-uri 'none'; form-action 'none'\">\n\
+         style-src {}; script-src {allowed}; img-src data:; base-uri 'none'; \
+         form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta name=\"generator\" content=\"dormouse {}\">\n\

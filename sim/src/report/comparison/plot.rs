@@ -1,5 +1,5 @@
-//! Differences from the baseline as a chart: a row for each figure, with its interval and the margin
-//! inside which it counts as the same.
+//! Differences from the baseline as a chart: a row for each figure, with its interval and the
+//! margin inside which it counts as the same.
 
 use super::{Compared, row_line};
 use crate::compare::{Row, Verdict};
@@ -15,8 +15,8 @@ const HEAD: f64 = 26.0;
 const ROW: f64 = 24.0;
 const FOOT: f64 = 10.0;
 
-/// The farthest difference drawn, as a share of the baseline's: what is beyond lies at the border, for
-/// one figure that is ten times the baseline's would leave all others in one place.
+/// The farthest difference drawn, as a share of the baseline's: what is beyond lies at the border,
+/// for one figure that is ten times the baseline's would leave all others in one place.
 const REACH_MAX: f64 = 1.0;
 
 /// The chart of one policy.

@@ -91,7 +91,8 @@ fn a_comparison_is_drawn_as_intervals_around_no_difference() {
         let places = drawn.split("cx=\"").skip(1).map(|it| it.split('"').next().unwrap());
         assert!(places.map(|x| x.parse::<f64>().unwrap()).all(|x| (150.0..=640.0).contains(&x)));
         // What is lower by all there is lies at the left end.
-        let waited = drawn.split("<g class=\"good\"><title>wide: waited: −100 % (").nth(1).unwrap();
+        let waited = "<g class=\"good\"><title>wide: waited: −100 % (";
+        let waited = drawn.split(waited).nth(1).unwrap();
         assert!(waited.split("</g>").next().unwrap().contains("cx=\"150\""), "{waited}");
     }
     assert!(html.contains("<p class=\"ruling bad\">"), "pod-seconds are worse");

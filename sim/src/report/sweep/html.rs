@@ -22,7 +22,7 @@ pub(super) fn write(sweep: &Sweep) -> String {
     }
     body += "<section>\n<h2>Cost and waiting</h2>\n";
     body += &Plot::new(sweep).draw("");
-    body += "<p class=\"dim\">Numbers are rows of the table; a ring is around the one that was chosen. \
+    body += "<p class=\"dim\">Numbers are rows of the table; a ring is around what was chosen. \
              Judged figures had no part in the choice: trust these.</p>\n";
     let numbered = rows(sweep).into_iter().enumerate().map(|(number, (name, cells))| {
         let number = if number == 0 { String::new() } else { number.to_string() };

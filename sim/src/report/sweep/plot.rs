@@ -57,8 +57,8 @@ impl<'a> Plot<'a> {
         let of = &self.sweep.of;
         let title = format!("{} against {}", of.goal.waiting, of.goal.cost);
         let described = format!(
-            "Left every candidate on the half it was chosen on, right the frontier on the half it was \
-             judged by. {}",
+            "Left every candidate on the half it was chosen on, right the frontier on the half it \
+             was judged by. {}",
             self.shown
                 .iter()
                 .map(|it| format!("{}.", self.told(it, it.mean())))
@@ -182,7 +182,8 @@ impl<'a> Plot<'a> {
         put(
             out,
             format_args!(
-                "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"><title>{}</title></circle>",
+                "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"><title>{}</title>\
+                 </circle>",
                 escaped(&self.told(candidate, figures)),
             ),
         );
