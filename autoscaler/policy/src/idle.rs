@@ -11,6 +11,7 @@
 //! Only the steps between no replicas and the least non-zero scale are decided here.
 
 mod bins;
+mod forecast;
 mod gaps;
 mod plan;
 mod shared;

@@ -78,18 +78,25 @@ enum Rest {
 }
 
 /// Between none and the least non-zero scale an idle function with an idle-cost has a pod while one
-/// is worth it. What was asked for within the scale-down delay is kept all the same.
+/// is worth it, and is not put to sleep otherwise: requests too short to count as load would not
+/// keep it awake. What was asked for within the scale-down delay is kept all the same.
 fn weigh_idleness(inputs: &Inputs, figure: &mut Figure) -> Rest {
     let least = inputs.scaling.activation_scale.max(1);
-    let idle = inputs.idle.filter(|_| inputs.why == Why::Tick && figure.value() <= least);
-    let Some(idle) = idle else {
+    let is_asked = inputs.why == Why::Tick && inputs.reachability == Reachability::Reachable;
+    if !is_asked || figure.value() > least {
         return Rest::Unplanned;
-    };
-    if idle.is_worth_a_pod(inputs.replicas) {
-        figure.at_least(least, Rule::IdleCost(idle));
-    } else if inputs.replicas <= least && inputs.highest == 0 {
-        figure.settle(0, Rule::IdleCost(idle));
-        return Rest::Planned { since_us: inputs.now_us.saturating_sub(idle.for_us) };
+    }
+    match inputs.idle {
+        None if inputs.scaling.idle_cost.is_none() => {}
+        None => figure.at_least(inputs.replicas.min(least), Rule::NotIdle),
+        Some(idle) if idle.is_worth_a_pod(inputs.replicas) => {
+            figure.at_least(least, Rule::IdleCost(idle));
+        }
+        Some(idle) if inputs.replicas <= least && inputs.highest == 0 => {
+            figure.settle(0, Rule::IdleCost(idle));
+            return Rest::Planned { since_us: inputs.now_us.saturating_sub(idle.for_us) };
+        }
+        Some(_) => {}
     }
     Rest::Unplanned
 }

@@ -95,6 +95,7 @@ impl Rule {
                 "idle-cost (idle for {for_us} s, bin {from_s}–{to_s} s: warm {warm}, cold {cold})"
             }
             Self::IdleCost(_) => "idle-cost (idle for {for_us} s, beyond {from_s} s)",
+            Self::NotIdle => "idle-cost (not certain to be idle)",
             Self::InitialScale { .. } => "initial-scale {initial}",
             Self::Starting { .. } => "start-up (for {for_us} of {limit_us} s)",
             Self::JustActive { .. } => "active for {for_us} of {window_s} s",

@@ -76,6 +76,8 @@ pub enum Rule {
     },
     /// Nothing is open, and a pod is worth what it costs, or is not: [`crate::idle`].
     IdleCost(Idleness),
+    /// With an idle-cost, not to zero while it is not certain that nothing is open.
+    NotIdle,
     /// A fresh function keeps what it began with until that many were ready.
     InitialScale {
         /// The replicas it was found with; `initial-scale` if that is more and none was ready.

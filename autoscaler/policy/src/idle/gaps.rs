@@ -1,8 +1,11 @@
 //! How long a function was idle before its requests, of late.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::bins::{BINS, BOUNDS_US, bin};
+use super::forecast::{self, Loss, Shares, VIEWS};
 
 /// The mass of one gap. Masses are whole numbers so that every machine comes to the same.
 const GAP: u32 = 1 << 16;
@@ -18,11 +21,12 @@ const MASS_MAX: u32 = GAP * 1000 / (1000 - KEPT_PERMILLE);
 /// either side, in percent.
 const SMEAR_PERCENT: u64 = 7;
 
-/// How many gaps the prior weighs as much as.
-const PRIOR_GAPS: f64 = 3.0;
+/// How finely gaps are told apart by the gap before: after a short one of the function, after a
+/// middling one, after a long one.
+const KINDS: usize = 3;
 
-/// The longest idle time that the prior knows of, in seconds: a day.
-const PRIOR_S_MAX: f64 = 86_400.0;
+/// A mass for each bin and for what is beyond all.
+const MASSES: usize = BINS + 1;
 
 /// Requests counted after one gap, at most: enough to outweigh any pod.
 const REQUESTS_MAX: u32 = 1_000;
@@ -30,61 +34,103 @@ const REQUESTS_MAX: u32 = 1_000;
 /// A function's idle times.
 ///
 /// It is known in several places, which outlive each other; [`Gaps::merge`] brings them together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "Told")]
 pub struct Gaps {
     /// Gaps ever recorded.
     seen: u64,
-    /// By bin, those beyond all at the end; empty before the first gap.
-    masses: Vec<u32>,
     /// Gaps after which requests were counted, decaying.
     openings: u32,
     /// The requests counted, decaying.
     requests: u64,
+    /// By the kind of the gap before, by bin; empty before the first gap.
+    masses: Vec<u32>,
+    /// The kind of the last gap.
+    last: Kind,
+    /// What each view of the gaps paid of late.
+    losses: [Loss; VIEWS],
+}
+
+/// What a gap was among those of its function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    /// Of the shortest third.
+    Short,
+    /// Of neither.
+    #[default]
+    Middling,
+    /// Of the longest third.
+    Long,
 }
 
 /// The same as somebody else has it, who need not keep to our bounds.
 #[derive(Deserialize)]
 struct Told {
     seen: u64,
-    masses: Vec<u32>,
     openings: u32,
     requests: u64,
+    masses: Vec<u32>,
+    #[serde(default)]
+    last: Kind,
+    #[serde(default)]
+    losses: [Loss; VIEWS],
 }
 
 impl From<Told> for Gaps {
-    fn from(Told { seen, mut masses, openings, requests }: Told) -> Self {
+    fn from(told: Told) -> Self {
+        let Told { seen, openings, requests, mut masses, last, losses } = told;
         if !masses.is_empty() {
-            masses.resize(BINS + 1, 0);
+            masses.resize(KINDS * MASSES, 0);
         }
         for mass in &mut masses {
             *mass = (*mass).min(MASS_MAX);
         }
         let openings = openings.min(MASS_MAX);
         let requests = requests.min(u64::from(MASS_MAX) * u64::from(REQUESTS_MAX));
-        Self { seen, masses, openings, requests }
+        Self { seen, openings, requests, masses, last, losses }
     }
 }
 
 impl Gaps {
     /// Adds that the function was idle for `gap_us` before a request.
     pub fn record(&mut self, gap_us: u64) {
+        let (smeared, views) = (smeared(gap_us), self.views());
+        for (loss, view) in self.losses.iter_mut().zip(views) {
+            let shares = smeared.iter().zip(view).map(|(mass, share)| in_gaps(*mass) * share);
+            loss.pay(shares.sum());
+        }
         self.seen = self.seen.saturating_add(1);
-        self.masses.resize(BINS + 1, 0);
+        self.masses.resize(KINDS * MASSES, 0);
         for mass in &mut self.masses {
             *mass = decayed(*mass);
         }
-        let reach_us = gap_us / 100 * SMEAR_PERCENT;
-        let (from_us, to_us) = (gap_us - reach_us, gap_us.saturating_add(reach_us).max(1));
-        let length_us = (to_us - from_us).max(1);
-        let mut left = GAP;
-        for at in bin(from_us)..bin(to_us) {
-            let overlap_us = BOUNDS_US[at + 1] - from_us.max(BOUNDS_US[at]);
-            let share = share(overlap_us, length_us).min(left);
-            self.masses[at] += share;
-            left -= share;
+        let after = self.last as usize * MASSES;
+        for (mass, more) in self.masses[after..].iter_mut().zip(smeared) {
+            *mass += more;
         }
-        self.masses[bin(to_us)] += left;
+        self.last = self.kind(bin(gap_us));
+    }
+
+    /// What a gap that ends in that bin is among all.
+    fn kind(&self, at: usize) -> Kind {
+        let all = self.masses.iter().zip((0..MASSES).cycle());
+        let (mut below, mut total) = (0, 0);
+        for (mass, bin) in all {
+            let mass = u64::from(*mass);
+            total += 2 * mass;
+            below += match bin.cmp(&at) {
+                Ordering::Less => 2 * mass,
+                // In the middle of those that are alike.
+                Ordering::Equal => mass,
+                Ordering::Greater => 0,
+            };
+        }
+        match below * KINDS as u64 {
+            place if place < total => Kind::Short,
+            place if place < 2 * total => Kind::Middling,
+            _ => Kind::Long,
+        }
     }
 
     /// Adds that `requests` came within one start-up time of a gap's end.
@@ -98,8 +144,7 @@ impl Gaps {
     /// Becomes `other` if that has seen more. Of two that saw as many it is a matter of order which
     /// is kept; so all who hear of both keep the same.
     pub fn merge(&mut self, other: &Self) {
-        let key = |gaps: &Self| (gaps.seen, gaps.openings, gaps.requests);
-        if (key(other), &other.masses) > (key(self), &self.masses) {
+        if other > self {
             self.clone_from(other);
         }
     }
@@ -122,14 +167,22 @@ impl Gaps {
         self.masses.capacity() * size_of::<u32>()
     }
 
-    /// The weight of each bin, and of what is beyond all: the prior's and the function's own, in
-    /// gaps.
-    pub(super) fn weights(&self) -> [f64; BINS + 1] {
-        let mut weights = PRIOR;
-        for (weight, mass) in weights.iter_mut().zip(&self.masses) {
-            *weight += f64::from(*mass) / f64::from(GAP);
+    /// The share of gaps that is expected to end in each bin, and beyond all.
+    pub(super) fn expected(&self) -> Shares {
+        forecast::together(&self.views(), &self.losses)
+    }
+
+    fn views(&self) -> [Shares; VIEWS] {
+        let (mut own, mut like) = ([0.0; MASSES], [0.0; MASSES]);
+        for (kind, masses) in self.masses.chunks(MASSES).enumerate() {
+            for (at, mass) in masses.iter().enumerate() {
+                own[at] += in_gaps(*mass);
+                if kind == self.last as usize {
+                    like[at] = in_gaps(*mass);
+                }
+            }
         }
-        weights
+        forecast::views(&own, &like)
     }
 
     /// Requests that come within one start-up time of a gap's end, on average; at least 1. A gap
@@ -146,63 +199,56 @@ fn decayed(mass: u32) -> u32 {
     u32::try_from(kept).unwrap_or(u32::MAX)
 }
 
+fn in_gaps(mass: u32) -> f64 {
+    f64::from(mass) / f64::from(GAP)
+}
+
+/// One gap as masses.
+fn smeared(gap_us: u64) -> [u32; MASSES] {
+    let reach_us = gap_us / 100 * SMEAR_PERCENT;
+    let (from_us, to_us) = (gap_us - reach_us, gap_us.saturating_add(reach_us).max(1));
+    let length_us = (to_us - from_us).max(1);
+    let (mut masses, mut left) = ([0; MASSES], GAP);
+    for at in bin(from_us)..bin(to_us) {
+        let overlap_us = BOUNDS_US[at + 1] - from_us.max(BOUNDS_US[at]);
+        masses[at] = share(overlap_us, length_us).min(left);
+        left -= masses[at];
+    }
+    masses[bin(to_us)] = left;
+    masses
+}
+
 fn share(part_us: u64, of_us: u64) -> u32 {
     let share = u128::from(part_us) * u128::from(GAP) / u128::from(of_us);
     u32::try_from(share).unwrap_or(GAP)
 }
 
-/// The weights before the first gap: idle times of every order of magnitude are equally likely,
-/// from a second to a day. A bin from a to b has 2 (b − a) ÷ (a + b), which is ln(b ÷ a) as near as
-/// matters; what is beyond all bins has the rest.
-const PRIOR: [f64; BINS + 1] = {
-    let mut weights = [0.0; BINS + 1];
-    let mut total = 0.0;
-    let mut at = 0;
-    while at <= BINS {
-        let from_s = match at {
-            0 => 1.0,
-            at => BOUNDS_US[at] as f64 / 1e6,
-        };
-        weights[at] = match at < BINS {
-            true => {
-                let to_s = BOUNDS_US[at + 1] as f64 / 1e6;
-                2.0 * (to_s - from_s) / (to_s + from_s)
-            }
-            // Twelve times as long: ln 12, by steps of the bins' own growth.
-            false => {
-                let (mut to_s, mut weight) = (from_s, 0.0);
-                while to_s < PRIOR_S_MAX {
-                    to_s *= 1.12;
-                    weight += 2.0 * 0.12 / 2.12;
-                }
-                weight
-            }
-        };
-        total += weights[at];
-        at += 1;
-    }
-    let mut at = 0;
-    while at <= BINS {
-        weights[at] *= PRIOR_GAPS / total;
-        at += 1;
-    }
-    weights
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The masses of all kinds together.
+    fn own(gaps: &Gaps) -> Vec<u32> {
+        let of = |at: usize| gaps.masses.iter().skip(at).step_by(MASSES).sum();
+        (0..MASSES).map(of).collect()
+    }
 
     fn total(gaps: &Gaps) -> u32 {
         gaps.masses.iter().sum()
     }
 
+    /// What it has learnt of gaps of so many seconds, one after the other.
+    fn learnt(gaps_s: impl IntoIterator<Item = u64>) -> Gaps {
+        let mut gaps = Gaps::default();
+        gaps_s.into_iter().for_each(|gap_s| gaps.record(gap_s * 1_000_000));
+        gaps
+    }
+
     #[test]
     fn a_gap_is_smeared_and_weighs_one() {
-        let mut gaps = Gaps::default();
-        gaps.record(100_000_000);
+        let gaps = learnt([100]);
         assert_eq!(total(&gaps), GAP);
-        let touched: Vec<usize> = (0..=BINS).filter(|&at| gaps.masses[at] > 0).collect();
+        let touched: Vec<usize> = (0..MASSES).filter(|&at| own(&gaps)[at] > 0).collect();
         let bins: Vec<usize> = (bin(93_000_000)..=bin(107_000_000)).collect();
         assert_eq!(touched, bins);
         assert!(bins.len() > 1);
@@ -214,17 +260,15 @@ mod tests {
         for gap_us in [u64::MAX, BOUNDS_US[BINS] * 2] {
             gaps.record(gap_us);
         }
-        assert_eq!(gaps.masses[BINS], total(&gaps));
+        assert_eq!(own(&gaps)[BINS], total(&gaps));
         gaps.record(0);
-        assert_eq!(gaps.masses[0], GAP, "and none at all is in the first");
+        assert_eq!(own(&gaps)[0], GAP, "and none at all is in the first");
     }
 
     #[test]
     fn older_gaps_weigh_less_and_all_of_them_stay_bounded() {
-        let mut gaps = Gaps::default();
-        gaps.record(10_000_000);
-        gaps.record(1_000_000_000);
-        let old: u32 = gaps.masses[..20].iter().sum();
+        let mut gaps = learnt([10, 1_000]);
+        let old: u32 = own(&gaps)[..20].iter().sum();
         assert_eq!(old, GAP / 1000 * KEPT_PERMILLE + GAP % 1000 * KEPT_PERMILLE / 1000);
         for _ in 0..10_000 {
             gaps.record(10_000_000);
@@ -235,17 +279,46 @@ mod tests {
     }
 
     #[test]
-    fn the_prior_weighs_three_gaps_and_knows_that_some_never_return() {
-        let sum: f64 = PRIOR.iter().sum();
-        assert!((sum - PRIOR_GAPS).abs() < 1e-9);
-        assert!((0.20..0.24).contains(&(PRIOR[BINS] / sum)), "{}", PRIOR[BINS] / sum);
+    fn a_gap_is_short_or_long_beside_the_others_of_its_function() {
+        let gaps = learnt([10, 100, 1_000]);
+        let kinds = [5, 10, 100, 1_000, 5_000].map(|s| gaps.kind(bin(s * 1_000_000)));
+        assert_eq!(kinds, [Kind::Short, Kind::Short, Kind::Middling, Kind::Long, Kind::Long]);
+        assert_eq!(learnt([300; 9]).last, learnt([300; 10]).last, "all alike");
+    }
+
+    #[test]
+    fn what_follows_a_short_gap_and_what_follows_a_long_one_is_told_apart() {
+        // A request, another one two minutes later, and eighteen minutes of nothing.
+        let mut gaps = learnt([120, 1_080].into_iter().cycle().take(40));
+        let share = |gaps: &Gaps, s: u64| {
+            let around = bin(s * 930_000)..=bin(s * 1_070_000);
+            gaps.expected()[around].iter().sum::<f64>()
+        };
+        assert!(share(&gaps, 120) > 0.75, "{}", share(&gaps, 120));
+        gaps.record(120_000_000);
+        assert!(share(&gaps, 1_080) > 0.75, "{}", share(&gaps, 1_080));
+        // Where it is chance what follows, little is made of what went before.
+        let mut state = 1_u64;
+        let chance = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if state >> 63 == 0 { 120 } else { 1_080 }
+        });
+        let gaps = learnt(chance.take(200));
+        assert!((0.4..0.6).contains(&share(&gaps, 120)), "{}", share(&gaps, 120));
+    }
+
+    #[test]
+    fn who_behaves_otherwise_from_now_on_is_followed() {
+        let mut gaps = learnt([30; 400]);
+        let late = |gaps: &Gaps| gaps.expected()[bin(100_000_000)..].iter().sum::<f64>();
+        assert!(late(&gaps) < 0.02, "{}", late(&gaps));
+        (0..10).for_each(|_| gaps.record(1_000_000_000));
+        assert!(late(&gaps) > 0.6, "{}", late(&gaps));
     }
 
     #[test]
     fn those_who_hear_the_same_in_any_order_keep_the_same() {
-        let (mut short, mut long) = (Gaps::default(), Gaps::default());
-        short.record(5_000_000);
-        long.record(500_000_000);
+        let (mut short, long) = (learnt([5]), learnt([500]));
         let (mut one, mut other) = (short.clone(), long.clone());
         one.merge(&long);
         other.merge(&short);
@@ -257,14 +330,14 @@ mod tests {
 
     #[test]
     fn what_others_tell_is_brought_within_bounds() {
-        let told = r#"{"seen":3,"masses":[4294967295,1],"openings":4294967295,"requests":9}"#;
-        let gaps: Gaps = serde_json::from_str(told).unwrap();
-        assert_eq!(gaps.masses.len(), BINS + 1);
+        let told = r#"{"seen":3,"openings":4294967295,"requests":9,"masses":[4294967295,1]}"#;
+        let mut gaps: Gaps = serde_json::from_str(told).unwrap();
+        assert_eq!(gaps.masses.len(), KINDS * MASSES);
         assert_eq!((gaps.masses[0], gaps.openings), (MASS_MAX, MASS_MAX));
-        let mut gaps = gaps;
         gaps.record(1_000_000);
-        let empty: Gaps =
-            serde_json::from_str(&serde_json::to_string(&Gaps::default()).unwrap()).unwrap();
-        assert!(empty.is_empty());
+        for gaps in [gaps, Gaps::default()] {
+            let line = serde_json::to_string(&gaps).unwrap();
+            assert_eq!(serde_json::from_str::<Gaps>(&line).unwrap(), gaps);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bins::{BINS, BOUNDS_US, bin, seconds};
+use super::forecast::Shares;
 use super::gaps::Gaps;
 
 /// What the rest of an idle time costs, from each bin on, in pod-seconds.
@@ -61,11 +62,11 @@ impl Plan {
     /// time.
     #[must_use]
     pub fn new(gaps: &Gaps, cost: f64, start_up_us: u64) -> Self {
-        Self::of(&gaps.weights(), cost * gaps.requests(), start_up_us)
+        Self::of(&gaps.expected(), cost * gaps.requests(), start_up_us)
     }
 
     /// The plan for gaps of those weights, where the end of one without a pod costs `end`.
-    pub(super) fn of(weights: &[f64; BINS + 1], end: f64, start_up_us: u64) -> Self {
+    pub(super) fn of(weights: &Shares, end: f64, start_up_us: u64) -> Self {
         let start_s = seconds(start_up_us);
         let mut next = Step { survivors: weights[BINS], warm: f64::INFINITY, cold: 0.0 };
         let mut steps = [next; BINS + 1];

@@ -189,8 +189,7 @@ fn gaps_are_from_the_last_second_with_load_to_the_next() {
     // What was before the first request is not known to be whole.
     [10, 30].into_iter().for_each(|gap_s| want.record(gap_s * SECOND_US));
     assert_eq!(seconds.gaps_s().seen(), 2);
-    let first: Vec<f64> = want.weights().to_vec();
-    assert_eq!(seconds.gaps_s().weights().to_vec(), first);
+    assert_eq!(seconds.gaps_s().expected().to_vec(), want.expected().to_vec());
 }
 
 #[test]

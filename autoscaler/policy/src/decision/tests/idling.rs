@@ -101,6 +101,24 @@ fn above_the_least_scale_load_decides_alone() {
 }
 
 #[test]
+fn nothing_but_the_plan_puts_it_to_sleep() {
+    // Requests of no length are no load, however many came: by load it would go.
+    let phase = Phase::Active { since_us: 100 * SECOND_US };
+    let priced = Scaling { idle_cost: Some(300.0), ..scaling() };
+    let uncertain = Inputs { phase, ..inputs(priced, 1, 0.0, 0.0) };
+    let decision = decide(uncertain.clone());
+    assert_eq!(rules(&decision), ["0 → 1 by idle-cost (not certain to be idle)"]);
+    assert_eq!(decision.phase, phase);
+    let asleep = Inputs { ready: 0, replicas: 0, phase: Phase::Asleep, ..uncertain.clone() };
+    assert_eq!(decide(asleep).desired, 0, "nor does it wake");
+    for warm in [6.0, 9.0] {
+        let reachability = Reachability::Unreachable;
+        let gone = Inputs { reachability, idle: idleness(warm), ..uncertain.clone() };
+        assert_eq!(decide(gone).desired, 0, "nothing leads to it");
+    }
+}
+
+#[test]
 fn only_a_tick_sleeps() {
     for why in [Why::Wake, Why::Pressure] {
         let decision = decide(Inputs { why, ..resting(scaling(), 9.0) });

@@ -47,7 +47,8 @@ fn after(rule: Option<Rule>) -> Option<Rule> {
         Rule::Burst(_) => Rule::Wake { activation_scale: 3 },
         Rule::Wake { .. } => Rule::IdleCost(IDLE),
         Rule::IdleCost(idle) if idle == IDLE => Rule::IdleCost(Idleness { to_s: None, ..IDLE }),
-        Rule::IdleCost(_) => Rule::InitialScale { initial: 4 },
+        Rule::IdleCost(_) => Rule::NotIdle,
+        Rule::NotIdle => Rule::InitialScale { initial: 4 },
         Rule::InitialScale { .. } => Rule::MinScale { min: 2 },
         Rule::MinScale { .. } => Rule::Coverage { known_s: 59, window_s: 60 },
         Rule::Coverage { .. } => Rule::MaxScale { max: 9 },
@@ -108,6 +109,7 @@ fn every_rule_has_its_line_and_its_json() {
         ("wake", json!({"rule": "wake", "inputs": {"activation_scale": 3}})),
         (IDLE_LINE, idle(&json!(35.2469))),
         ("idle-cost (idle for 34 s, beyond 31.471 s)", idle(&Value::Null)),
+        ("idle-cost (not certain to be idle)", json!({"rule": "not-idle"})),
         ("initial-scale 4", json!({"rule": "initial-scale", "inputs": {"initial": 4}})),
         ("min-scale 2", json!({"rule": "min-scale", "inputs": {"min": 2}})),
         (
