@@ -3,10 +3,11 @@
 //!
 //! A pod that waits costs pod-seconds; a request that waits for a pod costs λ of them, which is the
 //! annotation's value. [`Gaps`] remembers how long the function was idle before each request, as
-//! masses over [`BINS`] bins of time. A [`Plan`] is the cheapest way through a gap of that
-//! distribution: a dynamic programme backward over the bins, with a pod and without. A [`Watch`]
-//! goes over the settled seconds: it finds the gaps, and says how long the present one lasts if
-//! that is certain. [`Idle`] holds the three together for one function.
+//! masses over [`BINS`] bins of time; `forecast` makes of them what the present gap may be. A
+//! [`Plan`] is the cheapest way through a gap of that distribution: a dynamic programme backward
+//! over the bins, with a pod and without. A [`Watch`] goes over the settled seconds: it finds the
+//! gaps, and says how long the present one lasts if that is certain. [`Idle`] holds the three
+//! together for one function.
 //!
 //! Only the steps between no replicas and the least non-zero scale are decided here.
 

@@ -114,6 +114,20 @@ fn a_figure_is_that_of_its_half_alone() {
 }
 
 #[test]
+fn what_a_cold_start_is_worth_can_be_swept() {
+    let search = search(&["dormouse.dev/idle-cost=0.001,1000000"]);
+    let order = Order { search, goal: goal(Lower::Cost), slice: Slice::WHOLE };
+    let (options, one) = (Options::default(), NonZeroUsize::MIN);
+    let swept = run(("x.toml", SCENARIO), &options, &Nothing, order, one, &|_, _| {}).unwrap();
+    let sums = |it: &Candidate| {
+        let sum = |figure: fn(&Figures) -> f64| it.chosen.iter().map(figure).sum::<f64>();
+        (sum(|it| it.cost), sum(|it| it.waiting))
+    };
+    let [cheap, dear] = [0, 1].map(|at| sums(&swept.candidates[at]));
+    assert!(cheap.0 < dear.0 && cheap.1 > dear.1, "{cheap:?} {dear:?}");
+}
+
+#[test]
 fn what_is_set_by_flag_or_for_one_function_gives_way_or_is_refused() {
     let order = Order {
         search: search(&[&format!("{WINDOW}=12s")]),
