@@ -1,14 +1,15 @@
 //! What learning when to sleep is worth: requests that wait beside pod-seconds, on recorded
 //! functions, under KPA, fixed idle times, the hybrid histogram, the floor and
 //! `dormouse.dev/idle-cost` at a grid of λ. And the waits at equal pod-seconds and at 20 and 45 %
-//! more, interpolated in the grid, with intervals over functions.
+//! more, interpolated in the grid, with intervals over functions: the README's table, a column for
+//! each way to place the requests of a minute.
 //!
 //! Policies learn as they go through the first four hours, the next four are scored. Whoever
 //! chooses constants does it with `--tune`, which learns in the first two hours and scores the next
-//! two.
+//! two, and with other traces.
 //!
 //!     cargo bench -p dormouse-sim --bench idle_cost -- [--counts FILE --durations FILE]
-//!         [--place uniform|even|clump] [--seeds N] [--tune]
+//!         [--where RULE] [--place uniform|even|clump] [--seeds N] [--tune]
 
 #![allow(clippy::print_stdout, reason = "a bench reports to stdout")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads files and its arguments")]
@@ -28,6 +29,13 @@ const GRID: [u32; 10] = [30, 60, 120, 200, 300, 450, 600, 900, 1200, 2000];
 /// Pod-seconds beyond KPA's at which waits are compared, as shares of KPA's.
 const MORE: [f64; 3] = [0.0, 0.2, 0.45];
 
+/// How many fewer waits are to be reached there when places are drawn, in percent.
+const GOALS: [u32; 3] = [60, 80, 90];
+
+/// Where in its minute a request comes, and the table's words for it.
+const PLACES: [(&str, &str); 3] =
+    [("uniform", "drawn"), ("even", "evenly spread"), ("clump", "all at one time")];
+
 const FIXED_MINUTES: [u32; 3] = [5, 10, 20];
 
 const TRACES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/traces/azure-2019-sample-");
@@ -35,7 +43,10 @@ const TRACES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/traces/azur
 struct Args {
     counts: String,
     durations: String,
-    place: String,
+    /// Which functions.
+    which: String,
+    /// None = one after the other.
+    place: Option<String>,
     seeds: String,
     /// What is lived through, and what is scored as long.
     half: &'static str,
@@ -86,7 +97,8 @@ fn args() -> Args {
     let mut parsed = Args {
         counts: format!("{TRACES}counts.csv.gz"),
         durations: format!("{TRACES}durations.csv.gz"),
-        place: "uniform".to_owned(),
+        which: "trigger = http".to_owned(),
+        place: None,
         seeds: "10".to_owned(),
         half: "4h",
     };
@@ -96,7 +108,8 @@ fn args() -> Args {
         match name.as_str() {
             "--counts" => parsed.counts = value(),
             "--durations" => parsed.durations = value(),
-            "--place" => parsed.place = value(),
+            "--where" => parsed.which = value(),
+            "--place" => parsed.place = Some(value()),
             "--seeds" => parsed.seeds = value(),
             "--tune" => parsed.half = "2h",
             _ => panic!("{name}: there is no such flag"),
@@ -105,8 +118,8 @@ fn args() -> Args {
     parsed
 }
 
-fn scenario(args: &Args) -> String {
-    let Args { counts, durations, place, seeds, half } = args;
+fn scenario(args: &Args, place: &str) -> String {
+    let Args { counts, durations, which, seeds, half, .. } = args;
     let mut policies = String::from(
         "[policy.kpa]\n[policy.floor]\nkind = \"floor\"\n\
          [policy.hybrid-histogram]\nkind = \"hybrid-histogram\"\n",
@@ -123,7 +136,7 @@ fn scenario(args: &Args) -> String {
         "schema = 1\nname = \"when to sleep\"\nseeds = {seeds}\nwarmup = \"{half}\"\n\
          length = \"{half}\"\n{policies}[function.\"fleet/*\"]\ncapacity = \"unlimited\"\n\
          start_up = {{ boot = \"2s\" }}\n[function.\"fleet/*\".trace]\nformat = \"azure-2019\"\n\
-         counts = {counts:?}\ndurations = {durations:?}\nwhere = \"trigger = http\"\n\
+         counts = {counts:?}\ndurations = {durations:?}\nwhere = {which:?}\n\
          place = {place:?}\n",
     )
 }
@@ -149,60 +162,88 @@ fn rows(plan: &Plan) -> Vec<Row> {
     plan.scenario.policies.iter().zip(cards.chunks(seeds)).map(row).collect()
 }
 
-/// The waits beside KPA's, less one, at so many pod-seconds more than KPA's, in a straight line
-/// between the two policies of the grid on either side; NaN beyond the grid.
-fn interpolated(kpa: &Row, grid: &[Row], more: f64, counts: &[u32]) -> f64 {
+/// The waits beside KPA's at so many pod-seconds more than KPA's, in percent, in a straight line
+/// between the two policies of the grid on either side. Where none costs so much, those of the
+/// dearest: more pod-seconds would not be more waits. None where all of them cost more.
+fn interpolated(kpa: &Row, grid: &[Row], more: f64, counts: &[u32]) -> Option<f64> {
     let kpa = kpa.sum(counts);
     let wanted = kpa.pod_s * (1.0 + more);
     let sums: Vec<Cost> = grid.iter().map(|row| row.sum(counts)).collect();
     let around = sums.windows(2).find(|pair| pair[0].pod_s <= wanted && wanted <= pair[1].pod_s);
-    around.map_or(f64::NAN, |pair| {
-        let share = (wanted - pair[0].pod_s) / (pair[1].pod_s - pair[0].pod_s);
-        let waited = pair[0].waited + share * (pair[1].waited - pair[0].waited);
-        waited / kpa.waited - 1.0
-    })
+    let waited = match around {
+        Some(pair) => {
+            let share = (wanted - pair[0].pod_s) / (pair[1].pod_s - pair[0].pod_s);
+            pair[0].waited + share * (pair[1].waited - pair[0].waited)
+        }
+        None => sums.last().filter(|dearest| dearest.pod_s < wanted)?.waited,
+    };
+    Some(percent(waited, kpa.waited))
+}
+
+/// How much more than the other, in percent.
+fn percent(figure: f64, other: f64) -> f64 {
+    (figure / other - 1.0) * 100.0
+}
+
+/// Prints what each policy came to, and gives the table's column: requests that wait and
+/// pod-seconds beside KPA's.
+fn column(args: &Args, place: &str) -> Vec<String> {
+    let plan = Plan::new("idle_cost", &scenario(args, place), &Options::default(), &Files);
+    let rows = rows(&plan.unwrap_or_else(|faults| panic!("{faults}")));
+    let once = vec![1; rows[0].by_function.len()];
+    let kpa = rows[0].sum(&once);
+    println!("{} functions, {:.0} requests, place {place}", once.len(), kpa.arrived);
+    let beside = |row: &Row| {
+        let sum = row.sum(&once);
+        let (waits, pod_s) = (percent(sum.waited, kpa.waited), percent(sum.pod_s, kpa.pod_s));
+        println!(
+            "{:16} {:7.1} waited {waits:+6.1} %   {:9.0} pod-s {pod_s:+6.1} %   {:5.0} pre-warms",
+            row.policy, sum.waited, sum.pod_s, sum.pre_warms,
+        );
+        format!("{waits:+.1} %, {pod_s:+.1} %")
+    };
+    let mut beside: Vec<String> = rows.iter().map(beside).collect();
+    let grid = rows.len() - GRID.len();
+    let mut column: Vec<String> = MORE
+        .iter()
+        .map(|more| {
+            let waits = |counts: &[u32]| interpolated(&rows[0], &rows[grid..], *more, counts);
+            // Of a draw in which every policy of the grid costs more nothing is known.
+            let interval = bootstrap(once.len(), |counts| waits(counts).unwrap_or(0.0));
+            match (waits(&once), interval) {
+                (Some(waits), Some(it)) => {
+                    format!(
+                        "{waits:+.1} % ({:+.1} to {:+.1}), {:+.0} %",
+                        it.low,
+                        it.high,
+                        more * 100.0
+                    )
+                }
+                (Some(waits), None) => format!("{waits:+.1} %, {:+.0} %", more * 100.0),
+                (None, _) => "every λ tried costs more".to_owned(),
+            }
+        })
+        .collect();
+    column.extend(beside.drain(1..grid));
+    column
 }
 
 fn main() {
     let args = args();
-    let plan = Plan::new("idle_cost", &scenario(&args), &Options::default(), &Files);
-    let plan = plan.unwrap_or_else(|faults| panic!("{faults}"));
-    let rows = rows(&plan);
-    let once = vec![1; plan.functions.len()];
-    let kpa = rows[0].sum(&once);
-    println!(
-        "{} functions, {:.0} requests, place {}, {} seeds",
-        once.len(),
-        kpa.arrived,
-        args.place,
-        plan.seeds.len(),
-    );
-    for row in &rows {
-        let sum = row.sum(&once);
-        println!(
-            "{:15} {:7.1} waited {:+6.1} %   {:9.0} pod-seconds {:+6.1} %   {:5.0} pre-warms",
-            row.policy,
-            sum.waited,
-            (sum.waited / kpa.waited - 1.0) * 100.0,
-            sum.pod_s,
-            (sum.pod_s / kpa.pod_s - 1.0) * 100.0,
-            sum.pre_warms,
-        );
+    let is_wanted = |place: &str| args.place.as_deref().is_none_or(|wanted| wanted == place);
+    let places: Vec<_> = PLACES.into_iter().filter(|(place, _)| is_wanted(place)).collect();
+    let columns: Vec<_> = places.iter().map(|(place, _)| column(&args, place)).collect();
+    let mut names = Vec::new();
+    for (more, goal) in MORE.iter().zip(GOALS) {
+        names.push(format!("`idle-cost`, {:+.0} % pod-seconds (goal −{goal} %)", more * 100.0));
     }
-    let grid = rows.len() - GRID.len();
-    for more in MORE {
-        let figure = |counts: &[u32]| interpolated(&rows[0], &rows[grid..], more, counts) * 100.0;
-        let waits = figure(&once);
-        // Of a draw that the grid does not reach nothing is known: it is as bad as KPA.
-        let known = |counts: &[u32]| Some(figure(counts)).filter(|it| !it.is_nan()).unwrap_or(0.0);
-        match bootstrap(once.len(), known) {
-            Some(interval) => println!(
-                "idle-cost at {:+.0} % pod-seconds: {waits:+.1} % waits ({:+.1} to {:+.1})",
-                more * 100.0,
-                interval.low,
-                interval.high,
-            ),
-            None => println!("idle-cost at {:+.0} %: {waits:+.1} % waits", more * 100.0),
-        }
+    names.extend(["floor: nobody waits", "hybrid histogram"].map(str::to_owned));
+    names.extend(FIXED_MINUTES.map(|minutes| format!("fixed idle time of {minutes} min")));
+    let words: Vec<_> = places.iter().map(|(_, words)| *words).collect();
+    println!("| waits and pod-seconds beside KPA, places in a minute: | {} |", words.join(" | "));
+    println!("| --- |{}", " --- |".repeat(words.len()));
+    for (at, name) in names.iter().enumerate() {
+        let cells: Vec<_> = columns.iter().map(|column| column[at].as_str()).collect();
+        println!("| {name} | {} |", cells.join(" | ").replace('-', "−"));
     }
 }
