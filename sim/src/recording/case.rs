@@ -5,7 +5,7 @@ use dormouse_policy::settings::{Aggregation, Metric, ScaleToZero};
 use serde::Deserialize;
 
 use super::Fault;
-use super::figure::{Amount, Positive, Seconds, Spare};
+use super::figure::{Amount, Positive, Seconds, Spare, whole, whole_if_any};
 
 /// Longest window and delay, in seconds: a day. Knative allows an hour; the bound is there so that
 /// a damaged figure does not become an allocation.
@@ -15,15 +15,17 @@ const WINDOW_S_MAX: u32 = 86_400;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Case {
     /// Its number, for messages.
+    #[serde(deserialize_with = "whole")]
     pub id: u64,
     /// The name of the load's shape, for messages.
     pub load: String,
     /// The settings decided by.
     pub policy: Policy,
     /// Ready pods when the scaler starts.
+    #[serde(deserialize_with = "whole")]
     pub initial_ready: u32,
     /// Replicas asked for then; as many as were ready where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_if_any")]
     pub initial_replicas: Option<u32>,
     /// When the scaler starts; with the first thing recorded where absent.
     #[serde(default)]
@@ -53,23 +55,27 @@ pub struct Policy {
     /// Where panic starts, as a factor of the ready pods' capacity.
     pub panic_threshold: Positive,
     /// The stable window.
+    #[serde(deserialize_with = "whole")]
     pub stable_window_s: u32,
     /// The panic window.
+    #[serde(deserialize_with = "whole")]
     pub panic_window_s: u32,
     /// How long a lower figure must hold; 0 = none.
+    #[serde(deserialize_with = "whole")]
     pub scale_down_delay_s: u32,
     /// The least non-zero scale; 0 and 1 = off.
+    #[serde(deserialize_with = "whole")]
     pub activation_scale: u32,
     /// How a window is averaged.
     pub aggregation: Aggregation,
     /// Never fewer replicas.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub min_scale: u32,
     /// Never more replicas; 0 = no limit.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub max_scale: u32,
     /// Replicas to begin with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_if_any")]
     pub initial_scale: Option<u32>,
     /// Whether zero replicas are allowed.
     #[serde(default = "allowed")]
@@ -90,9 +96,10 @@ pub struct Step {
     /// When something was measured, and what.
     pub samples: Vec<(Seconds, Amount)>,
     /// Ready pods.
+    #[serde(deserialize_with = "whole")]
     pub ready: u32,
     /// Replicas asked for; as many as are ready where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_if_any")]
     pub replicas: Option<u32>,
     /// What made the decision due.
     #[serde(default = "tick")]
@@ -104,11 +111,11 @@ pub struct Step {
     #[serde(default = "always")]
     pub path: Path,
     /// Requests in flight.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub in_flight: u64,
     /// Before which second all are known that were not lost, where missing ones are unknown; up to
     /// the present one where absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_if_any")]
     pub settled: Option<u64>,
     /// What is known so far of the seconds from there on.
     #[serde(default)]
@@ -164,10 +171,14 @@ struct Wanted {
     valid: bool,
     stable: Option<Amount>,
     panic: Option<Amount>,
+    #[serde(default, deserialize_with = "whole_if_any")]
     desired: Option<u32>,
+    #[serde(default, deserialize_with = "whole_if_any")]
     excess_burst_capacity: Option<i32>,
     panicking: Option<bool>,
+    #[serde(default, deserialize_with = "whole_if_any")]
     replicas: Option<u32>,
+    #[serde(default, deserialize_with = "whole_if_any")]
     known_s: Option<u32>,
     route: Option<Route>,
 }

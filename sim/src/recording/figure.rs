@@ -1,6 +1,10 @@
 //! The numbers of a recording, each with its range.
 
-use serde::Deserialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// A time, held in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -29,6 +33,70 @@ pub struct Rule(&'static str);
 
 const MICROSECONDS: f64 = 1e6;
 
+/// Up to here an `f64` holds every whole number.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A whole number, however it is written: tools that know one kind of number alone write 60.0.
+pub(super) fn whole<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
+where
+    T: TryFrom<i128>,
+{
+    deserializer.deserialize_any(Whole(PhantomData))
+}
+
+/// The same, or nothing.
+pub(super) fn whole_if_any<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error>
+where
+    T: TryFrom<i128>,
+{
+    let found = Option::<Written<T>>::deserialize(deserializer)?;
+    Ok(found.map(|Written(number)| number))
+}
+
+struct Written<T>(T);
+
+impl<'de, T: TryFrom<i128>> Deserialize<'de> for Written<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole(deserializer).map(Self)
+    }
+}
+
+struct Whole<T>(PhantomData<T>);
+
+impl<T: TryFrom<i128>> Whole<T> {
+    fn hold<E: Error>(&self, number: i128, as_written: Unexpected<'_>) -> Result<T, E> {
+        T::try_from(number).map_err(|_| E::invalid_value(as_written, self))
+    }
+}
+
+impl<T: TryFrom<i128>> Visitor<'_> for Whole<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<T>())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        self.hold(number.into(), Unexpected::Unsigned(number))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.hold(number.into(), Unexpected::Signed(number))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        let as_written = Unexpected::Float(number);
+        if number.abs() > WHOLE_MAX || number.fract().abs() > 0.0 {
+            return Err(E::invalid_value(as_written, &self));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and held exactly by both")]
+        let whole = number as i128;
+        self.hold(whole, as_written)
+    }
+}
+
 impl Seconds {
     /// No time.
     pub const ZERO: Self = Self(0);
@@ -50,10 +118,9 @@ impl TryFrom<f64> for Seconds {
     type Error = Rule;
 
     fn try_from(seconds: f64) -> Result<Self, Rule> {
-        /// Up to here an `f64` counts microseconds without a gap: some 285 years.
-        const US_MAX: f64 = 9_007_199_254_740_992.0;
         let us = (seconds * MICROSECONDS).round();
-        if !(0.0..=US_MAX).contains(&us) || seconds < 0.0 {
+        // Some 285 years.
+        if !(0.0..=WHOLE_MAX).contains(&us) || seconds < 0.0 {
             return Err(Rule("a number of seconds from 0 to 9007199254"));
         }
         #[expect(

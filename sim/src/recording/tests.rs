@@ -77,6 +77,19 @@ fn fields_that_are_not_known_are_skipped() {
 }
 
 #[test]
+fn a_whole_number_may_be_written_with_a_point() {
+    let mut pointed = case("", "");
+    for number in ["id\":7", "_ready\":3", "window_s\":60", "capacity\":-1", "desired\":3"] {
+        let at = pointed.rfind(number).unwrap() + number.len();
+        pointed.insert_str(at, ".0");
+    }
+    let pointed = pointed.replace(r#""ready":3,"#, r#""ready":3e0,"replicas":3.0,"#);
+    let plain = case("", "").replace(r#""ready":3,"#, r#""ready":3,"replicas":3,"#);
+    assert_eq!(read("a", pointed.as_bytes()), read("a", plain.as_bytes()));
+    assert_eq!(read("a", plain.as_bytes())[0].clone().unwrap().steps[1].replicas, Some(3));
+}
+
+#[test]
 fn what_breaks_a_rule_is_named_by_file_line_and_field() {
     for (what, by, want) in [
         (r#""id":7,"#, "", "id: is missing"),
@@ -92,6 +105,17 @@ fn what_breaks_a_rule_is_named_by_file_line_and_field() {
             r#""initial_ready":3"#,
             r#""initial_ready":-1"#,
             "initial_ready: invalid value: integer `-1`, expected u32",
+        ),
+        (
+            r#""panic_window_s":6"#,
+            r#""panic_window_s":6.5"#,
+            "policy.panic_window_s: invalid value: floating point `6.5`, expected u32",
+        ),
+        (r#""id":7"#, r#""id":1e16"#, "id: invalid value: floating point `1e16`, expected u64"),
+        (
+            r#""initial_ready":3"#,
+            r#""initial_ready":4294967296.0"#,
+            "initial_ready: invalid value: floating point `4294967296.0`, expected u32",
         ),
         (
             r#""metric":"rps""#,
