@@ -131,23 +131,22 @@ impl Inputs {
 }
 
 fn answer_requests(inputs: &Inputs, figure: &mut Figure) {
-    let Inputs { in_flight, held, .. } = *inputs;
+    let Inputs { in_flight, held, lost_in_flight, refused, arriving_rps, start_up_us, .. } =
+        *inputs;
+    let scaling = &inputs.scaling;
     if in_flight > 0 {
         figure.at_least(1, Rule::InFlight { in_flight, held });
     }
-    let Inputs { lost_in_flight, .. } = *inputs;
-    if inputs.scaling.metric == Metric::Concurrency && lost_in_flight > 0 {
-        let needed = pods(lost_in_flight as f64 / inputs.scaling.target);
+    if scaling.metric == Metric::Concurrency && lost_in_flight > 0 {
+        let needed = pods(lost_in_flight as f64 / scaling.target);
         figure.at_least(needed, Rule::LostReporters { lost_in_flight });
     }
-    if inputs.scaling.burst != Burst::Kpa {
-        let Inputs { refused, arriving_rps, start_up_us, .. } = *inputs;
-        let scaling = &inputs.scaling;
+    if scaling.burst != Burst::Kpa {
         let demand = Demand::new(scaling.burst, in_flight, refused, arriving_rps, start_up_us);
         figure.at_least(pods(demand.requests() / scaling.target), Rule::Burst(demand));
     }
     if inputs.why == Why::Wake {
-        let activation_scale = inputs.scaling.activation_scale;
+        let activation_scale = scaling.activation_scale;
         figure.at_least(activation_scale.max(1), Rule::Wake { activation_scale });
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decision::{Missing, Observation, Outcome, Why};
-use crate::settings::{Annotations, ClusterDefaults, Scaling, parse};
+use crate::settings::{Annotations, Burst, ClusterDefaults, Scaling, parse};
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -41,7 +41,11 @@ impl World {
     }
 
     fn begin(&mut self, target: f64) -> usize {
-        let scaler = Scaler::new(settings(target), Missing::Unknown, 1, 1, self.now_us);
+        self.begin_with(settings(target))
+    }
+
+    fn begin_with(&mut self, scaling: Arc<Scaling>) -> usize {
+        let scaler = Scaler::new(scaling, Missing::Unknown, 1, 1, self.now_us);
         let number = self.functions.len();
         self.functions.push((name(number), Meter::new(self.now_us), scaler));
         self.snapshot(number, Taken::Begin { ready: 1, replicas: 1 });
@@ -127,6 +131,31 @@ impl World {
                 world.snapshot(1, Taken::Periodic);
             }
         }
+        world
+    }
+
+    /// Something of every kind that a record can hold, and not much of it.
+    fn sampled() -> Self {
+        let mut world = Self::new();
+        let plain = world.begin(2.0);
+        let bursts = Scaling { burst: Burst::StartUp, idle_cost: Some(3.0), ..*settings(1.0) };
+        let bursting = world.begin_with(Arc::new(bursts));
+        world.decide(plain, Why::Start, 1, 1);
+        for second in 0..24 {
+            world.now_us += SECOND_US;
+            world.report(if second % 12 < 7 { second % 12 } else { 0 });
+            world.decide(if second % 2 == 0 { plain } else { bursting }, Why::Tick, 1, 1);
+            if second == 12 {
+                world.configure(plain, 1.5);
+                world.snapshot(bursting, Taken::Periodic);
+            }
+        }
+        let (reporter, at_us, departure) = ("other".to_owned(), world.now_us, Departure::Said);
+        world.reporters.forget(&reporter, departure, at_us);
+        world.lines.push(Line::Gone(Gone { reporter, at_us, departure }));
+        world.decide(plain, Why::Wake, 0, 0);
+        world.decide(bursting, Why::Pressure, 1, 2);
+        world.lines.push(Line::Gap { lines: 1 });
         world
     }
 
@@ -354,6 +383,31 @@ proptest! {
         replay(&bytes, 0).ok();
         replay(&bytes, 30 * SECOND_US).ok();
     }
+}
+
+/// A record as this version has always written it. Where this fails, either write what is there as
+/// before, or give [`VERSION`] (or, if decisions come out otherwise, that of the policy) a new
+/// number: people keep records, and must be told which of them can be read. With
+/// `DORMOUSE_UPDATE_RECORDINGS` set the sample is written anew.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the sample is a file")]
+fn the_sample_of_this_version_is_written_and_decided_as_ever() {
+    assert_eq!((VERSION, crate::decision::VERSION), (1, 1), "a new version needs its own sample");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/record-1.jsonl");
+    let written = World::sampled().bytes();
+    if std::env::var_os("DORMOUSE_UPDATE_RECORDINGS").is_some() {
+        std::fs::write(path, &written).unwrap();
+    }
+    let sample = std::fs::read(path).unwrap();
+    let replayed = replay(&sample, 0).unwrap();
+    assert_eq!((replayed.decisions, replayed.skipped, replayed.gaps), (27, 0, 1));
+    let lines = |bytes: &[u8]| -> Vec<String> {
+        String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
+    };
+    for (written, sample) in lines(&written).iter().zip(&lines(&sample)) {
+        assert_eq!(written, sample);
+    }
+    assert_eq!(written.len(), sample.len());
 }
 
 #[test]

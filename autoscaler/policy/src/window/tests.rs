@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -128,42 +131,56 @@ fn unsettled_seconds_take_part_where_they_are_asked_for() {
     check((average.value, average.known_s), 4.0, 4);
 }
 
-/// What a window is, written down without a ring: every value ever added, and where the present
-/// series began.
-#[derive(Default)]
+/// What a window of a ring is, written down without a ring: every value ever added, and where the
+/// present series began.
 struct Plain {
+    ring_s: u64,
+    length_s: u64,
     values: Vec<(u64, f64)>,
     first_s: u64,
     last_s: Option<u64>,
 }
 
 impl Plain {
-    fn record(&mut self, length_s: u64, second: u64, value: f64) {
+    fn new(ring_s: u32, length_s: u32) -> Self {
+        let (ring_s, length_s) = (ring_s.into(), length_s.into());
+        Self { ring_s, length_s, values: Vec::new(), first_s: 0, last_s: None }
+    }
+
+    fn record(&mut self, second: u64, value: f64) {
         match self.last_s {
-            Some(last) if second + length_s <= last => return,
+            Some(last) if second + self.ring_s <= last => return,
+            Some(last) if second + self.length_s <= last => {}
             Some(last) if second <= last => self.first_s = self.first_s.min(second),
-            Some(last) if second - last < length_s => self.last_s = Some(second),
+            Some(last) if second - last < self.length_s => self.last_s = Some(second),
             _ => (self.first_s, self.last_s) = (second, Some(second)),
         }
         self.values.push((second, value));
     }
 
-    fn mean(&self, length_s: u64, end_s: u64) -> f64 {
+    fn sum(&self, seconds: RangeInclusive<u64>) -> f64 {
+        let values = self.values.iter().filter(|(second, _)| seconds.contains(second));
+        values.map(|(_, value)| value).sum()
+    }
+
+    /// The average, and over how many seconds.
+    fn mean(&self, missing: Missing, end_s: u64) -> (f64, u32) {
         let Some(last_s) = self.last_s else {
-            return 0.0;
+            return (0.0, 0);
         };
-        let silent_s = end_s.saturating_sub(last_s);
-        if silent_s >= length_s {
-            return 0.0;
-        }
-        let oldest_s = (end_s.max(last_s) + 1).saturating_sub(length_s).max(self.first_s);
-        let sum: f64 = self
-            .values
-            .iter()
-            .filter(|(second, _)| *second >= oldest_s)
-            .map(|(_, value)| value)
-            .sum();
-        sum / (last_s - self.first_s + 1).min(length_s - silent_s) as f64
+        let end_s = if missing == Missing::Zero { end_s.max(last_s) } else { end_s };
+        let in_ring_s = (last_s + 1).saturating_sub(self.ring_s);
+        let from_s = (end_s + 1).saturating_sub(self.length_s).max(self.first_s).max(in_ring_s);
+        let seconds = from_s..=end_s.min(last_s);
+        let known_s = match missing {
+            Missing::Zero => seconds.clone().count(),
+            Missing::Unknown => {
+                let known = self.values.iter().map(|(second, _)| *second);
+                known.filter(|it| seconds.contains(it)).collect::<BTreeSet<_>>().len()
+            }
+        };
+        let known_s = u32::try_from(known_s).unwrap();
+        (self.sum(seconds) / f64::from(known_s.max(1)), known_s)
     }
 }
 
@@ -172,25 +189,25 @@ proptest! {
     fn agrees_with_a_plain_list(
         stable_s in 6_u32..40,
         panic_share in 1_u32..100,
+        missing in prop_oneof![Just(Missing::Zero), Just(Missing::Unknown)],
         steps in proptest::collection::vec((-8_i64..30, 0_u32..100), 1..80),
     ) {
         let panic_s = (stable_s * panic_share / 100).max(1);
-        let mut windows = linear(stable_s, panic_s, Missing::Zero);
-        let mut plain = [stable_s, panic_s].map(|length_s| {
-            (u64::from(length_s), Plain::default())
-        });
+        let mut windows = linear(stable_s, panic_s, missing);
+        let mut plain = [stable_s, panic_s].map(|length_s| Plain::new(stable_s, length_s));
         let mut now_s = 100_u64;
         for (step, value) in steps {
             let second = now_s.saturating_add_signed(step);
             now_s = now_s.max(second);
             windows.record(second, f64::from(value));
-            for (length_s, plain) in &mut plain {
-                plain.record(*length_s, second, f64::from(value));
-            }
-            for end_s in [now_s - 1, now_s, now_s + 3, now_s + 50] {
+            plain.iter_mut().for_each(|plain| plain.record(second, f64::from(value)));
+            // Seconds settle late: a window may end well before the newest value.
+            for end_s in [now_s - 20, now_s - 3, now_s - 1, now_s, now_s + 3, now_s + 50] {
                 let have = [stable(&windows, end_s), panic(&windows, end_s)];
-                for ((value, _), (length_s, plain)) in have.iter().zip(&plain) {
-                    prop_assert!((value - plain.mean(*length_s, end_s)).abs() < 1e-6);
+                for ((value, known_s), plain) in have.into_iter().zip(&plain) {
+                    let (want, want_s) = plain.mean(missing, end_s);
+                    prop_assert!((value - want).abs() < 1e-6, "{value} for {want} at {end_s}");
+                    prop_assert_eq!(known_s, want_s);
                 }
             }
         }
