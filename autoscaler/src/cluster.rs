@@ -240,12 +240,14 @@ pub enum Topic {
     Reapplied,
     /// Its pods cannot be started, or not be reached.
     CannotStart,
+    /// An activator cannot listen where one of its Services is to lead.
+    CannotListen,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Claimed, Self::ScaledToZero, Self::Reapplied, Self::CannotStart];
+    pub const ALL: [Self; 5] =
+        [Self::Claimed, Self::ScaledToZero, Self::Reapplied, Self::CannotStart, Self::CannotListen];
 
     /// Its word in Events.
     #[must_use]
@@ -255,6 +257,7 @@ impl Topic {
             Self::ScaledToZero => "ScaledToZero",
             Self::Reapplied => "Reapplied",
             Self::CannotStart => "CannotStart",
+            Self::CannotListen => "CannotListen",
         }
     }
 }

@@ -400,7 +400,7 @@ impl Core {
                     reporter,
                     "activator given up for lost; what it had in flight keeps its pods"
                 );
-                self.look_at_listeners();
+                self.look_at_listeners(now_us);
                 self.actions.push(Action::LookFor { activator: reporter });
             }
             Output::Report { reporter, boot, at_us, readings, learnt } => {
@@ -410,7 +410,7 @@ impl Core {
             Output::Woken(function) => self.wake(&function, now_us),
             Output::Pressed(function) => self.press(&function, now_us),
             Output::Listening => {
-                self.look_at_listeners();
+                self.look_at_listeners(now_us);
                 self.ways.is_stale = true;
             }
             Output::Patch { function, epoch } => self.patch(&function, epoch),

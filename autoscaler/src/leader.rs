@@ -5,12 +5,17 @@
 //! clock since it *sent* its last successful renewal; another one claims the record when a lease
 //! has passed on that one's own clock since it first *saw* the record as it is. A renewal is seen
 //! after it was sent, so the first of these ends before the second, whatever the clocks show: only
-//! their pace matters, and no time in the record is ever compared with one's own. A record that a
-//! person deletes under its holder has no version left to guard it: then, for seconds, two may
-//! lead, and the versions that their writes name are what remains.
+//! their pace matters, and no time in the record is ever compared with one's own.
+//!
+//! A record that is not there, be it that a person deleted it under its holder, has no version to
+//! guard it. So who makes one leads nothing by that: it is made as [`NOBODY`]'s, and claimed like
+//! a stranger's, when a lease has passed since it was first seen. Whoever led by the record before
+//! was last renewed before that one was deleted, and leads no longer then.
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 /// How long a claim lasts that is not renewed, in microseconds: what a crash costs.
 pub(crate) const LEASE_US: u64 = 5_000_000;
@@ -26,6 +31,9 @@ pub(crate) const RETRY_US: u64 = 1_000_000;
 /// longer than any usual one.
 const STRANGER_US_MAX: u64 = 60_000_000;
 
+/// The holder of a record that was made where there was none: no process calls itself so.
+const NOBODY: &str = "nobody-yet";
+
 /// The record as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -35,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) term: u64,
     /// How long its holder says it lasts, in microseconds.
     pub(crate) lease_us: u64,
+    /// Who wrote its holder, if that was no autoscaler of ours.
+    pub(crate) written_by: Option<Arc<str>>,
     /// Changes with every write.
     pub(crate) version: String,
 }
@@ -134,10 +144,10 @@ impl Election {
         Some(Lead { term: held.term, until_us: held.sent_us + LEASE_US })
     }
 
-    /// Whose record is waited for.
-    pub(crate) fn awaited(&self) -> Option<&Record> {
+    /// Who leads, if it is another.
+    pub(crate) fn other(&self) -> Option<&Record> {
         let record = self.seen.as_ref()?.record.as_ref()?;
-        (!record.holder.is_empty() && record.holder != self.identity).then_some(record)
+        (self.is_others(record) && record.holder != NOBODY).then_some(record)
     }
 
     /// When [`Self::call`] or [`Self::lead`] changes by the mere passing of time.
@@ -155,16 +165,20 @@ impl Election {
         self.sent_us = Some(now_us);
         Some(match self.next {
             Next::Look => Call::Look,
-            Next::Claim => {
-                let record = self.seen.as_ref().and_then(|seen| seen.record.as_ref());
-                let mine = record.filter(|record| record.holder == self.identity);
-                Call::Write(Claim {
-                    holder: self.identity.clone(),
-                    term: mine.map_or(self.term_max + 1, |record| record.term),
-                    over: record.map(|record| record.version.clone()),
-                })
-            }
+            Next::Claim => Call::Write(self.claim()),
         })
+    }
+
+    fn claim(&self) -> Claim {
+        let Some(record) = self.seen.as_ref().and_then(|seen| seen.record.as_ref()) else {
+            return Claim { holder: NOBODY.to_owned(), term: self.term_max, over: None };
+        };
+        let is_mine = record.holder == self.identity;
+        Claim {
+            holder: self.identity.clone(),
+            term: if is_mine { record.term } else { self.term_max + 1 },
+            over: Some(record.version.clone()),
+        }
     }
 
     /// The call under way was answered.
@@ -178,7 +192,10 @@ impl Election {
                 self.see(record, now_us);
             }
             Answer::Written(record) => {
-                self.held = Some(Held { sent_us, term: record.term });
+                // Who makes a record leads nothing by that.
+                if record.holder == self.identity {
+                    self.held = Some(Held { sent_us, term: record.term });
+                }
                 self.not_before_us = sent_us + RETRY_US;
                 self.see(Some(record), now_us);
             }
@@ -220,27 +237,22 @@ impl Election {
         }
     }
 
+    fn is_others(&self, record: &Record) -> bool {
+        !record.holder.is_empty() && record.holder != self.identity
+    }
+
     fn see(&mut self, record: Option<Record>, now_us: u64) {
-        let before = self.seen.as_ref();
-        let known = before.map(|seen| &seen.record);
-        if let (Some(record), Some(Some(known))) = (&record, known)
+        let known = self.seen.as_ref().and_then(|seen| seen.record.as_ref());
+        if let Some((record, known)) = record.as_ref().zip(known)
             && (record == known || is_older(&record.version, &known.version))
         {
             return;
         }
-        let is_other =
-            |record: &&Record| !record.holder.is_empty() && record.holder != self.identity;
         let free_us = match &record {
-            Some(record) if is_other(&record) => {
+            Some(record) if self.is_others(record) => {
                 now_us + record.lease_us.clamp(LEASE_US, STRANGER_US_MAX)
             }
-            Some(_) => now_us,
-            // Who deleted it did not thereby stop its holder.
-            None => match before {
-                Some(Seen { record: None, free_us }) => *free_us,
-                Some(Seen { record: Some(gone), .. }) if is_other(&gone) => now_us + LEASE_US,
-                _ => now_us,
-            },
+            _ => now_us,
         };
         if record.as_ref().is_none_or(|record| record.holder != self.identity) {
             self.held = None;

@@ -95,7 +95,7 @@ pub struct EndpointStatus {
     pub hosts: Vec<String>,
     /// The address of its own listener, once an activator has it.
     pub listening: Option<SocketAddr>,
-    /// Why there is no listener, if binding failed.
+    /// Why an activator has no listener, if binding failed.
     pub error: Option<String>,
 }
 

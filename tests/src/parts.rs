@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fake_api::FakeApi;
 use crate::http::{Client, Response};
@@ -18,6 +18,10 @@ use crate::wait;
 
 /// The secret that both parts share.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// The Lease of who leads. It is there from the start, released, so that nobody waits for a leader
+/// of before who might still write.
+const LEASE: &str = "dormouse-autoscaler";
 
 /// One process and its log.
 pub struct Part {
@@ -175,6 +179,9 @@ impl Parts {
             std::fs::write(scratch.path().join(name), token).expect("the folder is writable");
         };
         write("token", TOKEN);
+        if api.get("leases", LEASE).is_none() {
+            api.put("leases", json!({"metadata": {"name": LEASE}}));
+        }
         let kubeconfig = api.kubeconfig(scratch.path()).to_string_lossy().into_owned();
         let mut arguments = vec!["--kubeconfig".to_owned(), kubeconfig];
         arguments.extend(further.iter().map(|text| (*text).to_owned()));

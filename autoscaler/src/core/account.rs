@@ -1,6 +1,6 @@
 //! What the core tells of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dormouse_link::frame::Listening;
@@ -61,14 +61,16 @@ impl Core {
         })
     }
 
-    /// Takes in where endpoints listen. Of several activators' listeners one that has an address is
-    /// shown.
-    pub(super) fn look_at_listeners(&mut self) {
+    /// Takes in where endpoints listen. Of several activators' listeners an address is shown that
+    /// one has, and why another has none.
+    pub(super) fn look_at_listeners(&mut self, now_us: u64) {
         let mut listening: BTreeMap<String, Listening> = BTreeMap::new();
         for listener in self.link.listening() {
             match listening.get_mut(&listener.endpoint) {
-                Some(shown) if shown.address.is_some() => {}
-                Some(shown) => shown.clone_from(listener),
+                Some(shown) => {
+                    shown.address = shown.address.or(listener.address);
+                    shown.error = shown.error.take().or_else(|| listener.error.clone());
+                }
                 None => {
                     listening.insert(listener.endpoint.clone(), listener.clone());
                 }
@@ -76,8 +78,28 @@ impl Core {
         }
         let endpoints = listening.keys().chain(self.listening.keys());
         let changed = endpoints.filter(|it| listening.get(*it) != self.listening.get(*it));
-        self.stale.extend(changed.flat_map(|endpoint| self.claims.claimants(endpoint)).cloned());
+        let changed = changed.flat_map(|endpoint| self.claims.claimants(endpoint));
+        let changed: BTreeSet<FunctionName> = changed.cloned().collect();
         self.listening = listening;
+        for name in &changed {
+            self.listen_for(name);
+            self.say(name, now_us);
+        }
+        self.stale.extend(changed);
+    }
+
+    /// Whether every activator that is to listen for a function can.
+    fn listen_for(&mut self, name: &FunctionName) {
+        let Some(state) = self.functions.get_mut(name) else {
+            return;
+        };
+        let endpoints = state.description.endpoints.iter();
+        let mut refused = endpoints.filter_map(|endpoint| {
+            let error = self.listening.get(&endpoint.name)?.error.as_ref()?;
+            let name = &endpoint.name;
+            Some(format!("an activator cannot listen for {name} and gets none of it: {error}"))
+        });
+        state.deaf = refused.next();
     }
 
     pub(super) fn status(&self, state: &FunctionState, now_us: u64) -> FunctionStatus {

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::function::{FunctionState, Retiring, Scaling};
 use super::order::{Order, Placed, RETIRING_ATTEMPTS_MAX};
 use super::{Action, Core};
-use crate::cluster::{Leading, Scale, ScaleError};
+use crate::cluster::{Leading, Scale, ScaleError, Topic};
 
 impl Core {
     pub(super) fn scaling_of(&mut self, name: &FunctionName) -> Option<&mut Scaling> {
@@ -74,14 +74,14 @@ impl Core {
             return;
         };
         scaling.placed = scaling.placed.filter(|placed| now_us < placed.until_us);
+        let is_tick = scaling.tick_us.take_if(|tick_us| *tick_us <= now_us).is_some();
         self.stale.insert(name.clone());
-        if scaling.tick_us.is_some_and(|tick_us| tick_us <= now_us) {
-            scaling.tick_us = None;
+        self.say(name, now_us);
+        if is_tick {
             let why = match asked {
                 0 if wants_waking => Why::Wake,
                 _ => Why::Tick,
             };
-            self.say(name, now_us);
             self.put_entry(name, now_us);
             self.decide(name, why, now_us);
         }
@@ -133,7 +133,10 @@ impl Core {
                 false => pre_warm_us,
             };
             let order_us = scaling.order.as_ref().and_then(|order| order.due_us);
-            timer_us = scaling.tick_us.into_iter().chain(order_us).min();
+            // Nobody else would say of one that sleeps that it is re-applied no more.
+            let is_noted = state.noted.contains_key(&Topic::Reapplied);
+            let note_us = state.others.forgets_us().filter(|_| is_noted);
+            timer_us = scaling.tick_us.into_iter().chain(order_us).chain(note_us).min();
         }
         if timer_us != state.timer_us {
             if let Some(before_us) = std::mem::replace(&mut state.timer_us, timer_us) {

@@ -35,6 +35,8 @@ pub(super) struct FunctionState {
     pub(super) seen: Option<Seen>,
     /// The way from activators to them.
     pub(super) way: Way,
+    /// Where an activator that is to listen for it cannot, and why.
+    pub(super) deaf: Option<String>,
     /// What others write into its replicas.
     pub(super) others: Others,
     /// What was said of it and still holds.
@@ -95,6 +97,7 @@ impl FunctionState {
             set_aside: None,
             seen: None,
             way: Way::default(),
+            deaf: None,
             others: Others::default(),
             noted: BTreeMap::new(),
             load: Load::default(),

@@ -44,6 +44,7 @@ impl FunctionState {
                 let failure = self.failing()?;
                 Some(format!("requests cannot be answered ({}): {}", failure.code, failure.message))
             }
+            Topic::CannotListen => self.deaf.clone(),
         }
     }
 }

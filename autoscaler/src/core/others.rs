@@ -122,6 +122,13 @@ impl Others {
         (is_its || now_us < last_us + FLIPS_US).then_some((&**by, *replicas))
     }
 
+    /// When [`Others::reapplier`] is forgotten unless something is written, in microseconds.
+    pub(super) fn forgets_us(&self) -> Option<u64> {
+        let Reapplier { by, last_us, .. } = self.reapplier.as_ref()?;
+        let is_its = self.seen.as_ref().is_some_and(|seen| seen.is_by(by));
+        (!is_its).then_some(last_us + FLIPS_US)
+    }
+
     /// What a decision is to respect.
     pub(super) fn keep(&self, now_us: u64) -> Option<Keep> {
         if self.zero_by().is_some() {

@@ -68,7 +68,7 @@ impl Core {
             }
         }
         self.ways.is_stale = true;
-        self.look_at_listeners();
+        self.look_at_listeners(now_us);
         if let Some(recording) = &mut self.recording {
             recording.gone(record::Gone { reporter, at_us: now_us, departure });
         }

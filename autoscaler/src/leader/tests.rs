@@ -11,7 +11,8 @@ const CALL_US_MAX: u64 = 1_000_000;
 const STEP_US: u64 = 50_000;
 
 fn record(holder: &str, version: u64) -> Record {
-    Record { holder: holder.into(), term: 1, lease_us: LEASE_US, version: version.to_string() }
+    let (holder, version) = (holder.to_owned(), version.to_string());
+    Record { holder, term: 1, lease_us: LEASE_US, written_by: None, version }
 }
 
 /// The record where it is kept.
@@ -93,21 +94,90 @@ impl Runner {
 /// What happens to which candidate, and for how long the world goes on before the next.
 #[derive(Clone, Debug)]
 enum Turn {
-    Pause { who: usize, us: u64 },
-    Delay { who: usize, there_us: u64, back_us: u64 },
-    Tell { who: usize },
+    Pause {
+        who: usize,
+        us: u64,
+    },
+    Delay {
+        who: usize,
+        there_us: u64,
+        back_us: u64,
+    },
+    Tell {
+        who: usize,
+    },
     Nothing,
+    /// Somebody deletes the record.
+    Delete,
+    /// Who watches hears of that.
+    TellGone {
+        who: usize,
+    },
 }
 
-fn turns() -> impl Strategy<Value = Vec<(Turn, u64)>> {
-    let turn = prop_oneof![
+fn turns() -> impl Strategy<Value = Turn> {
+    prop_oneof![
         (0..3_usize, 0..20_000_000_u64).prop_map(|(who, us)| Turn::Pause { who, us }),
         (0..3_usize, 0..3_000_000_u64, 0..3_000_000_u64)
             .prop_map(|(who, there_us, back_us)| Turn::Delay { who, there_us, back_us }),
         (0..3_usize).prop_map(|who| Turn::Tell { who }),
         Just(Turn::Nothing),
-    ];
+    ]
+}
+
+fn turns_with_deletions() -> impl Strategy<Value = Turn> {
+    let deletions =
+        prop_oneof![Just(Turn::Delete), (0..3_usize).prop_map(|who| Turn::TellGone { who }),];
+    prop_oneof![3 => turns(), 1 => deletions]
+}
+
+/// So many turns, each with the time until the next.
+fn schedule(turn: impl Strategy<Value = Turn>) -> impl Strategy<Value = Vec<(Turn, u64)>> {
     prop::collection::vec((turn, 0..8_000_000_u64), 1..30)
+}
+
+/// Who leads at each step of a schedule, every `STEP_US`.
+fn live(
+    schedule: Vec<(Turn, u64)>,
+    ahead_us: [u64; 3],
+    mut at_each: impl FnMut(u64, &[(usize, Lead)]) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let mut kept = Kept::default();
+    let mut runners: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .zip(ahead_us)
+        .map(|(name, ahead_us)| Runner::new(name, ahead_us))
+        .collect();
+    let mut delays = [(1_000, 1_000); 3];
+    let mut now_us = 0;
+    for (turn, lasts_us) in schedule {
+        match turn {
+            Turn::Pause { who, us } => runners[who].paused_until_us = now_us + us,
+            Turn::Delay { who, there_us, back_us } => delays[who] = (there_us, back_us),
+            Turn::Tell { who } => {
+                let own_us = now_us + runners[who].ahead_us;
+                if let Some(record) = &kept.record {
+                    runners[who].election.told(record.clone(), own_us);
+                }
+            }
+            Turn::Nothing => {}
+            Turn::Delete => kept.record = None,
+            Turn::TellGone { who } => runners[who].election.look_again(),
+        }
+        let end_us = now_us + lasts_us;
+        while now_us < end_us {
+            for (runner, delays_us) in runners.iter_mut().zip(delays) {
+                runner.step(&mut kept, now_us, delays_us);
+            }
+            let leads = runners.iter().enumerate();
+            let leads: Vec<_> =
+                leads.filter_map(|(who, runner)| Some((who, runner.lead(now_us)?))).collect();
+            prop_assert!(leads.len() <= 1, "{leads:?} at {now_us}");
+            at_each(now_us, &leads)?;
+            now_us += STEP_US;
+        }
+    }
+    Ok(())
 }
 
 proptest! {
@@ -115,43 +185,27 @@ proptest! {
     /// term is led twice.
     #[test]
     fn no_two_lead_at_once(
-        turns in turns(),
+        schedule in schedule(turns()),
         ahead_us in prop::array::uniform3(0..10_u64.pow(10)),
     ) {
-        let mut kept = Kept::default();
-        let mut runners: Vec<_> = ["a", "b", "c"].into_iter().zip(ahead_us)
-            .map(|(name, ahead_us)| Runner::new(name, ahead_us)).collect();
-        let mut delays = [(1_000, 1_000); 3];
         let mut terms = std::collections::BTreeMap::new();
-        let mut now_us = 0;
-        for (turn, lasts_us) in turns {
-            match turn {
-                Turn::Pause { who, us } => runners[who].paused_until_us = now_us + us,
-                Turn::Delay { who, there_us, back_us } => delays[who] = (there_us, back_us),
-                Turn::Tell { who } => {
-                    let own_us = now_us + runners[who].ahead_us;
-                    if let Some(record) = &kept.record {
-                        runners[who].election.told(record.clone(), own_us);
-                    }
-                }
-                Turn::Nothing => {}
+        live(schedule, ahead_us, |now_us, leads| {
+            for (who, lead) in leads {
+                let first = *terms.entry(lead.term).or_insert(*who);
+                prop_assert_eq!(first, *who, "term led twice");
+                prop_assert!(lead.until_us > now_us + CALL_US_MAX);
             }
-            let end_us = now_us + lasts_us;
-            while now_us < end_us {
-                for (runner, delays_us) in runners.iter_mut().zip(delays) {
-                    runner.step(&mut kept, now_us, delays_us);
-                }
-                let leads: Vec<_> = runners.iter().enumerate()
-                    .filter_map(|(who, runner)| Some((who, runner.lead(now_us)?))).collect();
-                prop_assert!(leads.len() <= 1, "{leads:?} at {now_us}");
-                for (who, lead) in leads {
-                    let first = *terms.entry(lead.term).or_insert(who);
-                    prop_assert_eq!(first, who, "term led twice");
-                    prop_assert!(lead.until_us > now_us + CALL_US_MAX);
-                }
-                now_us += STEP_US;
-            }
-        }
+            Ok(())
+        })?;
+    }
+
+    /// The same where the record is deleted now and then, heard of or not.
+    #[test]
+    fn no_two_lead_at_once_whatever_is_deleted(
+        schedule in schedule(turns_with_deletions()),
+        ahead_us in prop::array::uniform3(0..10_u64.pow(10)),
+    ) {
+        live(schedule, ahead_us, |_, _| Ok(()))?;
     }
 }
 
@@ -178,15 +232,15 @@ fn the_next_leads_a_lease_after_a_crash_and_at_once_after_a_clean_end() {
     let (mut kept, mut now_us) = (Kept::default(), 0);
     let (mut a, mut b) = (Runner::new("a", 0), Runner::new("b", 3_600_000_000));
     let first = until(&mut kept, &mut [&mut a], &mut now_us, |it, now| it[0].lead(now).is_some());
-    assert!(first < 10_000, "{first}");
-    until(&mut kept, &mut [&mut a, &mut b], &mut now_us, |_, now| now > 7_000_000);
+    assert!((LEASE_US..LEASE_US + RETRY_US).contains(&first), "{first}");
+    until(&mut kept, &mut [&mut a, &mut b], &mut now_us, |_, now| now > 12_000_000);
     assert!(a.lead(now_us).is_some() && b.lead(now_us).is_none());
     // a says nothing any more.
     let crash = until(&mut kept, &mut [&mut b], &mut now_us, |it, now| it[0].lead(now).is_some());
     assert!((LEASE_US - RETRY_US..=LEASE_US + RETRY_US).contains(&crash), "{crash}");
     assert_eq!(b.lead(now_us).map(|lead| lead.term), Some(2));
     let mut c = Runner::new("c", 7);
-    until(&mut kept, &mut [&mut b, &mut c], &mut now_us, |_, now| now > 20_000_000);
+    until(&mut kept, &mut [&mut b, &mut c], &mut now_us, |_, now| now > 25_000_000);
     let claim = b.election.resign().unwrap();
     assert_eq!(b.lead(now_us), None);
     kept.carry_out(&Call::Write(claim));
@@ -197,7 +251,7 @@ fn the_next_leads_a_lease_after_a_crash_and_at_once_after_a_clean_end() {
 
 #[test]
 fn one_lost_renewal_is_made_up_for_and_two_end_the_lead() {
-    let mut kept = Kept::default();
+    let mut kept = Kept { record: Some(record("", 1)), version: 1 };
     let mut election = Election::new("a".into());
     let renew = |election: &mut Election, kept: &mut Kept, now_us| {
         let call = election.call(now_us).unwrap();
@@ -205,7 +259,7 @@ fn one_lost_renewal_is_made_up_for_and_two_end_the_lead() {
     };
     renew(&mut election, &mut kept, 0);
     renew(&mut election, &mut kept, 0);
-    assert_eq!(election.lead(0), Some(Lead { term: 1, until_us: LEASE_US }));
+    assert_eq!(election.lead(0), Some(Lead { term: 2, until_us: LEASE_US }));
     assert_eq!(election.due_us(0), Some(RETRY_US));
     for lost in [1, 2] {
         assert!(election.call(lost * RETRY_US).is_some());
@@ -218,7 +272,27 @@ fn one_lost_renewal_is_made_up_for_and_two_end_the_lead() {
     assert_eq!(election.lead(RENEW_US_MAX), None);
     renew(&mut election, &mut kept, 4_000_000);
     renew(&mut election, &mut kept, 4_000_000);
-    assert_eq!(election.lead(4_000_000).map(|lead| lead.term), Some(1), "nobody led in between");
+    assert_eq!(election.lead(4_000_000).map(|lead| lead.term), Some(2), "nobody led in between");
+}
+
+#[test]
+fn who_finds_no_record_leads_a_lease_after_making_one_and_goes_on_counting_terms() {
+    let mut kept = Kept { record: Some(record("", 1)), version: 1 };
+    let (mut a, mut b, mut now_us) = (Runner::new("a", 0), Runner::new("b", 0), 0);
+    until(&mut kept, &mut [&mut a, &mut b], &mut now_us, |it, now| it[0].lead(now).is_some());
+    b.election.told(kept.record.take().unwrap(), now_us);
+    b.election.look_again();
+    let mut now = |is: &dyn Fn(&Runner, u64) -> bool| {
+        until(&mut kept, &mut [&mut a, &mut b], &mut now_us, |it, now| is(it[0], now))
+    };
+    let ends = now(&|a, now| a.lead(now).is_none());
+    assert!(ends <= 2 * RETRY_US, "it looked: {ends}");
+    assert_eq!(a.election.other(), None, "there is nobody to name");
+    let (a, b) = (&mut a, &mut b);
+    until(&mut kept, &mut [a, b], &mut now_us, |it, now| {
+        it.iter().any(|it| it.lead(now).is_some())
+    });
+    assert_eq!(kept.record.unwrap().term, 3);
 }
 
 #[test]
@@ -227,7 +301,7 @@ fn a_strangers_record_is_waited_for_as_long_as_it_says_and_named() {
     assert_eq!(election.call(0), Some(Call::Look));
     let stranger = Record { lease_us: 15_000_000, ..record("stranger", 7) };
     election.answered(Answer::Is(Some(stranger.clone())), 100);
-    assert_eq!(election.awaited(), Some(&stranger));
+    assert_eq!(election.other(), Some(&stranger));
     assert_eq!(election.due_us(100), Some(15_000_100));
     // Renewed: the wait begins anew. What is older changes nothing.
     election.told(Record { version: "9".into(), ..stranger.clone() }, 4_000_000);

@@ -147,15 +147,16 @@ fn a_leader_that_ends_well_is_followed_at_once() {
 fn followers_serve_and_wake_while_a_stranger_holds_the_lease_and_name_it() {
     let api = FakeApi::start();
     let stranger = json!({
-        "metadata": {"name": "dormouse-autoscaler"},
+        "metadata": {"name": "dormouse-autoscaler", "managedFields": [{"manager": "elector",
+            "fieldsV1": {"f:spec": {"f:holderIdentity": {}}}}]},
         "spec": {"holderIdentity": "stranger", "leaseDurationSeconds": 40},
     });
     api.put("leases", stranger);
     let pair = Pair::on(api);
     let [a, b] = pair.parts.autoscalers() else { unreachable!("there are two") };
     for part in [a, b] {
-        let line = part.wait_log("another autoscaler leads");
-        assert_eq!(line["holder"], "stranger");
+        let line = part.wait_log("a stranger leads");
+        assert_eq!((&line["holder"], &line["manager"]), (&json!("stranger"), &json!("elector")));
         assert!(!leads(part));
     }
     let patches = pair.api.requests().into_iter().filter(|it| it.path.ends_with("/scale"));
@@ -167,6 +168,22 @@ fn followers_serve_and_wake_while_a_stranger_holds_the_lease_and_name_it() {
     let (leader, _) = pair.leader();
     assert!(leads(leader));
     pair.wait_replicas("hello", 0);
+}
+
+#[test]
+fn a_lease_deleted_under_its_holder_is_made_again_and_nobody_leads_meanwhile() {
+    let pair = Pair::on(FakeApi::start());
+    let (leader, follower) = pair.leader();
+    pair.under_load(|| {
+        pair.api.delete("leases", "dormouse-autoscaler");
+        wait::until("the leader to notice", || (!leads(leader)).then_some(()));
+        assert!(!leads(follower));
+        let holder = |lease: &Value| lease["spec"]["holderIdentity"].clone();
+        pair.api.wait("leases", "dormouse-autoscaler", "nobody's", |it| holder(it) == "nobody-yet");
+        pair.leader();
+    });
+    let lease = pair.api.get("leases", "dormouse-autoscaler").unwrap();
+    assert_eq!(lease["spec"]["leaseTransitions"], 2);
 }
 
 #[test]

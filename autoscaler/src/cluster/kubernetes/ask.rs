@@ -140,10 +140,14 @@ impl ApiServer {
 
     /// The pod that leads, if that can be known.
     async fn leader(&self, installed: &Installed) -> Result<Option<String>, AskError> {
+        Ok(leader(&self.lease(installed).await?))
+    }
+
+    /// The Lease that says who leads.
+    pub(super) async fn lease(&self, installed: &Installed) -> Result<Answer, AskError> {
         let Installed { namespace, service } = installed;
         let group = "/apis/coordination.k8s.io/v1";
-        let path = format!("{group}/namespaces/{namespace}/leases/{service}");
-        Ok(leader(&self.get(&path).await?))
+        self.get(&format!("{group}/namespaces/{namespace}/leases/{service}")).await
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Check {
     Installed,
     /// The autoscaler may do what it has to.
     Rights,
+    /// The Lease of who leads is written by autoscalers alone.
+    Lease,
     /// No HorizontalPodAutoscaler scales a function, too.
     Hpa,
     /// No ScaledObject of KEDA does.
@@ -70,10 +72,11 @@ pub enum Check {
 
 impl Check {
     /// Every one, in the order in which they are made.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Version,
         Self::Installed,
         Self::Rights,
+        Self::Lease,
         Self::Hpa,
         Self::Keda,
         Self::Knative,
@@ -89,6 +92,7 @@ impl fmt::Display for Check {
             Self::Version => "version",
             Self::Installed => "installed",
             Self::Rights => "rights",
+            Self::Lease => "lease",
             Self::Hpa => "hpa",
             Self::Keda => "keda",
             Self::Knative => "knative",
@@ -157,6 +161,8 @@ struct Evidence {
     parts: Found<Vec<Value>>,
     /// Whether the autoscaler has each of [`RIGHTS`] wherever it looks.
     rights: Vec<Found<bool>>,
+    /// The Lease that says who leads; null if there is none.
+    lease: Found<Value>,
     /// The opted-in Deployments and StatefulSets.
     functions: Found<Vec<Value>>,
     hpas: Found<Vec<Value>>,
@@ -207,6 +213,7 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
         version: read(&api.get("/version").await?),
         parts,
         rights,
+        lease: lease(&api.lease(installed).await?),
         functions,
         hpas: absent_is_none(list(api, "/apis/autoscaling/v2/horizontalpodautoscalers").await?),
         scaled_objects: absent_is_none(list(api, "/apis/keda.sh/v1alpha1/scaledobjects").await?),
@@ -302,6 +309,14 @@ fn read(answer: &Answer) -> Found<Value> {
     }
     let unreadable = || Refused { status, message: "an answer that is no JSON".to_owned() };
     serde_json::from_slice(&answer.body).map_err(|_| unreadable())
+}
+
+/// A Lease that is not there names nobody.
+fn lease(answer: &Answer) -> Found<Value> {
+    match read(answer) {
+        Err(refused) if refused.status == 404 => Ok(Value::Null),
+        found => found,
+    }
 }
 
 /// A kind that the cluster does not know has no objects.

@@ -77,6 +77,7 @@ impl Lease {
             holder: spec.holder_identity.unwrap_or_default(),
             term: spec.lease_transitions.unwrap_or_default(),
             lease_us: spec.lease_duration_seconds.unwrap_or_default().saturating_mul(1_000_000),
+            written_by: metadata.set_by,
             version: metadata.resource_version,
         }
     }
@@ -222,10 +223,15 @@ impl Candidate {
                 until: self.start + Duration::from_micros(lead.until_us),
             },
         };
-        let holder = self.election.awaited().map(|record| record.holder.as_str());
-        if holder.is_some_and(|holder| holder != self.named) {
-            self.named = holder.unwrap_or_default().to_owned();
-            info!(holder = self.named, lease = self.place.name, "another autoscaler leads");
+        if let Some(Record { holder, written_by, .. }) = self.election.other()
+            && *holder != self.named
+        {
+            holder.clone_into(&mut self.named);
+            let lease = &self.place.name;
+            match written_by {
+                None => info!(holder, lease, "another autoscaler leads"),
+                Some(manager) => warn!(holder, lease, manager = &**manager, "a stranger leads"),
+            }
         }
         self.standing.send_if_modified(|known| {
             let is_news = *known != standing;

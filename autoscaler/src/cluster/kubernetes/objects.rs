@@ -38,9 +38,9 @@ pub(super) struct Metadata {
     pub(super) annotations: Annotations,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) owner_references: Vec<OwnerReference>,
-    /// Who else wrote `spec.replicas`; none = we did, or nobody says.
+    /// Who else wrote the one field in which others' writes matter; none = we did, or nobody says.
     #[serde(rename = "managedFields", deserialize_with = "owners::other_writer")]
-    set_by: Option<Arc<str>>,
+    pub(super) set_by: Option<Arc<str>>,
 }
 
 /// Why what belongs to `owner` is scaled by others alone, if it is.

@@ -91,6 +91,25 @@ fn beside_a_re_applier_the_higher_figure_is_written_and_seldom() {
 }
 
 #[test]
+fn a_re_applier_that_falls_silent_is_forgotten_although_its_function_sleeps() {
+    let mut world = World::with(function("hello", &[]), 1);
+    for _ in 0..3 {
+        world.run(30);
+        world.set_by(1, "argocd-controller");
+    }
+    // Now its zero stands, by whose hand is of no matter.
+    world.set_by(1, "argocd-controller");
+    world.obey(&name("hello"), 0, &[]);
+    world.change(|pods| pods.set_by = None);
+    assert!(world.said(Topic::Reapplied).is_some());
+    world.run(598);
+    assert!(world.said(Topic::Reapplied).is_some());
+    world.run(3);
+    assert_eq!(world.said(Topic::Reapplied), None);
+    assert!(world.core.timers.is_empty(), "what sleeps has no timer again");
+}
+
+#[test]
 fn a_redeployed_function_keeps_its_replicas_until_ready_and_for_a_window() {
     let mut world = World::with(function("hello", &[]), 1);
     world.change(|pods| pods.revision = "1".into());

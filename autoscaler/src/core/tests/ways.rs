@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use dormouse_link::frame::{Listening, Standing};
 
 use super::*;
+use crate::cluster::Topic;
 
 fn at(number: u8) -> IpAddr {
     [10, 0, 0, number].into()
@@ -51,6 +52,31 @@ fn those_that_announced_themselves_on_their_connection_can_be_led_through() {
     assert!(world.led.each.is_empty(), "where it listens now it has not said");
     announce(&mut world, connection, 2, Standing::Stays);
     assert_eq!(world.led.each.len(), 1);
+}
+
+#[test]
+fn one_that_cannot_listen_is_said_at_the_function_until_it_can() {
+    let mut world = World::with(function("hello", &[]), 0);
+    let (fine, deaf) = (world.connect("b"), world.connect("c"));
+    announce(&mut world, fine, 1, Standing::Stays);
+    let refused = Listening {
+        endpoint: "default/hello:8080".to_owned(),
+        address: None,
+        error: Some("the port is taken".to_owned()),
+    };
+    let (reached_at, standing) = (vec![at(2)], Standing::Stays);
+    world.hear(deaf, Up::Listening { listeners: vec![refused], reached_at, standing });
+    let [note] = &world.notes[..] else { panic!("{:?}", world.notes) };
+    let text = note.text.as_deref().unwrap();
+    assert_eq!(note.topic, Topic::CannotListen);
+    assert!(text.contains("default/hello:8080") && text.contains("the port is taken"), "{text}");
+    let endpoint = world.status("hello").endpoints.remove(0);
+    assert!(endpoint.listening.is_some() && endpoint.error.is_some(), "of either");
+    announce(&mut world, deaf, 2, Standing::Stays);
+    assert_eq!(
+        world.notes.last().map(|note| (note.topic, &note.text)),
+        Some((Topic::CannotListen, &None))
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(super) fn make(check: Check, evidence: &Evidence) -> Vec<Finding> {
         Check::Version => with(check, &evidence.version, version),
         Check::Installed => with(check, &evidence.parts, |parts| installed(evidence, parts)),
         Check::Rights => rights(evidence),
+        Check::Lease => with(check, &evidence.lease, lease),
         Check::Hpa => with_functions(check, evidence, &evidence.hpas, hpa),
         Check::Keda => with_functions(check, evidence, &evidence.scaled_objects, keda),
         Check::Knative => with(check, &evidence.functions, |functions| knative(functions)),
@@ -127,6 +128,24 @@ fn rights(evidence: &Evidence) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn lease(lease: &Value) -> Vec<Finding> {
+    let entries = lease["metadata"]["managedFields"].as_array();
+    let is_holders = |entry: &&Value| {
+        entry["fieldsV1"]["f:spec"].get("f:holderIdentity").is_some() && entry["manager"] != OURS
+    };
+    let managers = entries.into_iter().flatten().filter(is_holders);
+    managers
+        .map(|entry| {
+            let (holder, manager) =
+                (text(lease, &["spec", "holderIdentity"]), text(entry, &["manager"]));
+            let what = format!("it is held by {holder:?}, as {manager:?} wrote: nothing is scaled");
+            let remedy = "take that one off this Lease, or give the autoscalers another by --lease";
+            let object = format!("Lease {}", name(lease));
+            finding(Check::Lease, Level::Fault, object, what, remedy)
+        })
+        .collect()
 }
 
 fn hpa(hpas: &[Value], functions: &[Value]) -> Vec<Finding> {

@@ -41,6 +41,7 @@ fn well() -> Evidence {
         version: Ok(json!({"major": "1", "minor": "33+", "gitVersion": "v1.33.1"})),
         parts: Ok(vec![part("autoscaler"), part("activator")]),
         rights: vec![Ok(true); RIGHTS.len()],
+        lease: Ok(lease("dormouse")),
         functions: Ok(vec![function()]),
         hpas: Ok(vec![json!({"metadata": {"namespace": "other", "name": "cart"},
             "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "cart"}}})]),
@@ -53,6 +54,17 @@ fn well() -> Evidence {
 
 fn role(name: &str, resources: &[&str]) -> Value {
     json!({"metadata": {"name": name}, "rules": [{"resources": resources, "verbs": ["watch"]}]})
+}
+
+fn lease(manager: &str) -> Value {
+    json!({
+        "metadata": {
+            "namespace": "dormouse", "name": "dormouse-autoscaler",
+            "managedFields": [{"manager": manager, "operation": "Update",
+                "fieldsV1": {"f:spec": {"f:holderIdentity": {}}}}],
+        },
+        "spec": {"holderIdentity": "one_00ff"},
+    })
 }
 
 fn policy(spec: Value) -> Value {
@@ -87,6 +99,14 @@ fn an_old_api_server_is_named() {
     trips(Check::Version, Level::Warning, "v1.27.3", |evidence| {
         evidence.version = Ok(json!({"major": "1", "minor": "27", "gitVersion": "v1.27.3"}));
     });
+}
+
+#[test]
+fn a_lease_that_somebody_else_writes_is_named_with_its_writer() {
+    trips(Check::Lease, Level::Fault, "\"one_00ff\", as \"other-elector\"", |evidence| {
+        evidence.lease = Ok(lease("other-elector"));
+    });
+    assert_eq!(found(|evidence| evidence.lease = Ok(Value::Null)), [], "nobody led yet");
 }
 
 #[test]

@@ -25,20 +25,25 @@ struct Fields {
     spec: Option<Spec>,
 }
 
+/// The fields in which it matters; no object has both.
 #[derive(Deserialize)]
 struct Spec {
+    /// Of a workload.
     #[serde(rename = "f:replicas")]
     replicas: Option<IgnoredAny>,
+    /// Of a Lease.
+    #[serde(rename = "f:holderIdentity")]
+    holder: Option<IgnoredAny>,
 }
 
-/// The last of those who wrote `spec.replicas`, unless we are among them.
+/// The last of those who wrote `spec.replicas` or `spec.holderIdentity`, unless we are among them.
 pub(super) fn other_writer<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Arc<str>>, D::Error> {
     let entries = Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default();
     let wrote = |entry: &&Entry| {
         let fields = entry.fields_v1.as_ref().and_then(|fields| fields.spec.as_ref());
-        fields.is_some_and(|spec| spec.replicas.is_some())
+        fields.is_some_and(|spec| spec.replicas.is_some() || spec.holder.is_some())
     };
     let writers = || entries.iter().filter(wrote);
     if writers().any(|entry| entry.manager == FIELD_MANAGER) {
@@ -78,5 +83,8 @@ mod tests {
         assert_eq!(writer(json!([ours, scaled])), None, "the same figure, written by both");
         assert_eq!(writer(json!([rolled, status])), None);
         assert_eq!(writer(Value::Null), None);
+        let held = json!({"f:spec": {"f:holderIdentity": {}, "f:renewTime": {}}});
+        let lease = json!([entry("other-elector", "2026-01-01T00:00:00Z", held)]);
+        assert_eq!(writer(lease).as_deref(), Some("other-elector"));
     }
 }
