@@ -154,6 +154,7 @@ fn a_port_that_is_taken_is_a_fault_and_the_activator_is_not_named_until_it_is_fr
     let taken = std::net::TcpListener::bind((other, at.port())).unwrap();
     let second = front.parts.add_activator("activator-2", other);
     second.wait_log("cannot listen");
+    front.api.wait_event("hello", "cannot listen for default/front:80");
     assert_eq!(front.slice("front"), [at]);
     drop(taken);
     front.wait_slice("front", "of two activators", |it| it.len() == 2);
