@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dormouse_link::frame::Standing;
 use dormouse_policy::function::{Function, FunctionName};
@@ -285,6 +286,9 @@ pub enum ScaleError {
     /// Another autoscaler may be leading; the order was not placed.
     #[error("this replica does not lead")]
     NotLeading,
+    /// The manager has too much to do; the order was not placed, and is to come again later.
+    #[error("too much is asked of it: it wants a pause of {0:?}")]
+    Busy(Duration),
     /// The manager did not answer; the order may or may not have been placed.
     #[error("no answer: {0}")]
     Unknown(String),

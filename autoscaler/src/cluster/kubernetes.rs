@@ -378,6 +378,7 @@ impl KubernetesCluster {
             Some(Err(Refusal::Absent)) => Err(ScaleError::Gone(function)),
             Some(Err(Refusal::Conflict)) => Err(ScaleError::Changed(function)),
             Some(Err(Refusal::NotLeading)) => Err(ScaleError::NotLeading),
+            Some(Err(Refusal::Busy(pause))) => Err(ScaleError::Busy(pause)),
             Some(Err(refusal)) => Err(ScaleError::Unknown(refusal.to_string())),
         };
         // One who does not wait for the answer does not miss it.
@@ -405,7 +406,7 @@ impl KubernetesCluster {
             Ok(slice) => self.world.slice_written(&write, slice, now),
             Err(refusal) => {
                 warn!(slice = %write, why = %refusal, "EndpointSlice not written");
-                self.world.slices.refused(&write, now);
+                self.world.slices.refused(&write, refusal.pause(), now);
             }
         }
     }

@@ -314,7 +314,7 @@ impl Core {
                         self.link.patched(name, epoch, Patched::Failed);
                     }
                 } else {
-                    order.due_us = Some(order.again_us(seed, now_us));
+                    order.due_us = Some(order.again_us(&error, seed, now_us));
                     scaling.order = Some(order);
                 }
             }

@@ -2,7 +2,7 @@
 
 use dormouse_policy::fingerprint::fnv1a;
 
-use crate::cluster::Scale;
+use crate::cluster::{Scale, ScaleError};
 
 /// Pause before an order is repeated for the first time, in microseconds: longer than an API server
 /// that sheds load asks for, short against a cold start.
@@ -51,18 +51,25 @@ impl Placed {
 impl Order {
     /// When to try again after the failure of an attempt at `now_us`: the pause, doubled with each
     /// failure, less up to half of it, by a hash that differs from function to function and from
-    /// attempt to attempt, so that what failed together is not repeated together.
-    pub(super) fn again_us(&self, seed: u64, now_us: u64) -> u64 {
+    /// attempt to attempt, so that what failed together is not repeated together. Whoever asked for
+    /// a pause is given that, too.
+    pub(super) fn again_us(&self, error: &ScaleError, seed: u64, now_us: u64) -> u64 {
+        let asked_us = match error {
+            ScaleError::Busy(pause) => u64::try_from(pause.as_micros()).unwrap_or(u64::MAX),
+            _ => 0,
+        };
         let doublings = self.failed.saturating_sub(1).min(16);
         let pause_us = (PAUSE_US_MIN << doublings).min(PAUSE_US_MAX);
         let chance = fnv1a(self.scale.function.as_str()) ^ seed.rotate_left(self.failed);
         let chance = chance.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        now_us + pause_us - chance % (pause_us / 2)
+        now_us.saturating_add(asked_us) + pause_us - chance % (pause_us / 2)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use dormouse_policy::function::FunctionName;
 
     use super::*;
@@ -80,11 +87,15 @@ mod tests {
             failed,
             due_us: None,
         };
+        let silent = ScaleError::Unknown("nothing".to_owned());
+        let again_us = |order: Order, error: &ScaleError| order.again_us(error, 7, 0);
         for (failed, longest_us) in [(1, 100_000), (2, 200_000), (5, 1_600_000), (40, PAUSE_US_MAX)]
         {
-            let pause_us = order(failed, "a").again_us(7, 0);
+            let pause_us = again_us(order(failed, "a"), &silent);
             assert!(pause_us > longest_us / 2 && pause_us <= longest_us, "{pause_us}");
+            let busy = ScaleError::Busy(Duration::from_secs(2));
+            assert_eq!(again_us(order(failed, "a"), &busy), 2_000_000 + pause_us);
         }
-        assert_ne!(order(3, "a").again_us(7, 0), order(3, "b").again_us(7, 0));
+        assert_ne!(again_us(order(3, "a"), &silent), again_us(order(3, "b"), &silent));
     }
 }

@@ -35,6 +35,7 @@ impl Tally {
             Err(ScaleError::Gone(_)) => "gone",
             Err(ScaleError::Changed(_)) => "changed",
             Err(ScaleError::NotLeading) => "not-leading",
+            Err(ScaleError::Busy(_)) => "busy",
             Err(ScaleError::Unknown(_)) => "unknown",
         };
         *self.orders.entry(outcome).or_default() += 1;

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dormouse_tests::app::App;
 use dormouse_tests::fake_api::{FakeApi, Fault, History, Request, Trouble};
@@ -178,6 +179,56 @@ fn a_wake_gets_through_refusals_conflicts_and_silence() {
         hello.api.trouble(patch_fails(fault, 1));
         assert_eq!(hello.parts.wait_route(HOST).status, 200, "{fault:?}");
     }
+}
+
+#[test]
+fn a_throttling_api_server_is_left_alone_for_as_long_as_it_asks() {
+    let hello = Hello::start();
+    hello.parts.wait_route(HOST);
+    hello.wait_replicas(0);
+    let before = hello.patches().len();
+    hello.api.trouble(patch_fails(Fault::Refused(429, 2), 1));
+    hello.is_answered("/throttled");
+    let wake = hello.patches().split_off(before);
+    assert!(wake[1].came - wake[0].came >= Duration::from_secs(2), "{wake:?}");
+    let (method, path, fault) = ("GET", "/deployments", Fault::Refused(429, 2));
+    hello.api.trouble(Trouble { method, path, fault, times: 1 });
+    let before = hello.api.requests().len();
+    hello.api.cut(History::Kept);
+    let came = wait::until("a second watch of Deployments", || {
+        let requests = hello.api.requests().split_off(before);
+        let mut watches = requests.iter().filter(|it| it.path.ends_with(path));
+        Some((watches.next()?.came, watches.next()?.came))
+    });
+    assert!(came.1 - came.0 >= Duration::from_secs(2));
+}
+
+#[test]
+fn a_slow_api_server_and_expired_credentials_cost_time_and_no_request() {
+    let mut hello = Hello::start();
+    hello.parts.wait_route(HOST);
+    hello.wait_replicas(0);
+    hello.api.slow(Duration::from_millis(600));
+    hello.is_answered("/slow");
+    // Slower than any call is waited for: nothing is ordered, and what is awake is served.
+    hello.api.slow(Duration::from_millis(1_500));
+    hello.parts.autoscaler().log().wait("an end of leading", |lines| {
+        let last = lines.iter().rev().find(|it| it["message"] == "lead changed")?;
+        (last["leading"] == "No").then_some(())
+    });
+    hello.is_answered("/too-slow");
+    hello.api.slow(Duration::ZERO);
+    hello.wait_replicas(0);
+    for (method, path) in [("GET", "/deployments"), ("PATCH", "/scale")] {
+        hello.api.trouble(Trouble { method, path, fault: Fault::Refused(401, 0), times: 2 });
+    }
+    hello.api.cut(History::Kept);
+    hello.is_answered("/expired");
+    hello.parts.autoscaler().log().wait("a word of the credentials", |lines| {
+        let says = |line: &Value| line.to_string().contains("does not accept our credentials");
+        lines.iter().any(says).then_some(())
+    });
+    hello.wait_replicas(0);
 }
 
 #[test]

@@ -127,6 +127,16 @@ pub(super) enum Refusal {
     Failed(String),
 }
 
+impl Refusal {
+    /// For how long the server wants to be left alone.
+    pub(super) fn pause(&self) -> Duration {
+        match self {
+            Self::Busy(pause) => *pause,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
 /// Waits for a call, but not for ever.
 pub(super) async fn bounded<T>(
     longest: Duration,

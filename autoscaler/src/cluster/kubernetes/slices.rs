@@ -260,10 +260,10 @@ impl Slices {
         }
     }
 
-    /// A write was refused; later everything is looked at again.
-    pub(super) fn refused(&mut self, write: &Write, now: Instant) {
+    /// A write was refused; after that pause, at least, everything is looked at again.
+    pub(super) fn refused(&mut self, write: &Write, pause: Duration, now: Instant) {
         self.writing.remove(&write.service);
-        self.resting.insert(write.service.clone(), now + AGAIN);
+        self.resting.insert(write.service.clone(), now + AGAIN.max(pause));
     }
 
     /// Every address that a slice leads to, or may lead to once a write under way is through; and

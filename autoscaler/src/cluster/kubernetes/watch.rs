@@ -231,11 +231,10 @@ impl<T, F> Watch<T, F> {
 
     /// Decides how to go on after a refusal, and when.
     async fn recover(&mut self, refusal: Refusal) {
-        let asked = match (&refusal, &self.position) {
+        match (&refusal, &self.position) {
             (Refusal::Expired, _) => {
                 info!(what = %self.subject, "starting anew, too far behind");
                 self.position = Position::Start;
-                Duration::ZERO
             }
             // Servers before 1.34, as they come, cannot stream what there is.
             (Refusal::Invalid(_), Position::Start) => {
@@ -243,16 +242,15 @@ impl<T, F> Watch<T, F> {
                 self.position = Position::List;
                 return;
             }
-            (Refusal::Busy(pause), _) => *pause,
-            _ => Duration::ZERO,
-        };
+            _ => {}
+        }
         let text = refusal.to_string();
         if self.complaint.as_ref() != Some(&text) {
             warn!(what = %self.subject, why = text, "cannot watch");
             self.complaint = Some(text);
         }
         let pause = self.pause.mul_f64(0.5 + self.rng.f64() / 2.0);
-        sleep(pause.max(asked)).await;
+        sleep(pause + refusal.pause()).await;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 

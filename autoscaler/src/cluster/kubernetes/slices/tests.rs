@@ -339,10 +339,14 @@ fn a_refused_write_is_thought_over_after_a_pause_and_one_is_under_way_at_a_time(
     assert_eq!(stage.slices.named().1.len(), 1, "it may already be carried out");
     stage.lead(&["10.0.0.2"], &[]);
     assert!(stage.slices.next().is_none() && !stage.slices.has_work());
-    stage.slices.refused(&write, stage.now);
+    stage.slices.refused(&write, Duration::ZERO, stage.now);
     assert!(stage.slices.next().is_none() && !stage.slices.has_work());
     assert_eq!(stage.slices.due(), Some(stage.now + AGAIN));
     stage.pass(AGAIN);
+    let write = stage.slices.next().unwrap();
+    stage.slices.refused(&write, AGAIN * 3, stage.now);
+    assert_eq!(stage.slices.due(), Some(stage.now + AGAIN * 3), "as the server wants it");
+    stage.pass(AGAIN * 3);
     assert_eq!(stage.settle(), ["create cart-dormouse-ipv4"]);
     assert_eq!(stage.named("cart"), ["10.0.0.2"]);
 }
