@@ -308,8 +308,11 @@ fn sigterm_answers_what_is_held_and_ends_both_well() {
     let answer = client.response().unwrap();
     assert_eq!((answer.status, answer.text()), (200, "/held".to_owned()));
     assert_eq!(hello.parts.activator().wait_end().code(), Some(0));
-    hello.parts.autoscaler().signal(Signal::SIGTERM);
+    // As well as when its terminal closes.
+    hello.parts.autoscaler().signal(Signal::SIGHUP);
     assert_eq!(hello.parts.autoscaler().wait_end().code(), Some(0));
+    let lease = hello.api.get("leases", "dormouse-autoscaler").unwrap();
+    assert_eq!(lease["spec"]["holderIdentity"], "", "released");
 }
 
 #[test]

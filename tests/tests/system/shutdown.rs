@@ -1,4 +1,4 @@
-//! The end: gracefully by SIGTERM and SIGINT, cleanly even by SIGKILL.
+//! The end: gracefully by SIGTERM, SIGINT and SIGHUP, cleanly even by SIGKILL.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -100,6 +100,33 @@ fn kill_9_leaves_no_child_nor_grandchild() {
     up.signal(Signal::SIGKILL);
     up.wait_end();
     up.wait_nobody_left();
+}
+
+#[test]
+fn who_is_to_outlive_its_terminal_goes_on_ignoring_that_it_closes() {
+    let folder = program::Scratch::new();
+    std::fs::write(folder.path().join("token"), "0123456789abcdef").unwrap();
+    // As `nohup` starts it.
+    let mut activator = Command::new("/bin/sh")
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(program::dormouse())
+        .args(["activator", "--link-dial=127.0.0.1:1", "--token-file=token", "--name=a"])
+        .args(["--pod-ips=127.0.0.1", "--gateway=127.0.0.1:0", "--admin=127.0.0.1:0"])
+        .args(["--log=info", "--log-format=json"])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Journal::of(activator.stderr.take().unwrap(), |line| line.to_owned());
+    log.wait("its gateway", |lines: &[String]| {
+        lines.iter().any(|line| line.contains("listening")).then_some(())
+    });
+    let status = fs::read_to_string(format!("/proc/{}/status", activator.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    activator.kill().unwrap();
+    activator.wait().unwrap();
+    assert_eq!(ignored & 1, 1, "{status}");
 }
 
 #[test]

@@ -55,6 +55,17 @@ fn those_that_announced_themselves_on_their_connection_can_be_led_through() {
 }
 
 #[test]
+fn without_activators_nothing_is_known_and_nothing_is_taken_away() {
+    let mut world = World::new();
+    world.add(function("hello", &[]), 2);
+    world.run(200);
+    assert_eq!(world.ordered(), [0; 0]);
+    world.connect("a");
+    world.run(30);
+    assert_eq!(world.ordered().last(), Some(&0), "as soon as somebody can tell");
+}
+
+#[test]
 fn one_that_cannot_listen_is_said_at_the_function_until_it_can() {
     let mut world = World::with(function("hello", &[]), 0);
     let (fine, deaf) = (world.connect("b"), world.connect("c"));
