@@ -296,6 +296,18 @@ fn who_finds_no_record_leads_a_lease_after_making_one_and_goes_on_counting_terms
 }
 
 #[test]
+fn who_made_a_record_leads_nothing_by_it_even_if_told_of_it_first() {
+    let (mut kept, mut election) = (Kept::default(), Election::new("a".into()));
+    assert_eq!(election.call(0), Some(Call::Look));
+    election.answered(Answer::Is(None), 0);
+    let made = kept.carry_out(&election.call(0).unwrap());
+    election.told(kept.record.clone().unwrap(), 10);
+    election.answered(made, 20);
+    assert_eq!((election.lead(20), election.resign()), (None, None));
+    assert_eq!(election.due_us(20), Some(10 + LEASE_US));
+}
+
+#[test]
 fn a_strangers_record_is_waited_for_as_long_as_it_says_and_named() {
     let mut election = Election::new("a".into());
     assert_eq!(election.call(0), Some(Call::Look));
@@ -313,4 +325,12 @@ fn a_strangers_record_is_waited_for_as_long_as_it_says_and_named() {
         panic!("no claim");
     };
     assert_eq!((claim.term, claim.over.as_deref()), (2, Some("10")));
+    // Too short to be kept by one who pauses for a moment.
+    let hasty = Record { lease_us: 0, ..record("stranger", 11) };
+    election.told(hasty, 70_000_000);
+    assert_eq!(election.resign(), None, "it is not ours to release");
+    election.answered(Answer::Failed, 70_000_000);
+    election.call(70_000_000);
+    election.answered(Answer::Is(Some(Record { lease_us: 0, ..record("b", 12) })), 70_000_000);
+    assert_eq!(election.due_us(70_000_000), Some(70_000_000 + LEASE_US));
 }

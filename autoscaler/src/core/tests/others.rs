@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::{Rollout, Topic};
+use crate::cluster::{FailureFact, Rollout, Topic};
 
 impl World {
     /// Another writer sets the replicas of `hello`.
@@ -126,6 +126,40 @@ fn a_redeployed_function_keeps_its_replicas_until_ready_and_for_a_window() {
     assert_eq!(world.ordered(), [0; 0], "{:?}", world.last_rules());
     world.run(5);
     assert_eq!(world.ordered(), [0]);
+}
+
+#[test]
+fn a_rollout_keeps_more_than_another_writer_asked_for() {
+    let mut world = World::with(function("hello", &[("target", "1")]), 1);
+    world.set_by(2, "kubectl-scale");
+    world.load("hello", 4, 0);
+    world.run(3);
+    assert!(world.cluster[&name("hello")].replicas > 2);
+    let replicas = world.cluster[&name("hello")].replicas;
+    world.change(|pods| pods.rollout = Rollout::UnderWay);
+    world.load("hello", 0, 0);
+    world.run(60);
+    assert!(world.last_rules().contains(&format!("rollout of {replicas} under way")));
+    assert!(world.ordered().iter().all(|ordered| *ordered >= replicas), "{:?}", world.ordered());
+}
+
+#[test]
+fn what_may_pass_is_given_its_time_from_when_it_began() {
+    let mut world = World::with(function("hello", &[]), 1);
+    world.load("hello", 1, 0);
+    world.run(20);
+    let failure = FailureFact {
+        code: "unschedulable".into(),
+        message: "no node".into(),
+        retry_ms: 10_000,
+        patience_ms: 15_000,
+    };
+    world.change(|pods| (pods.failure, pods.pods) = (Some(failure), Vec::new()));
+    assert_eq!(world.entry("hello").failure, None, "requests are held");
+    world.run(14);
+    assert_eq!(world.entry("hello").failure, None);
+    world.run(4);
+    assert_eq!(world.entry("hello").failure.unwrap().code, "unschedulable");
 }
 
 #[test]

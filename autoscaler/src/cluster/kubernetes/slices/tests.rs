@@ -226,6 +226,42 @@ fn only_one_that_listens_on_every_port_is_named() {
 }
 
 #[test]
+fn one_not_heard_of_is_not_named_for_ports_that_it_never_spoke_of() {
+    let mut stage = Stage::with(&["10.0.0.1", "10.0.0.2"]);
+    stage.lead(&["10.0.0.1"], &[]);
+    stage.slices.ask(&key("cart"), asked("cart", &["web", "more"], &[Family::V4])).unwrap();
+    stage.lead(&["10.0.0.1"], &[]);
+    assert_eq!(stage.settle(), ["patch cart-dormouse-ipv4"]);
+    assert_eq!(stage.named("cart"), ["10.0.0.1"]);
+}
+
+#[test]
+fn a_port_that_is_not_asked_for_any_more_is_given_back() {
+    let mut stage = Stage::new();
+    for (ports, has_more) in [(&["web", "more"][..], true), (&["web"], false)] {
+        stage.slices.ask(&key("cart"), asked("cart", ports, &[Family::V4])).unwrap();
+        assert_eq!(stage.slices.port_of("shop/cart:more").is_some(), has_more);
+    }
+}
+
+#[test]
+fn slices_of_other_namespaces_stay_when_one_was_looked_through() {
+    let mut stage = Stage::with(&["10.0.0.1"]);
+    stage.slices.lose_old(1, |namespace| namespace == "other", stage.now);
+    assert_eq!(stage.settle(), [""; 0]);
+    stage.slices.lose_old(1, |namespace| namespace == "shop", stage.now);
+    assert_eq!(stage.settle(), ["create cart-dormouse-ipv4"]);
+}
+
+#[test]
+fn few_writes_are_under_way_at_once() {
+    let mut stage = Stage::new();
+    (0..2 * WRITES_MAX).for_each(|number| stage.ask(&number.to_string()));
+    stage.lead(&["10.0.0.1"], &[]);
+    assert_eq!(std::iter::from_fn(|| stage.slices.next()).count(), WRITES_MAX);
+}
+
+#[test]
 fn a_new_port_is_named_once_somebody_listens_there() {
     let mut stage = Stage::with(&["10.0.0.1"]);
     let before = stage.activator("10.0.0.1", Standing::Stays);
@@ -272,7 +308,7 @@ fn one_whose_connection_ends_has_a_moment_to_come_back() {
     stage.pass(LEFT);
     assert_eq!(stage.settle(), ["patch cart-dormouse-ipv4"]);
     assert_eq!(stage.named("cart"), ["10.0.0.1"]);
-    assert_eq!(stage.slices.due(), None);
+    assert!(stage.slices.absent.is_empty(), "and is nobody's business any more");
 }
 
 #[test]
@@ -323,6 +359,11 @@ fn when_every_port_is_taken_a_service_gets_none_and_others_keep_theirs() {
     let names: Vec<String> = PORTS.map(|number| number.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     stage.slices.ask(&key("big"), asked("big", &names, &[Family::V4])).unwrap();
+    stage.slices.ask(&key("big"), asked("big", &names[1..], &[Family::V4])).unwrap();
+    let greedy = asked("greedy", &["web", "more"], &[Family::V4]);
+    assert_eq!(stage.slices.ask(&key("greedy"), greedy), Err(NoPort), "there is one");
+    let last = asked("last", &["web"], &[Family::V4]);
+    assert_eq!(stage.slices.ask(&key("last"), last), Ok(true), "and it was given back");
     let late = asked("late", &["web"], &[Family::V4]);
     assert_eq!(stage.slices.ask(&key("late"), late.clone()), Err(NoPort));
     assert_eq!(stage.slices.port_of("shop/late:web"), None);
@@ -349,6 +390,12 @@ fn a_refused_write_is_thought_over_after_a_pause_and_one_is_under_way_at_a_time(
     stage.pass(AGAIN * 3);
     assert_eq!(stage.settle(), ["create cart-dormouse-ipv4"]);
     assert_eq!(stage.named("cart"), ["10.0.0.2"]);
+    stage.lead(&["10.0.0.1"], &[]);
+    stage.pass(LEFT);
+    let write = stage.slices.next().unwrap();
+    stage.slices.refused(&write, Duration::ZERO, stage.now);
+    stage.slices.withdraw(&key("cart"));
+    assert_eq!(stage.settle(), ["delete cart-dormouse-ipv4"], "another wish waits for nothing");
 }
 
 #[test]

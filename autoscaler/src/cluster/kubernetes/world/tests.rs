@@ -192,6 +192,14 @@ fn pods_that_cannot_start_are_a_failure_unless_one_serves() {
     told.short();
     told.world.pods(&name(), watch, pod("a", stuck));
     assert_eq!(code(&mut told).as_deref(), Some("image-pull"));
+    let waiting = |reason| json!([{"state": {"waiting": {"reason": reason}}}]);
+    let before_it = json!({"initContainerStatuses": waiting("CrashLoopBackOff"),
+        "containerStatuses": waiting("PodInitializing")});
+    told.world.pods(&name(), watch, pod("a", before_it));
+    assert_eq!(code(&mut told).as_deref(), Some("crash-loop"));
+    let nowhere = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]);
+    told.world.pods(&name(), watch, pod("a", json!({"conditions": nowhere})));
+    assert_eq!(code(&mut told).as_deref(), Some("unschedulable"));
     let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
     told.world.pods(&name(), watch, pod("b", ready));
     assert_eq!(code(&mut told), None);
@@ -225,6 +233,23 @@ fn pods_are_watched_until_the_last_is_gone() {
     told.short();
     told.world.pods(&name(), watch, pod("late", json!({})));
     assert_eq!(told.short(), [""; 0]);
+}
+
+#[test]
+fn pods_are_watched_by_the_selector_that_holds_now() {
+    let mut told = Told::with(1);
+    let opened = told.world.drain();
+    let [Output::OpenPods { watch, .. }] = opened[..] else { panic!("{opened:?}") };
+    let mut other = workload(6, 1);
+    other["spec"]["selector"]["matchLabels"]["tier"] = json!("front");
+    other["spec"]["template"]["metadata"]["labels"]["tier"] = json!("front");
+    told.is(Listing::Deployments, other);
+    let moved = told.world.drain();
+    let [Output::ClosePods { watch: closed }, Output::OpenPods { selector, .. }] = &moved[..]
+    else {
+        panic!("{moved:?}")
+    };
+    assert_eq!((*closed, selector.as_str()), (watch, "app=cart,tier=front"));
 }
 
 #[test]
@@ -263,6 +288,19 @@ fn a_fault_sets_aside_says_why_and_heals() {
     told.is(Listing::Services, service());
     assert_eq!(told.short(), ["function shop/cart", "shop/cart 0/0"]);
     assert_eq!(told.complaint(), None);
+    // Each object of the name has its own.
+    let mut bad = workload(8, 0);
+    bad["metadata"]["annotations"]["autoscaling.knative.dev/window"] = json!("soon");
+    for uid in ["u", "v"] {
+        bad["metadata"]["uid"] = json!(uid);
+        told.is(Listing::Deployments, bad.clone());
+        assert!(told.complaint().is_some(), "{uid}");
+        assert_eq!(told.complaint(), None);
+    }
+    bad["metadata"]["uid"] = json!("w");
+    told.is(Listing::Deployments, bad);
+    told.sync(Listing::Deployments, vec![]);
+    assert_eq!(told.complaint(), None, "of what is gone nothing is said");
 }
 
 #[test]
@@ -317,6 +355,10 @@ fn an_order_is_a_call_only_if_it_changes_something() {
     assert!(!is_wake);
     assert_eq!(target.resource_version, "8");
     told.is(Listing::Deployments, workload(9, 0));
+    assert_eq!(told.world.order(&name(), 0), Ordered::Nothing);
+    // Here it is the answer that lags.
+    let placed = Placed { uid: "u".into(), resource_version: "8".into(), replicas: 3 };
+    told.world.placed(&name(), placed);
     assert_eq!(told.world.order(&name(), 0), Ordered::Nothing);
 }
 

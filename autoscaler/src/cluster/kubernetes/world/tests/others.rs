@@ -67,6 +67,23 @@ fn what_another_autoscaler_has_is_left_alone_until_it_lets_go() {
 }
 
 #[test]
+fn looking_through_one_kind_or_namespace_says_nothing_of_others() {
+    let (hpas, objects) = (Listing::HorizontalPodAutoscalers, Listing::ScaledObjects);
+    let mut told = Told::with(0);
+    told.short();
+    told.scaler(hpas, Change::Is(scaler("load", Some("Deployment"), "cart")));
+    assert_eq!(told.short(), ["gone shop/cart"]);
+    let elsewhere = |listing| Source { listing, namespace: Some("other".to_owned()) };
+    for source in [source(objects), elsewhere(hpas)] {
+        told.world.sources.insert(source.clone(), Round::default());
+        for change in [Change::Begin, Change::Synced] {
+            told.world.scaler(&source, change, told.now);
+        }
+    }
+    assert_eq!(told.short(), [""; 0]);
+}
+
+#[test]
 fn what_knative_or_crossplane_own_is_left_alone() {
     for (api_version, kind, owner) in [
         ("serving.knative.dev/v1", "Revision", Some("Knative")),
@@ -108,6 +125,21 @@ fn who_wrote_replicas_which_template_and_a_rollout_are_told() {
     let placed = Placed { uid: "u".into(), resource_version: "8".into(), replicas: 4 };
     told.world.placed(&name(), placed);
     assert_eq!(told.pods_fact().set_by, None);
+    // Each of these is told even if nothing else changed.
+    let mut same = later.clone();
+    let mut is = |version: &str, field: &str, value: Value| {
+        same["metadata"]["resourceVersion"] = json!(version);
+        *same.pointer_mut(field).unwrap() = value;
+        told.is(Listing::Deployments, same.clone());
+        told.pods_fact()
+    };
+    assert_eq!(is("20", "/status/updatedReplicas", json!(3)).rollout, Rollout::Done);
+    let by_helm = is("21", "/metadata/managedFields/0/manager", json!("helm"));
+    assert_eq!(by_helm.set_by.as_deref(), Some("helm"));
+    let goes_on = json!([{"type": "Progressing", "status": "True"}]);
+    let mut object = later.clone();
+    object["status"]["conditions"] = goes_on;
+    assert_eq!(of::<Workloads>(object).seen(WorkloadKind::Deployment).rollout, Rollout::UnderWay);
     for halted in [
         json!({"spec": {"paused": true}}),
         json!({"spec": {"updateStrategy": {"type": "OnDelete"}}}),
