@@ -176,30 +176,23 @@ impl Windows {
             let held_s = (last_s + 1).saturating_sub(self.buckets.len() as u64);
             let to_s = tail_s.min(last_s + 1);
             mean.skip(tail_s - to_s);
-            for value in self.newest_first(from_s.max(view.first_s).max(held_s)..to_s) {
-                match (value, self.missing) {
-                    (Some(value), _) => mean.add(value),
-                    (None, Missing::Zero) => mean.add(0.0),
-                    (None, Missing::Unknown) => mean.skip(1),
-                }
-            }
+            let (older, newer) = self.held(from_s.max(view.first_s).max(held_s)..to_s);
+            mean.add_ring(newer, self.missing);
+            mean.add_ring(older, self.missing);
         }
         mean.average()
     }
 
-    /// The values of those seconds, which the ring holds, backwards.
-    fn newest_first(&self, seconds: Range<u64>) -> impl Iterator<Item = Option<f64>> {
-        let (older, newer): (&[_], &[_]) = match seconds.is_empty() {
-            true => (&[], &[]),
-            false => {
-                let (first, last) = (self.index(seconds.start), self.index(seconds.end - 1));
-                match first <= last {
-                    true => (&[], &self.buckets[first..=last]),
-                    false => (&self.buckets[first..], &self.buckets[..=last]),
-                }
-            }
-        };
-        newer.iter().rev().chain(older.iter().rev()).map(|bucket| bucket.get())
+    /// Those seconds, which the ring holds: a part, and the part that goes on where the ring turns.
+    fn held(&self, seconds: Range<u64>) -> (&[Bucket], &[Bucket]) {
+        if seconds.is_empty() {
+            return (&[], &[]);
+        }
+        let (first, last) = (self.index(seconds.start), self.index(seconds.end - 1));
+        match first <= last {
+            true => (&[], &self.buckets[first..=last]),
+            false => (&self.buckets[first..], &self.buckets[..=last]),
+        }
     }
 
     fn index(&self, second: u64) -> usize {
@@ -294,6 +287,40 @@ impl Mean {
         self.sum += value * self.weight;
         self.weight *= self.decay;
         self.known_s += 1;
+    }
+
+    /// Adds seconds of the ring, the last first.
+    fn add_ring(&mut self, seconds: &[Bucket], missing: Missing) {
+        match self.aggregation {
+            Aggregation::Linear => self.add_evenly(seconds, missing),
+            Aggregation::WeightedExponential => {
+                for second in seconds.iter().rev() {
+                    match (second.get(), missing) {
+                        (Some(value), _) => self.add(value),
+                        (None, Missing::Zero) => self.add(0.0),
+                        (None, Missing::Unknown) => self.skip(1),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same where all have one weight. Seconds without load leave the sum as it is, and most
+    /// are without: they are counted by the chunk, without waiting for one sum after the other.
+    fn add_evenly(&mut self, seconds: &[Bucket], missing: Missing) {
+        const CHUNK: usize = 8;
+        for chunk in seconds.rchunks(CHUNK) {
+            let known = chunk.iter().map(|second| u32::from(!second.0.is_nan())).sum::<u32>();
+            self.known_s += match missing {
+                Missing::Zero => u32::try_from(chunk.len()).unwrap_or(u32::MAX),
+                Missing::Unknown => known,
+            };
+            if chunk.iter().fold(false, |any, second| any | (second.0 > 0.0)) {
+                for second in chunk.iter().rev() {
+                    self.sum += second.get().unwrap_or(0.0);
+                }
+            }
+        }
     }
 
     /// Seconds that take no part.
