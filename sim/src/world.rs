@@ -9,10 +9,13 @@
 //! then by function, then by which was put first. So a slot that is given back in the nanosecond of
 //! an arrival is free for it, and a tick sees the report of its own nanosecond.
 //!
+//! Functions that share nothing in such a world are lived through one by one (`apart`), with the
+//! same score: each one's events stay in this order.
+//!
 //! Reading order: [`setup`], [`score`], `engine` (the loop), `serving` (a request's way),
-//! `activator` and `reporting` (what activators know and say), `deciding` (the autoscaler),
-//! `hpa` and `histogram` (policies beside the live one), `cluster` and `pod` (where requests are
-//! served), `faults`, `floor`, `ledger` (the account).
+//! `activator`, `reporting` and `silence` (what activators know and say), `deciding` (the
+//! autoscaler), `hpa` and `histogram` (policies beside the live one), `cluster` and `pod` (where
+//! requests are served), `faults`, `floor`, `ledger` (the account).
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -25,13 +28,16 @@ mod score;
 mod series;
 mod times;
 mod engine;
+mod apart;
 mod serving;
 mod activator;
 mod reporting;
+mod silence;
 mod deciding;
 mod cluster;
 mod pod;
 mod faults;
+mod settling;
 mod check;
 mod floor;
 mod hpa;
@@ -102,7 +108,10 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]
 pub fn run(setup: &Setup, seed: u64) -> Result<Scorecard, RunError> {
-    engine::run(setup, seed, None, |_| Ok(())).map(|(card, _)| card)
+    match apart::run(setup, seed)? {
+        Some(card) => Ok(card),
+        None => engine::run(setup, seed, None, |_| Ok(())).map(|(card, _)| card),
+    }
 }
 
 /// The same, and how the functions that are asked for went through it, in their order. Functions

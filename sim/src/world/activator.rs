@@ -20,6 +20,10 @@ use super::setup::Setup;
 /// Held requests of one activator over all functions: its flags' defaults.
 const HELD_MAX: Amount = Amount { requests: 10_000, bytes: 64 << 20 };
 
+/// As many as all functions may hold together before one that holds much is turned away for the
+/// others' sake, each with a head of usual size: an eighth of the bound is theirs.
+pub(super) const HELD_FREE: u64 = HELD_MAX.requests - HELD_MAX.requests.div_ceil(8);
+
 /// What a held request keeps in memory, in bytes: a head of usual size.
 pub(super) const HEAD_BYTES: u64 = 1_024;
 
@@ -230,6 +234,12 @@ impl Activator<'_> {
             view.active = true;
             self.active.push(function as u32);
         }
+    }
+
+    /// Whether its next report says more than that time passed.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        !self.active.is_empty() || !self.unsaid.is_empty() || self.side.has_news()
     }
 
     /// Requests of a function held here.

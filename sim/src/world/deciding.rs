@@ -1,17 +1,17 @@
 //! The autoscaler: readings in, decisions by the live policy, orders out; retirement before pods
 //! go, one order of a function at a time, as the live one does it.
 
+mod link;
 mod instead;
 mod orders;
 
 use std::sync::Arc;
 
-use dormouse_link::Connection;
-use dormouse_link::autoscaler_side::{AutoscalerSide, Output};
-use dormouse_link::frame::{Entry, Learnt, Up};
+use dormouse_link::autoscaler_side::AutoscalerSide;
+use dormouse_link::frame::{Entry, Learnt};
 use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Missing, Observation, Rule, Scaler, Why};
-use dormouse_policy::function::{FunctionName, Probe};
+use dormouse_policy::function::Probe;
 use dormouse_policy::idle::{Gaps, Shared};
 use dormouse_policy::readings::{Meter, Reporters};
 use dormouse_policy::settings::Burst;
@@ -22,7 +22,6 @@ use orders::Retiring;
 use super::engine::Sim;
 use super::hpa::Controller;
 use super::queue::{Class, Event};
-use super::reporting::Frame;
 use super::setup::{Log, Policy, Ticking};
 
 /// Who decides.
@@ -60,6 +59,15 @@ struct Decider {
     /// By activator: the number of its last report that named the function, and the requests in
     /// flight by it.
     reported: Vec<(u64, u64)>,
+}
+
+impl Leader {
+    /// The only activator reported at `at_us` that nothing happened.
+    pub(super) fn hear_silence(&mut self, name: &str, boot: u32, at_us: u64) {
+        // There is no function whose reading would cover that time.
+        self.reporters.report(name, boot.into(), at_us, at_us);
+        self.heard[0] += 1;
+    }
 }
 
 impl Decider {
@@ -134,27 +142,6 @@ impl Sim<'_> {
                 // There is nobody else to follow.
                 drop(activator.side.disconnect(connection));
             }
-        }
-    }
-
-    /// An activator's connection breaks.
-    pub(super) fn lead_loses(&mut self, connection: Connection) {
-        let now_us = self.now_us();
-        if let Some(leader) = &mut self.leader {
-            leader.link.disconnected(connection, now_us);
-            self.follow_link();
-        }
-    }
-
-    /// A frame of an activator arrives.
-    pub(super) fn lead_hears(&mut self, connection: Connection, frame: Up) {
-        let now_us = self.now_us();
-        let stands = self.activators.iter().any(|it| it.connection == Some(connection));
-        if let Some(leader) = &mut self.leader
-            && stands
-        {
-            leader.link.hear(connection, frame, now_us);
-            self.follow_link();
         }
     }
 
@@ -359,93 +346,6 @@ impl Sim<'_> {
             decider.learn(|known| known.record(now_us - since_us));
             self.put_entry(at);
             self.follow_link();
-        }
-    }
-
-    /// A function that no activator wanted awake is wanted awake.
-    fn wake(&mut self, name: &FunctionName) {
-        let Some(at) = self.number(name) else {
-            return;
-        };
-        let wish = self.decider(at).map_or(0, |decider| decider.wish);
-        if self.asked(at) == 0 || wish == 0 {
-            self.decide(at, Why::Wake);
-        }
-        self.set_tick(at);
-    }
-
-    /// More requests are open than the function's burst mode waits for a tick with.
-    fn press(&mut self, name: &FunctionName) {
-        if let Some(at) = self.number(name)
-            && self.functions[at].spec.settings.scaling.burst != Burst::Kpa
-        {
-            self.decide(at, Why::Pressure);
-            self.set_tick(at);
-        }
-    }
-
-    /// Time alone asks something of the link.
-    pub(super) fn link_due(&mut self, number: u32) {
-        let now_us = self.now_us();
-        if let Some(leader) = &mut self.leader
-            && leader.number == number
-        {
-            leader.link_due_ns = u64::MAX;
-            leader.link.time_passed(now_us);
-            self.follow_link();
-        }
-    }
-
-    /// Carries out what the link's state machine asks for, which may make it ask for more.
-    fn follow_link(&mut self) {
-        loop {
-            let Some(leader) = &mut self.leader else {
-                return;
-            };
-            let outputs = leader.link.drain();
-            if outputs.is_empty() {
-                break;
-            }
-            for output in outputs {
-                self.follow(output);
-            }
-        }
-        if let Some(leader) = &mut self.leader
-            && let Some(due_us) = leader.link.due_us()
-            && due_us.saturating_mul(1_000) < leader.link_due_ns
-        {
-            leader.link_due_ns = due_us.saturating_mul(1_000);
-            let due_ns = leader.link_due_ns.max(self.now_ns);
-            let event = Event::LinkDue { leader: leader.number };
-            self.queue.push(due_ns, Class::Timer, 0, event);
-        }
-    }
-
-    fn follow(&mut self, output: Output) {
-        match output {
-            Output::Send(connection, frame) => self.send(Frame::Down(connection, frame)),
-            Output::Woken(name) => self.wake(&name),
-            Output::Pressed(name) => self.press(&name),
-            Output::Patch { function, epoch } => {
-                if let Some(at) = self.number(&function) {
-                    self.patch(at, epoch);
-                }
-            }
-            Output::Ended { function, epoch, .. } => {
-                if let Some(at) = self.number(&function)
-                    && let Some(decider) = self.decider(at)
-                {
-                    decider.retiring.take_if(|it| it.epoch == epoch);
-                }
-            }
-            // Reports take a way of their own; the others are for people to see.
-            Output::Report { .. }
-            | Output::Close(..)
-            | Output::Joined { .. }
-            | Output::Left { .. }
-            | Output::Lost { .. }
-            | Output::Gone { .. }
-            | Output::Listening => {}
         }
     }
 

@@ -21,7 +21,8 @@ use super::queue::{Calendar, Class, Event, FUNCTIONS_MAX, Id, Queue, at_ns};
 use super::reporting::{Frame, Message};
 use super::series::{Recording, Series};
 use super::setup::{Arrivals, Function, Policy, Services, Setup};
-use super::{Ended, Log, Logged, Row, RunError, Scorecard, floor};
+use super::silence::Reports;
+use super::{Ended, Log, Logged, RunError, Scorecard, silence};
 use crate::draw::Stream;
 
 /// The most activators; a deployment of more would be thousands of cores.
@@ -52,8 +53,11 @@ pub(super) struct Sim<'a> {
     pub(super) messages: Parcels<Message>,
     pub(super) frames: Parcels<Frame>,
     pub(super) calls: Parcels<Call>,
+    pub(super) reports: Reports,
+    /// When the next report is, while the activator has nothing to say; else never.
+    pub(super) silent_until_ns: u64,
     pub(super) lost_reports: Stream,
-    pub(super) reports: u64,
+    pub(super) reports_made: u64,
     pub(super) events: u64,
     pub(super) log: Vec<Logged>,
     /// What went wrong in the middle of something.
@@ -124,7 +128,7 @@ pub(super) struct Request<'a> {
 impl Request<'_> {
     /// When its count began, in microseconds.
     #[inline]
-    fn begun_us(&self) -> u64 {
+    pub(super) fn begun_us(&self) -> u64 {
         self.visit.arrived_ns / 1_000
     }
 }
@@ -148,7 +152,25 @@ pub(super) fn run(
     Ok((sim.finish(ended)?, series))
 }
 
-fn validate(setup: &Setup) -> Result<(), RunError> {
+/// What came of a function that shares nothing with others.
+pub(super) struct Alone {
+    pub(super) card: Scorecard,
+    /// The most requests that were held at once.
+    pub(super) held_most: u32,
+}
+
+/// Lives through a world of one function that has all to itself.
+pub(super) fn run_alone(setup: &Setup, seed: u64) -> Result<Alone, RunError> {
+    let clock = Cell::new(0);
+    let mut sim = Sim::new(setup, seed, Clock(&clock))?;
+    sim.reports = Reports::WithNews;
+    sim.begin();
+    let ended = sim.live(|_| Ok(()))?;
+    let held_most = sim.functions.iter().map(|function| function.ledger.held_most());
+    Ok(Alone { held_most: held_most.sum(), card: sim.finish(ended)? })
+}
+
+pub(super) fn validate(setup: &Setup) -> Result<(), RunError> {
     if setup.functions.len() > FUNCTIONS_MAX {
         return Err(RunError::Functions);
     }
@@ -188,8 +210,10 @@ impl<'a> Sim<'a> {
             messages: Parcels::default(),
             frames: Parcels::default(),
             calls: Parcels::default(),
+            reports: Reports::All,
+            silent_until_ns: silence::NEVER,
             lost_reports: Stream::new(seed, "lost reports", 0),
-            reports: 0,
+            reports_made: 0,
             events: 0,
             log: Vec::new(),
             fault: None,
@@ -239,6 +263,7 @@ impl<'a> Sim<'a> {
                 return Ok(Ended::Events(self.now_ns));
             }
             self.pass_to(next_ns);
+            self.keep_silence(arrival.min(other));
             self.events += 1;
             if arrival < other {
                 let functions = &mut self.functions;
@@ -249,6 +274,7 @@ impl<'a> Sim<'a> {
             } else if let Some(event) = self.queue.pop(which) {
                 self.happen(event);
             }
+            self.break_silence();
             if let Some(what) = self.fault.take() {
                 return Err(self.broken(what));
             }
@@ -265,7 +291,7 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn broken(&self, what: String) -> RunError {
+    pub(super) fn broken(&self, what: String) -> RunError {
         RunError::Broken { seed: self.seed, at_ns: self.now_ns, what }
     }
 
@@ -348,67 +374,6 @@ impl<'a> Sim<'a> {
         self.free_requests.push(id.at);
     }
 
-    /// Settles accounts: two ledgers of the same requests must agree to the unit.
-    fn finish(mut self, ended: Ended) -> Result<Scorecard, RunError> {
-        for activator in self.there().collect::<Vec<_>>() {
-            self.reconcile(activator).map_err(|what| self.broken(what))?;
-        }
-        for request in &self.requests {
-            if request.place != Place::Free {
-                let function = &mut self.functions[request.function as usize];
-                function.ledger.stay(request.visit.part);
-            }
-        }
-        for function in &self.functions {
-            let (arrived, accounted) = function.ledger.balance();
-            if arrived != accounted {
-                let name = &function.spec.name;
-                let what = format!("{name}: {arrived} requests arrived, {accounted} are known of");
-                return Err(self.broken(what));
-            }
-        }
-        let (now_ns, setup) = (self.now_ns, self.setup);
-        let rows = self.functions.into_iter().map(|function| match function.spec.policy {
-            Policy::Floor => floor::floor(setup, function, now_ns),
-            _ => function.ledger.close(now_ns).split_off(1),
-        });
-        let names = setup.functions.iter().map(|function| function.name.clone());
-        let rows = names.zip(rows.collect::<Vec<_>>()).map(|(name, parts)| Row { name, parts });
-        Ok(Scorecard {
-            seed: self.seed,
-            events: self.events,
-            ended,
-            functions: rows.collect(),
-            log: self.log,
-        })
-    }
-
-    /// Little's law in whole numbers: the area under the concurrency curve that the counters of an
-    /// activator come to is the time that the requests it saw spent there, one by one.
-    pub(super) fn reconcile(&self, activator: usize) -> Result<(), String> {
-        let now_us = self.now_us();
-        let it = &self.activators[activator];
-        let mut listed: Vec<u64> = it.views.iter().map(|view| view.listed_us).collect();
-        for request in self.requests.iter().filter(|request| request.place != Place::Free) {
-            if usize::from(request.activator) == activator {
-                let listed = &mut listed[request.function as usize];
-                *listed = listed.wrapping_add(now_us - request.begun_us());
-            }
-        }
-        for ((counters, listed), function) in it.counters.iter().zip(listed).zip(&self.functions) {
-            let counted = counters.read(now_us).map(|reading| reading.area_us);
-            if counted != Some(listed) {
-                let name = &function.spec.name;
-                return Err(format!(
-                    "{name} at {}: the counters come to {counted:?} request-µs, the requests to \
-                     {listed}",
-                    it.name
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Keeps a decision if it is asked for.
     pub(super) fn keep(&mut self, function: usize, decision: dormouse_policy::decision::Decision) {
         if let Some(series) = &mut self.functions[function].ledger.series {
@@ -472,7 +437,7 @@ impl<'a> State<'a> {
     }
 }
 
-fn names(setup: &Setup) -> Result<HashMap<FunctionName, usize>, RunError> {
+pub(super) fn names(setup: &Setup) -> Result<HashMap<FunctionName, usize>, RunError> {
     let names = setup.functions.iter().enumerate();
     let names: HashMap<_, _> = names.map(|(at, function)| (function.name.clone(), at)).collect();
     match names.len() == setup.functions.len() {

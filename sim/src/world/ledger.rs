@@ -267,6 +267,11 @@ impl Ledger {
         self.parts[usize::from(part)].open += 1;
     }
 
+    /// The most requests held at once, in whichever part.
+    pub(super) fn held_most(&self) -> u32 {
+        self.parts.iter().map(|part| part.held_most).max().unwrap_or(0)
+    }
+
     /// Requests of all parts: arrived, and what became of them.
     pub(super) fn balance(&self) -> (u64, u64) {
         let arrived = self.parts.iter().map(|part| part.arrived).sum();

@@ -13,6 +13,7 @@ use super::activator::{Known, Presence, held_max};
 use super::engine::Sim;
 use super::pod::Phase;
 use super::queue::{Class, Event, Id};
+use super::silence::Reports;
 
 /// A report under way.
 #[derive(Debug)]
@@ -242,14 +243,19 @@ impl Sim<'_> {
     pub(super) fn start_reporting(&mut self, way: usize) {
         let boot = self.activators[way].boot;
         let first_ns = self.now_ns + self.setup.world.report.phase_ns(self.seed, way, boot);
-        let event = Event::Report { activator: way as u16, boot };
-        self.queue.push(first_ns, Class::Report, 0, event);
+        self.set_report(way, first_ns);
         let bursts =
             |state: &super::engine::State<'_>| state.spec.settings.scaling.burst != Burst::Kpa;
         if self.functions.iter().any(bursts) {
             let event = Event::Look { activator: way as u16, boot };
             self.queue.push(self.now_ns, Class::Timer, 0, event);
         }
+    }
+
+    /// Sets an activator's next report.
+    pub(super) fn set_report(&mut self, way: usize, at_ns: u64) {
+        let event = Event::Report { activator: way as u16, boot: self.activators[way].boot };
+        self.queue.push(at_ns, Class::Report, 0, event);
     }
 
     fn is_alive(&self, way: usize, boot: u32) -> bool {
@@ -262,9 +268,11 @@ impl Sim<'_> {
         if !self.is_alive(way, boot) {
             return;
         }
-        let every_ns = self.setup.world.report.pause_ns();
-        let event = Event::Report { activator: way as u16, boot };
-        self.queue.push(self.now_ns.saturating_add(every_ns), Class::Report, 0, event);
+        let next_ns = self.now_ns.saturating_add(self.setup.world.report.pause_ns());
+        match self.reports {
+            Reports::All => self.set_report(way, next_ns),
+            Reports::WithNews => self.silent_until_ns = next_ns,
+        }
         self.report(way);
     }
 
@@ -294,8 +302,8 @@ impl Sim<'_> {
             views[at as usize].active = reading.in_flight > 0;
             reading.in_flight > 0
         });
-        self.reports += 1;
-        if self.lost_reports.unit(self.reports) < self.setup.world.report.loss {
+        self.reports_made += 1;
+        if self.lost_reports.unit(self.reports_made) < self.setup.world.report.loss {
             // What it said is in the next one too, which must name the same functions.
             for (at, _) in readings {
                 self.activators[way].note(at as usize);
@@ -368,6 +376,6 @@ enum Trust {
 fn goes(retiring: &Retiring, serial: u64) -> bool {
     match retiring {
         Retiring::All => true,
-        Retiring::Named(names) => names.iter().any(|name| *name == serial.to_string()),
+        Retiring::Named(names) => names.iter().any(|name| name.parse() == Ok(serial)),
     }
 }

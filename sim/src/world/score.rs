@@ -10,7 +10,7 @@ use super::times::Times;
 pub struct Scorecard {
     /// The seed of its draws.
     pub seed: u64,
-    /// Events that it took.
+    /// Events that it took; they may be others where functions were lived through one by one.
     pub events: u64,
     /// How it ended.
     pub ended: Ended,

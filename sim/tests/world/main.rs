@@ -5,6 +5,7 @@
 mod kit;
 mod invariants;
 mod same;
+mod apart;
 mod idling;
 mod series;
 mod mechanisms;

@@ -1,14 +1,19 @@
 //! Random worlds, each checked after every event. One that breaks a rule is made smaller as long as
 //! it breaks it, and is saved as a scenario.
 
-#![allow(clippy::disallowed_methods, reason = "a world that breaks a rule is saved")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a world that breaks a rule is saved, and how long the search took is told"
+)]
 
-mod plan;
+pub(crate) mod plan;
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Instant;
 
 use dormouse_sim::input::{Inputs, Manifest};
 use dormouse_sim::plan::{self as scenario, Options};
@@ -19,7 +24,9 @@ use plan::Plan;
 /// Events of one world: enough for a wake, a burst, some faults and the way back to zero.
 const EVENTS_MAX: u64 = 5_000;
 
-/// Worlds in the ordinary run; `DORMOUSE_SWARM_SEEDS` asks for more.
+/// Worlds in the ordinary run; `DORMOUSE_SWARM_SEEDS` asks for more. How long ten thousand take:
+/// `DORMOUSE_SWARM_SEEDS=10000 cargo test --release -p dormouse-sim --test world random_worlds --
+/// --nocapture`.
 const SEEDS: u64 = 300;
 
 /// What a world must not do, in words if it does it.
@@ -37,7 +44,7 @@ impl Inputs for NoFiles {
     }
 }
 
-fn setup(text: &str) -> Setup {
+pub(crate) fn setup(text: &str) -> Setup {
     let plan = scenario::Plan::new("swarm.toml", text, &Options::default(), &NoFiles);
     let plan = plan.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     let mut setup = plan.setup(0, plan.cuts_ns.clone(), Log::None);
@@ -102,7 +109,10 @@ fn save(plan: &Plan, what: &str, folder: &Path) -> PathBuf {
 fn random_worlds_keep_every_rule() {
     let seeds = std::env::var("DORMOUSE_SWARM_SEEDS").ok();
     let seeds = seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
-    if let Some((plan, what)) = search(seeds, keeps_every_rule) {
+    let began = Instant::now();
+    let broken = search(seeds, keeps_every_rule);
+    println!("{seeds} worlds in {:.1} s", began.elapsed().as_secs_f64());
+    if let Some((plan, what)) = broken {
         let path = save(&plan, &what, Path::new(env!("CARGO_TARGET_TMPDIR")));
         panic!("{what}\nsaved as {}, which says how to see it again", path.display());
     }

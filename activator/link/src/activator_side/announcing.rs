@@ -1,9 +1,17 @@
-//! How this activator is reached, and that it is about to go.
+//! How this activator is reached, whether it has anything to say, and that it is about to go.
 
 use super::{Action, ActivatorSide};
 use crate::frame::{Standing, Up};
 
 impl ActivatorSide {
+    /// Whether a [`Self::tick`] without readings says more than that time passed.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let mut sessions = self.sessions.values();
+        let untold = sessions.any(|session| session.wakes_told || !session.learnt.is_empty());
+        untold || !self.wakes.is_empty() || !self.retirements.is_empty()
+    }
+
     /// The activator is about to go: from now on Services are to lead elsewhere.
     #[must_use]
     pub fn leave(&mut self) -> Vec<Action> {

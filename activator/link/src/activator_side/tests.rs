@@ -94,6 +94,46 @@ fn wakes_are_said_at_once_each_second_and_whole_on_connect() {
 }
 
 #[test]
+fn it_has_news_until_a_tick_said_them_and_while_a_retirement_may_run_out() {
+    let known = |us| {
+        let mut start_ups = StartUps::default();
+        start_ups.record(us);
+        table(true, vec![Entry { start_ups, ..entry("a", 1) }])
+    };
+    let mut side = side();
+    drop(connect(&mut side, A));
+    assert!(!side.has_news());
+    let mut check = |act: &dyn Fn(&mut ActivatorSide) -> Vec<Action>, ticks: u32| {
+        drop(act(&mut side));
+        for _ in 0..ticks {
+            assert!(side.has_news());
+            drop(side.tick(1, &[]));
+        }
+        assert!(!side.has_news());
+    };
+    check(&|side| side.receive(A, known(7), 0), 1);
+    check(
+        &|side| {
+            drop(side.wake(&name("a"), Wanted::Yes));
+            assert!(side.has_news());
+            drop(side.tick(1, &[]));
+            side.wake(&name("a"), Wanted::No)
+        },
+        1,
+    );
+    check(
+        &|side| {
+            drop(side.receive(A, prepare(3), 0));
+            assert!(side.has_news());
+            drop(side.tick(4_999_999, &[]));
+            assert!(side.has_news());
+            side.receive(A, Down::Commit { function: name("a"), epoch: 3 }, 0)
+        },
+        0,
+    );
+}
+
+#[test]
 fn a_report_names_what_moved_and_after_a_connect_all_that_ever_did() {
     let mut side = side();
     assert_eq!(reported(&connect(&mut side, A)), 0);

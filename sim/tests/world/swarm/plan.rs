@@ -88,6 +88,14 @@ impl Plan {
         }
     }
 
+    /// The same functions where nothing is late, lost, scarce or broken.
+    pub(crate) fn ideal(mut self) -> Self {
+        (self.activators, self.nodes, self.faults) = (1, 0, Vec::new());
+        (self.delay_ms, self.loss_percent, self.api_ms, self.calls_every_ms) = (0, 0, 0, 0);
+        self.functions.iter_mut().for_each(|shape| shape.burst = "kpa");
+        self
+    }
+
     /// The scenario that it is.
     pub(crate) fn scenario(&self) -> String {
         let Self { seconds, activators, delay_ms, loss_percent, api_ms, .. } = *self;

@@ -1,0 +1,105 @@
+//! Functions that share nothing, one by one and together.
+
+use dormouse_sim::world::{
+    Capacity, Fault, Kill, Log, Nodes, Rate, Recording, SECOND_NS, Scorecard, Setup, record, run,
+    run_checked,
+};
+
+use crate::kit::*;
+use crate::swarm::{plan::Plan, setup as drawn};
+
+/// Whether a world was lived through function by function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lived {
+    Apart,
+    Together,
+}
+
+/// How it was lived through, where it comes to the same as one world, but for the events it took.
+#[track_caller]
+fn lived(setup: &Setup, seed: u64, together: Scorecard) -> Lived {
+    let card = run(setup, seed).unwrap();
+    let lived = if card.events == together.events { Lived::Together } else { Lived::Apart };
+    assert_eq!(Scorecard { events: together.events, ..card }, together);
+    lived
+}
+
+/// The score of one world; what is recorded of it is nothing.
+fn together(setup: &Setup, seed: u64) -> Scorecard {
+    record(setup, seed, &Recording { functions: Vec::new(), bins: 1 }).unwrap().0
+}
+
+#[test]
+fn functions_of_ideal_worlds_come_to_the_same_apart() {
+    let mut apart = 0;
+    for seed in 0..80 {
+        let setup = drawn(&Plan::draw(seed).ideal().scenario());
+        let lived = lived(&setup, seed, run_checked(&setup, seed).unwrap());
+        apart += u32::from(lived == Lived::Apart);
+    }
+    assert!(apart > 40, "{apart}");
+}
+
+#[test]
+fn a_silence_of_any_length_comes_to_the_same() {
+    let times = At([10, 11, 400, 7_205, 7_330, 19_990].map(|at| at * SECOND_NS).to_vec());
+    for every_s in [1, 7, 29, 45, 61, 130] {
+        let seldom = function("seldom", &[], times.clone());
+        let often = function("often", &[], Poisson { mean_ns: 20 * SECOND_NS });
+        let mut setup = setup(vec![seldom, often], 20_000);
+        (setup.log, setup.world.report.every_ns) = (Log::None, every_s * SECOND_NS);
+        let lived = lived(&setup, 3, together(&setup, 3));
+        assert_eq!(lived, Lived::Apart, "{every_s} s");
+    }
+}
+
+/// Two functions that hold more than all may.
+#[test]
+fn functions_that_meet_at_the_bound_of_all_are_lived_through_together() {
+    let crowd = |name| {
+        let times = (0..6_000).map(|at| SECOND_NS + at).collect();
+        let depth = [("dormouse.dev/queue-depth", "10000")];
+        let mut function = function(name, &depth, At(times));
+        function.capacity = Capacity::Slots(count(1_000));
+        function
+    };
+    let mut setup = setup(vec![crowd("one"), crowd("other")], 60);
+    setup.log = Log::None;
+    let card = together(&setup, 1);
+    let refused: u64 = card.functions.iter().map(|row| row.from(0).refused).sum();
+    assert!(refused > 0);
+    assert_eq!(lived(&setup, 1, card), Lived::Together);
+}
+
+#[test]
+fn a_world_in_which_anything_is_shared_is_lived_through_as_one() {
+    let ideal = |change: &dyn Fn(&mut Setup)| {
+        let load = Poisson { mean_ns: 30 * SECOND_NS };
+        let mut setup = setup(["one", "other"].map(|name| function(name, &[], load)).into(), 600);
+        setup.log = Log::None;
+        change(&mut setup);
+        lived(&setup, 5, together(&setup, 5))
+    };
+    assert_eq!(ideal(&|_| {}), Lived::Apart);
+    let changes: [&dyn Fn(&mut Setup); 8] = [
+        &|it| it.world.activators = count(2),
+        &|it| it.world.report.delay_ns = 1,
+        &|it| it.world.report.loss = 0.1,
+        &|it| it.world.api.rate = Some(Rate { every_ns: SECOND_NS, burst: 1 }),
+        &|it| it.world.nodes = Some(nodes()),
+        &|it| it.world.faults = vec![fault()],
+        &|it| it.functions[1].settings = settings(&[("dormouse.dev/burst", "queue")]),
+        &|it| it.log = Log::Changes,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        assert_eq!(ideal(change), Lived::Together, "change {number}");
+    }
+}
+
+fn nodes() -> Nodes {
+    Nodes { count: count(1), pods: count(1), schedule_ns: 0 }
+}
+
+fn fault() -> Fault {
+    Fault { at_ns: 300 * SECOND_NS, kill: Kill::Leader, for_ns: SECOND_NS }
+}
