@@ -2,7 +2,6 @@
 //! takes under each policy, in the ideal preset, by the time that the thread ran; beside them the
 //! time to read it. Medians of rounds.
 
-#![allow(clippy::print_stdout, reason = "a bench reports to stdout")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 #![allow(
     clippy::cast_possible_truncation,
@@ -19,12 +18,13 @@ mod timing;
 
 use std::io::{self, Cursor, Read};
 
+use dormouse_figures::{Figure, Goal, heading, row};
 use dormouse_sim::input::{Inputs, Manifest};
 use dormouse_sim::plan::{Options, Plan};
 use dormouse_sim::world::{Log, run};
 
 use invent::Trace;
-use timing::{median, ran_s};
+use timing::ran_s;
 
 const SCENARIO: &str = r#"
 schema = 1
@@ -60,14 +60,14 @@ impl Inputs for Files {
 
 fn main() {
     let trace = invent::trace(1);
-    println!("{} functions, {} requests", invent::FUNCTIONS, trace.requests);
+    let requests = trace.requests;
     let off = trace.requests.abs_diff(invent::REQUESTS);
     assert!(off * 100 <= invent::REQUESTS, "the generator misses its size");
     let files = Files(trace);
     let began_s = ran_s();
     let plan = Plan::new("fleet.toml", SCENARIO, &Options::default(), &files);
     let plan = plan.expect("the generated trace is a good one");
-    println!("read in {:.2} s", ran_s() - began_s);
+    let read_s = ran_s() - began_s;
     let setups: Vec<_> = (0..plan.scenario.policies.len())
         .map(|policy| plan.setup(policy, plan.cuts_ns.clone(), Log::None))
         .collect();
@@ -80,7 +80,10 @@ fn main() {
             times[at].push(ran_s() - began_s);
         }
     }
+    heading(&format!("Simulating {requests} requests of {} functions", invent::FUNCTIONS));
+    row("reading the trace", Figure::of(vec![read_s]), "s", Goal::None);
     for ((policy, times), events) in plan.scenario.policies.iter().zip(times).zip(events) {
-        println!("{}: {:.2} s, {events} events", policy.name, median(times));
+        let what = format!("{}, {:.1} million events", policy.name, events as f64 / 1e6);
+        row(&what, Figure::of(times), "s", Goal::BestAtMost(1.0));
     }
 }

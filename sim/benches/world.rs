@@ -3,7 +3,6 @@
 //! by the time that the thread ran, whatever else the machine did; and the time of eight worlds on
 //! one thread and on two, by the wall. Medians of interleaved rounds.
 
-#![allow(clippy::print_stdout, reason = "a bench reports to stdout")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 
 #[path = "kit/timing.rs"]
@@ -13,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
+use dormouse_figures::{Figure, Goal, heading, row};
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::{Annotations, ClusterDefaults, parse};
 use dormouse_sim::draw::{Distribution, Stream};
@@ -21,13 +21,16 @@ use dormouse_sim::world::{
     Report, SECOND_NS, Setup, StartUp, Ticking, World, run, run_all,
 };
 
-use timing::{median, ran_s};
+use timing::ran_s;
 
 /// Requests of one run, per second of the world and in all.
 const PER_S: u64 = 2_000;
 const REQUESTS: u64 = 2_000_000;
 
 const ROUNDS: usize = 3;
+
+/// What a request may take in each: five million a second, and one.
+const GOALS_NS: [f64; 2] = [200.0, 1_000.0];
 
 struct Poisson;
 
@@ -131,10 +134,14 @@ fn main() {
             }));
         }
     }
-    for ((name, _), (times, answered)) in setups.iter().zip(times.into_iter().zip(answered)) {
-        let rate = answered as f64 / median(times) / 1e6;
-        println!("{name}: {rate:.2} million requests/s on one core");
+    heading("Simulating a warm function");
+    for (((name, _), goal_ns), (times, answered)) in
+        setups.iter().zip(GOALS_NS).zip(times.into_iter().zip(answered))
+    {
+        let request = Figure::of(times).times(1e9 / answered as f64);
+        let what = format!("a request, {name}: {:.1} million/s", 1e3 / request.best);
+        row(&what, request, "ns", Goal::BestAtMost(goal_ns));
     }
-    let [one, two] = threads.map(median);
-    println!("two threads: {:.2} × one", one / two);
+    let [one, two] = threads.map(Figure::of);
+    row("eight worlds on one thread ÷ on two", one.over(two), "×", Goal::AtLeast(1.8));
 }

@@ -7,9 +7,3 @@ pub(crate) fn ran_s() -> f64 {
     let ran_ns = stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
     ran_ns.expect("Linux keeps account of threads") as f64 / 1e9
 }
-
-/// The one in the middle.
-pub(crate) fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
