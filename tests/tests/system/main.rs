@@ -5,6 +5,7 @@
 mod wake;
 mod scale;
 mod explain;
+mod idling;
 mod asking;
 mod record;
 mod queue;
