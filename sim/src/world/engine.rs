@@ -445,3 +445,6 @@ pub(super) fn names(setup: &Setup) -> Result<HashMap<FunctionName, usize>, RunEr
         false => Err(RunError::Names),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use dormouse_policy::decision::Why;
 use dormouse_sim::draw::Distribution;
 use dormouse_sim::world::{Capacity, Fault, Kill, Nodes, SECOND_NS, Score, Setup, run_checked};
 
@@ -72,6 +73,19 @@ fn without_a_leader_held_requests_wait_for_the_next_one() {
     let (before, after) = (wait(Vec::new()), wait(vec![fault]));
     assert_eq!(before, 2 * u128::from(SECOND_NS));
     assert_eq!(after - before, 5 * u128::from(SECOND_NS), "until somebody leads again");
+}
+
+/// What one leader measured of start-ups, the activators tell the next.
+#[test]
+fn a_new_leader_knows_how_long_a_start_takes() {
+    let arrivals = At([10, 300].map(|at| at * SECOND_NS).to_vec());
+    let mut setup = setup(vec![function("one", &[], arrivals)], 400);
+    let (kill, for_ns) = (Kill::Leader, 6 * SECOND_NS);
+    setup.world.faults = vec![Fault { at_ns: 200 * SECOND_NS, kill, for_ns }];
+    let card = run_checked(&setup, 1).unwrap_or_else(|error| panic!("{error}"));
+    let wakes = card.log.iter().map(|it| &it.decision.inputs).filter(|it| it.why == Why::Wake);
+    let known_us: Vec<_> = wakes.map(|it| it.start_up_us).collect();
+    assert!(matches!(known_us[..], [None, Some(2_000_000..2_500_000)]), "{known_us:?}");
 }
 
 /// What an activator counted in its last second dies with it: that second is unknown, and what is

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use dormouse_sim::draw::Distribution;
 use dormouse_sim::world::{
-    Arrivals, Hpa, Load, Log, Policy, SECOND_NS, Setup, Ticking, run_all, run_checked,
+    Arrivals, Capacity, Ended, Fault, Hpa, Kill, Load, Log, Nodes, Policy, Rate, SECOND_NS, Setup,
+    Ticking, run, run_all, run_checked,
 };
 
 use crate::kit::*;
@@ -72,6 +73,66 @@ fn scorecards_are_the_same_on_any_number_of_threads() {
     let one = lived(1);
     assert_eq!(one, lived(2));
     assert_eq!(one, lived(7));
+}
+
+/// Functions of every kind in a world in which everything breaks, at times within each other.
+fn everything_breaks() -> Setup {
+    let limited = [("dormouse.dev/container-concurrency", "2"), ("dormouse.dev/queue-depth", "20")];
+    let learnt = [("dormouse.dev/idle-cost", "100")];
+    let early = [("dormouse.dev/burst", "start-up")];
+    let mut functions = vec![
+        function("limited", &limited, Poisson { mean_ns: SECOND_NS / 20 }),
+        function("learnt", &learnt, Poisson { mean_ns: 90 * SECOND_NS }),
+        function("early", &early, Poisson { mean_ns: SECOND_NS / 5 }),
+        function("kept", &[], Poisson { mean_ns: 200 * SECOND_NS }),
+    ];
+    for (number, function) in functions.iter_mut().enumerate() {
+        function.service = Distribution::log_normal(100_000_000, 2 * SECOND_NS);
+        function.start_up.boot = Distribution::log_normal(SECOND_NS, 9 * SECOND_NS);
+        function.replicas = u32::try_from(number).unwrap();
+    }
+    functions[0].capacity = Capacity::Slots(count(2));
+    functions[2].capacity = Capacity::Share(count(4));
+    functions[3].policy = KEEP;
+    let mut setup = setup(functions, 1_800);
+    setup.world.activators = count(3);
+    (setup.world.report.delay_ns, setup.world.report.loss) = (5_000_000, 0.05);
+    setup.world.api.latency_ns = 10_000_000;
+    setup.world.api.rate = Some(Rate { every_ns: SECOND_NS, burst: 2 });
+    setup.world.nodes = Some(Nodes { count: count(3), pods: count(8), schedule_ns: 80_000_000 });
+    let kills = [Kill::Activator(1), Kill::Pod(0), Kill::Leader, Kill::Node(0), Kill::Activator(0)];
+    let faults = kills.into_iter().cycle().zip(0..15).map(|(kill, number)| {
+        let at_ns = (100 + number * 109) * SECOND_NS;
+        Fault { at_ns, kill, for_ns: (5 + number * 13) * SECOND_NS }
+    });
+    setup.world.faults = faults.collect();
+    setup
+}
+
+#[test]
+fn whatever_breaks_the_bytes_are_the_same_on_any_number_of_threads() {
+    let mut setup = everything_breaks();
+    setup.log = Log::All;
+    let jobs: Vec<_> = (0..7).map(|seed| (&setup, seed)).collect();
+    let lived = |threads| {
+        let cards: Vec<_> = run_all(&jobs, threads).into_iter().map(Result::unwrap).collect();
+        assert!(cards.iter().all(|card| card.ended == Ended::Time));
+        format!("{cards:?}")
+    };
+    let one = lived(1);
+    assert_eq!(one, lived(2));
+    assert_eq!(one, lived(7));
+}
+
+#[test]
+fn whatever_breaks_ticks_in_sleep_change_nothing() {
+    let mut setup = everything_breaks();
+    let awake = run_checked(&setup, 3).unwrap();
+    setup.ticking = Ticking::Always;
+    assert_eq!(awake, run(&setup, 3).unwrap());
+    let lost: u64 = awake.functions.iter().map(|row| row.from(0).lost).sum();
+    let woken: u64 = awake.functions.iter().map(|row| row.from(0).cold_starts).sum();
+    assert!(lost > 20 && woken > 5, "{lost} lost, {woken} cold starts");
 }
 
 /// Requests at 0 s, 300 s and 1 000 s, a pod kept for ten minutes after the last.
