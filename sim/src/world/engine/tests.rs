@@ -122,7 +122,7 @@ fn pods_that_go_are_first_those_not_ready_and_then_the_newest() {
             victims.iter().map(|id| sim.pods[id.at as usize].serial).collect::<Vec<_>>()
         })
     };
-    assert_eq!(victims(4), []);
+    assert_eq!(victims(4), [0; 0]);
     assert_eq!(victims(3), [1]);
     assert_eq!(victims(1), [1, 3, 2]);
 }
