@@ -123,17 +123,3 @@ fn a_fault_within_another_does_not_end_it() {
     };
     assert_eq!(answered(&[(20, 20)]), answered(&[(20, 20), (25, 5)]));
 }
-
-/// Four pods serve a request each, for longer than the grace period; one would do for all. Those
-/// that are too many are asked to go only once they are empty.
-#[test]
-fn a_pod_that_is_too_many_finishes_its_request_before_it_is_asked_to_go() {
-    let annotations =
-        [("autoscaling.knative.dev/target", "100"), ("dormouse.dev/request-timeout", "300s")];
-    let mut function = function("one", &annotations, At(vec![0; 4]));
-    function.service = Distribution::Constant(120 * SECOND_NS);
-    function.replicas = 4;
-    let score = checked(&setup(vec![function], 300));
-    assert_eq!((score.answered, score.lost), (4, 0));
-    assert!(score.scale_downs > 0);
-}

@@ -65,10 +65,13 @@ fn begun<R>(look: impl FnOnce(&mut Sim<'_>) -> R) -> R {
     look(&mut sim)
 }
 
+/// What is done to a world behind its back.
+type Interference = fn(&mut Sim<'_>);
+
 #[test]
 fn every_rule_is_checked() {
     assert_eq!(begun(|sim| check(sim)), Ok(()));
-    let interferences: [(fn(&mut Sim<'_>), &str); 9] = [
+    let interferences: [(Interference, &str); 9] = [
         (|sim| sim.functions[0].ledger.enter(0), "requests inside: 1 by the account, 0 there"),
         (|sim| sim.functions[0].ledger.hold(0), "requests held: 1 by the account, 0 there"),
         (|sim| sim.functions[0].ledger.set_pods(9, 0), "pods: 9 by the account, 4 there"),
