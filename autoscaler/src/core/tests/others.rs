@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use dormouse_policy::function::{Function, Probe};
+
 use super::*;
 use crate::cluster::{FailureFact, Rollout, Topic};
 
@@ -160,6 +162,19 @@ fn what_may_pass_is_given_its_time_from_when_it_began() {
     assert_eq!(world.entry("hello").failure, None);
     world.run(4);
     assert_eq!(world.entry("hello").failure.unwrap().code, "unschedulable");
+}
+
+#[test]
+fn only_a_pod_that_passed_a_probe_is_out_of_reach_while_requests_wait() {
+    let tcp = Probe::Tcp { pod_port: 0, timeout_ms: 1_000 };
+    for (probe, code) in [(Probe::Connect, None), (tcp, Some("unreachable"))] {
+        let mut world = World::with(Function { probe, ..function("hello", &[]) }, 1);
+        world.load("hello", 1, 1);
+        world.wake("hello");
+        world.run(10);
+        let failure = world.entry("hello").failure.map(|failure| failure.code);
+        assert_eq!(failure.as_deref(), code);
+    }
 }
 
 #[test]

@@ -174,6 +174,10 @@ fn the_pods_of_what_is_awake_are_known_before_all_is_told() {
     assert_eq!((a.phase, b.phase), (PodPhase::Ready, PodPhase::Starting));
     assert_eq!(a.addresses, ["10.0.0.1:80".parse().unwrap()]);
     assert_eq!(b.addresses, []);
+    // What a new beginning does not name is gone.
+    told.world.pods(&name(), watch, Change::Begin);
+    told.world.pods(&name(), watch, Change::Synced);
+    assert_eq!(told.short(), ["shop/cart 0/2"]);
 }
 
 #[test]
