@@ -89,8 +89,8 @@ fn theirs(line: &str) -> Round {
     (next() / f64::from(REQUESTS), next())
 }
 
-/// The same queue in worlds of as many seeds as there are rounds: one pod that is always there, with
-/// a slot for each server.
+/// The same queue in worlds of as many seeds as there are rounds: one pod that is always there,
+/// with a slot for each server.
 fn ours() -> Round {
     let per_s = f64::from(C) * RHO;
     let load = Load::poisson(Rate::from_per_second(per_s));
