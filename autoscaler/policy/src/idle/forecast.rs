@@ -23,9 +23,9 @@ pub(super) const VIEWS: usize = 3;
 /// that came after a gap like the last.
 const BASE_GAPS: f64 = 4.0;
 
-/// The share of gaps that never end, before anything is known. Of a recorded fleet's (HTTP functions
-/// of `azure-2019-sample` in their first four hours, each function's gaps together weighing one) a
-/// sixth had no end within these hours, and some of those ended later.
+/// The share of gaps that never end, before anything is known. Of a recorded fleet's (the HTTP
+/// functions of the Azure Functions 2019 sample in their first four hours, each function's gaps
+/// together weighing one) a sixth had no end within these hours, and some of those ended later.
 const NEVER: f64 = 0.1;
 
 /// What one nat is in a [`Loss`]. Losses are whole numbers so that every machine comes to the same.
