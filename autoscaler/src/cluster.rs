@@ -21,6 +21,9 @@ use tokio::task::{JoinError, JoinHandle};
 
 pub use calls::{Call, Calls};
 
+/// What another writer is called whom nobody names.
+pub(crate) const UNNAMED: &str = "somebody else";
+
 /// Tells what is, as a stream of changes.
 pub trait Facts {
     /// Waits for the next change; none when the world has ended (shutdown complete). Cancel safe.

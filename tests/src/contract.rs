@@ -23,6 +23,7 @@ pub const CONTRACT: &[fn(&Server)] = &[
     a_patch_of_what_is_seen_scales,
     a_patch_of_something_else_conflicts,
     who_writes_what_is_there_does_not_own_it,
+    who_scales_to_zero_is_not_named,
     a_watch_begins_with_what_is_there,
     a_watch_goes_on_from_where_a_list_was,
     what_is_forgotten_cannot_be_gone_on_from,
@@ -187,6 +188,17 @@ fn who_writes_what_is_there_does_not_own_it(server: &Server) {
     server.create("same");
     server.scale_now("same", 0);
     assert_eq!(ours(&server.list("same").0[0]), None);
+}
+
+fn who_scales_to_zero_is_not_named(server: &Server) {
+    server.create("zero");
+    server.scale_now("zero", 1);
+    assert!(ours(&server.list("zero").0[0]).is_some());
+    server.scale_now("zero", 0);
+    let now = server.list("zero").0.remove(0);
+    let managers = now["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let of_replicas = |it: &&Value| !it["fieldsV1"]["f:spec"]["f:replicas"].is_null();
+    assert_eq!(managers.filter(of_replicas).count(), 0, "{now}");
 }
 
 fn a_watch_begins_with_what_is_there(server: &Server) {

@@ -107,14 +107,14 @@ impl FakeApi {
         });
     }
 
-    /// Scales a Deployment as that field manager, which is not Dormouse.
+    /// Scales a Deployment as `kubectl scale` does, after which nobody is named for it.
     ///
     /// # Panics
     /// If it is not there.
-    pub fn scale(&self, name: &str, replicas: u32, manager: &str) {
+    pub fn scale(&self, name: &str, replicas: u32) {
         self.edit("deployments", name, |deployment| {
             deployment["spec"]["replicas"] = json!(replicas);
-            state::written(deployment, manager);
+            deployment["metadata"]["managedFields"] = json!([]);
         });
     }
 

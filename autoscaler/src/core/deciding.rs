@@ -274,6 +274,7 @@ impl Core {
             return;
         };
         state.expect_start_up(replicas);
+        state.others.order(replicas);
         let Some(scaling) = &mut state.scaling else {
             return;
         };

@@ -100,6 +100,7 @@ impl Core {
             scaling.order = None;
             return;
         }
+        state.others.order(order.scale.replicas);
         self.orders += 1;
         order.id = self.orders;
         order.due_us = None;

@@ -3,11 +3,18 @@
 //! Who takes it from above 0 to 0 means it: it stays there until somebody raises it. A higher
 //! figure is kept for a stable window. Who undoes ours again and again is no person but a tool that
 //! re-applies a manifest: from then on the higher of both figures is written, and seldom.
+//!
+//! An API server names nobody for a 0 written by `/scale`, as `kubectl scale` does and we do: there
+//! 0 is written as no figure at all. So whoever leads knows such a 0 for its own by having ordered
+//! one, and for somebody else's by not having. Where that is uncertain it is taken for ours: then a
+//! request wakes the function, where the other mistake would refuse requests until somebody looks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use dormouse_policy::decision::Keep;
+
+use crate::cluster::UNNAMED;
 
 /// Writes of ours that one writer undoes within [`FLIPS_US`] until it counts as a re-applier.
 const FLIPS: usize = 3;
@@ -18,6 +25,15 @@ const FLIPS_US: u64 = 600_000_000;
 
 /// Shortest time between two writes of ours beside a re-applier, in microseconds.
 const WRITE_EACH_US: u64 = 60_000_000;
+
+/// Whose a 0 is that nobody is named for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zero {
+    /// Ours if we ordered one: for the time being nobody else of us does.
+    OursIfOrdered,
+    /// Ours, or that of another of us.
+    Ours,
+}
 
 /// The writes of others, for one function.
 #[derive(Debug, Default)]
@@ -30,6 +46,8 @@ pub(super) struct Others {
     reapplier: Option<Reapplier>,
     /// When ours was last written.
     ours_us: Option<u64>,
+    /// A 0 was ordered, and nothing else was seen or ordered since.
+    ordered_zero: bool,
 }
 
 /// What `replicas` is, and who wrote it; none is us, or nobody says.
@@ -60,23 +78,38 @@ impl Written {
 }
 
 impl Others {
+    /// So many replicas are ordered; what comes of it is to be seen.
+    pub(super) fn order(&mut self, replicas: u32) {
+        self.ordered_zero = replicas == 0;
+    }
+
     /// Takes in what `replicas` is now and who wrote it; none is us, or nobody says. `window_us` is
     /// the function's stable window. What is there at first sight is nobody's doing.
     pub(super) fn see(
         &mut self,
         replicas: u32,
         by: Option<&Arc<str>>,
+        zero: Zero,
         window_us: u64,
         now_us: u64,
     ) {
-        let written = Written { replicas, by: by.cloned() };
-        let Some(before) = self.seen.replace(written) else {
-            return;
+        let before = self.seen.as_ref().map(|seen| seen.replicas);
+        let is_change = before.is_some_and(|before| before != replicas);
+        let is_others = zero == Zero::OursIfOrdered && !self.ordered_zero;
+        let by = match by {
+            None if is_change && replicas == 0 && is_others => Some(Arc::from(UNNAMED)),
+            by => by.cloned(),
         };
-        if before.replicas == replicas {
+        // Seen once more, what was found out of it still holds.
+        if self.seen.is_some() && !is_change && by.is_none() {
             return;
         }
-        let Some(by) = by else {
+        let written = Written { replicas, by: by.clone() };
+        let Some(before) = self.seen.replace(written).filter(|_| is_change) else {
+            return;
+        };
+        self.ordered_zero = false;
+        let Some(by) = &by else {
             self.ours_us = Some(now_us);
             if let Some(reapplier) = self.reapplier.as_mut().filter(|it| before.is_by(&it.by)) {
                 reapplier.last_us = now_us;
@@ -168,7 +201,13 @@ mod tests {
         /// By that manager; by us if it has no name.
         fn is(&mut self, replicas: u32, by: &str) {
             let by = (!by.is_empty()).then(|| Arc::from(by));
-            self.others.see(replicas, by.as_ref(), 60 * SECOND_US, self.now_s * SECOND_US);
+            let (window_us, now_us) = (60 * SECOND_US, self.now_s * SECOND_US);
+            self.others.see(replicas, by.as_ref(), Zero::Ours, window_us, now_us);
+        }
+
+        /// A 0 for which nobody is named.
+        fn is_zero(&mut self, zero: Zero) {
+            self.others.see(0, None, zero, 60 * SECOND_US, self.now_s * SECOND_US);
         }
 
         fn later(&mut self, seconds: u64) -> &mut Self {
@@ -201,6 +240,27 @@ mod tests {
         assert_eq!(written.keep(), Some(Keep::Zero));
         written.is(1, "kubectl-scale");
         assert_eq!((written.keep(), written.others.zero_by()), (Some(Keep::SetByOther(1)), None));
+    }
+
+    #[test]
+    fn a_zero_without_a_name_is_ours_if_we_ordered_one_or_may_have() {
+        let zero_after = |zero, orders: &[u32]| {
+            let mut written = Written::first(1, "");
+            orders.iter().for_each(|&replicas| written.others.order(replicas));
+            written.is_zero(zero);
+            written.later(100).is_zero(Zero::OursIfOrdered);
+            written.keep()
+        };
+        assert_eq!(zero_after(Zero::OursIfOrdered, &[0]), None);
+        assert_eq!(zero_after(Zero::OursIfOrdered, &[]), Some(Keep::Zero));
+        assert_eq!(zero_after(Zero::OursIfOrdered, &[0, 2]), Some(Keep::Zero), "another since");
+        assert_eq!(zero_after(Zero::Ours, &[]), None, "another autoscaler's");
+
+        let mut written = Written::first(1, "");
+        written.others.order(0);
+        written.is(2, "kubectl");
+        written.is_zero(Zero::OursIfOrdered);
+        assert_eq!(written.keep(), Some(Keep::Zero), "what was ordered never came");
     }
 
     #[test]

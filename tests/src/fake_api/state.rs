@@ -269,12 +269,16 @@ impl State {
     }
 }
 
-/// Notes in `managedFields` who wrote `spec.replicas` last.
+/// Notes in `managedFields` who wrote `spec.replicas` last, by `/scale`: that has no field for a 0,
+/// so that nobody has written it.
 pub(super) fn written(object: &mut Value, manager: &str) {
-    object["metadata"]["managedFields"] = json!([{
-        "manager": manager, "operation": "Update", "subresource": "scale",
-        "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
-    }]);
+    object["metadata"]["managedFields"] = match object["spec"]["replicas"].as_u64() {
+        Some(0) => json!([]),
+        _ => json!([{
+            "manager": manager, "operation": "Update", "subresource": "scale",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }]),
+    };
 }
 
 fn key(resource: &str, namespace: &str, name: &str) -> (String, String, String) {

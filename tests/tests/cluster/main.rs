@@ -74,6 +74,11 @@ const TESTS: &[(&str, Company, Test)] = &[
         whole::a_rolling_update_under_load_loses_nothing,
     ),
     (
+        "a_persons_zero_stays_until_kubectl_scales_up",
+        Company::Welcome,
+        people::a_persons_zero_stays_until_kubectl_scales_up,
+    ),
+    (
         "what_an_autoscaler_of_kubernetes_scales_is_left_alone",
         Company::Welcome,
         people::what_an_autoscaler_of_kubernetes_scales_is_left_alone,

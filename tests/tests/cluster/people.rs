@@ -40,6 +40,24 @@ fn status(stage: &Stage<'_>, name: &str) -> Option<Value> {
     all.into_iter().find(|it| it["name"] == format!("{}/{name}", stage.namespace()))
 }
 
+pub(crate) fn a_persons_zero_stays_until_kubectl_scales_up(stage: &Stage<'_>) {
+    let gateway = gateway(stage);
+    let function = Function::create(stage, "handmade", &[], &[]);
+    function.wait_known(gateway);
+    let ask = || Client::connect(gateway).get(&function.host(), "/").unwrap();
+    wait::until("a refusal that says so", || {
+        // It may have been asleep already: then an answer says that it is awake now.
+        stage.kubectl(&["scale", "deployment/handmade", "--replicas=0"]);
+        let answer = ask();
+        (answer.status == 503 && answer.text().contains("scaled-to-zero")).then_some(())
+    });
+    wait_event(stage, "set to 0 replicas by somebody else");
+    stage.kubectl(&["scale", "deployment/handmade", "--replicas=1"]);
+    wait::until("an answer", || (ask().status == 200).then_some(()));
+    function.wait_asleep();
+    assert_eq!(ask().status, 200, "as ever");
+}
+
 pub(crate) fn what_an_autoscaler_of_kubernetes_scales_is_left_alone(stage: &Stage<'_>) {
     let gateway = gateway(stage);
     stage.kubectl_with(

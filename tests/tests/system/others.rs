@@ -15,7 +15,7 @@ fn a_persons_zero_is_answered_503_until_it_is_raised() {
     api.put("services", app.service("hello"));
     let parts = Parts::start(&api);
     assert_eq!(parts.wait_route(HOST).status, 200);
-    api.scale("hello", 0, "kubectl-scale");
+    api.scale("hello", 0);
     let refused = wait::until("a refusal", || {
         Some(parts.get(HOST, "/")).filter(|answer| answer.status == 503)
     });
@@ -24,10 +24,10 @@ fn a_persons_zero_is_answered_503_until_it_is_raised() {
         refused.header("retry-after").map(|it| it.parse::<u32>().unwrap() >= 60),
         Some(true)
     );
-    api.wait_event("hello", "set to 0 replicas by kubectl-scale");
+    api.wait_event("hello", "set to 0 replicas by somebody else");
     let is_zero = |it: &Value| it["spec"]["replicas"] == 0;
     assert!(api.get("deployments", "hello").is_some_and(|it| is_zero(&it)));
-    api.scale("hello", 1, "kubectl-scale");
+    api.scale("hello", 1);
     wait::until("an answer", || (parts.get(HOST, "/").status == 200).then_some(()));
     // Left alone it goes to sleep, by our hand: the next request wakes it.
     api.wait("deployments", "hello", "at zero", is_zero);

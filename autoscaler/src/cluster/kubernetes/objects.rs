@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::ServiceSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference, Time};
 use serde::{Deserialize, Deserializer};
 
+use self::owners::Writer;
 use super::failure::{self, Condition, ContainerStatus};
 use crate::cluster::workload::{Container, Workload};
 use crate::cluster::{FailureFact, Rollout};
@@ -38,9 +39,9 @@ pub(super) struct Metadata {
     pub(super) annotations: Annotations,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) owner_references: Vec<OwnerReference>,
-    /// Who else wrote the one field in which others' writes matter; none = we did, or nobody says.
-    #[serde(rename = "managedFields", deserialize_with = "owners::other_writer")]
-    pub(super) set_by: Option<Arc<str>>,
+    /// Who wrote the one field in which others' writes matter.
+    #[serde(rename = "managedFields", deserialize_with = "owners::writer")]
+    pub(super) written_by: Writer,
 }
 
 /// Why what belongs to `owner` is scaled by others alone, if it is.
@@ -262,11 +263,12 @@ impl Workloads {
             metadata.annotations.remove(REVISION).unwrap_or(status.update_revision.clone());
         let created = metadata.creation_timestamp.map_or(0, |time| time.0.as_second());
         let positive = |number: i32| u32::try_from(number).unwrap_or(0);
+        let replicas = positive(spec.replicas.unwrap_or(1));
         Seen {
             uid: metadata.uid,
             resource_version: metadata.resource_version,
-            replicas: positive(spec.replicas.unwrap_or(1)),
-            set_by: metadata.set_by,
+            replicas,
+            set_by: metadata.written_by.other(replicas),
             revision,
             rollout: status.rollout(&spec),
             pods: positive(status.replicas),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dormouse_policy::function::{Function, Probe};
 
 use super::*;
-use crate::cluster::{FailureFact, Rollout, Topic};
+use crate::cluster::{FailureFact, Leading, Rollout, Topic};
 
 impl World {
     /// Another writer sets the replicas of `hello`.
@@ -54,6 +54,27 @@ fn a_persons_zero_stays_until_it_is_raised_and_says_so() {
     world.load("hello", 0, 0);
     world.run(30);
     assert_eq!(world.ordered(), [0], "as ever");
+}
+
+#[test]
+fn a_zero_that_nobody_is_named_for_is_a_persons_unless_one_of_us_may_have_ordered_it() {
+    let zeroed = |mut world: World, lead: &[Leading], seconds| {
+        world.run(5);
+        for &leading in lead {
+            world.apply(Event::Fact(Fact::Leading(leading)));
+        }
+        world.run(seconds);
+        world.obey(&name("hello"), 0, &[]);
+        world.tell(&name("hello"));
+        world.entry("hello").failure.map(|failure| failure.code)
+    };
+    let settings = || function("hello", &[("min-scale", "1")]);
+    let refused = Some("scaled-to-zero".to_owned());
+    assert_eq!(zeroed(World::with(settings(), 1), &[], 5), refused);
+    let lead = [Leading::Yes { term: 7 }];
+    assert_eq!(zeroed(World::follower(settings(), 1), &[], 5), None, "the leader's");
+    assert_eq!(zeroed(World::follower(settings(), 1), &lead, 5), None, "the last leader's");
+    assert_eq!(zeroed(World::follower(settings(), 1), &lead, 7), refused);
 }
 
 #[test]

@@ -5,7 +5,39 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
+use crate::cluster::UNNAMED;
 use crate::cluster::kubernetes::scale::FIELD_MANAGER;
+
+/// Who wrote `spec.replicas`, or a Lease's `spec.holderIdentity`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::cluster::kubernetes) enum Writer {
+    /// We did.
+    Us,
+    /// Somebody else did.
+    Other(Arc<str>),
+    /// Nobody is named, as after `kubectl scale`; and after our own 0, for the field of `/scale`
+    /// leaves a 0 out.
+    #[default]
+    Unnamed,
+}
+
+impl Writer {
+    /// Who else it was, `replicas` being what is written there; none if it was or may have been us.
+    pub(super) fn other(self, replicas: u32) -> Option<Arc<str>> {
+        match self {
+            Self::Unnamed => (replicas > 0).then(|| Arc::from(UNNAMED)),
+            named => named.named_other(),
+        }
+    }
+
+    /// Who else it was, if somebody else is named.
+    pub(in crate::cluster::kubernetes) fn named_other(self) -> Option<Arc<str>> {
+        match self {
+            Self::Other(name) => Some(name),
+            Self::Us | Self::Unnamed => None,
+        }
+    }
+}
 
 /// What one writer wrote.
 #[derive(Deserialize)]
@@ -36,10 +68,8 @@ struct Spec {
     holder: Option<IgnoredAny>,
 }
 
-/// The last of those who wrote `spec.replicas` or `spec.holderIdentity`, unless we are among them.
-pub(super) fn other_writer<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Arc<str>>, D::Error> {
+/// The last of those who wrote `spec.replicas` or `spec.holderIdentity`, or us if we are among them.
+pub(super) fn writer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Writer, D::Error> {
     let entries = Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default();
     let wrote = |entry: &&Entry| {
         let fields = entry.fields_v1.as_ref().and_then(|fields| fields.spec.as_ref());
@@ -47,10 +77,11 @@ pub(super) fn other_writer<'de, D: Deserializer<'de>>(
     };
     let writers = || entries.iter().filter(wrote);
     if writers().any(|entry| entry.manager == FIELD_MANAGER) {
-        return Ok(None);
+        return Ok(Writer::Us);
     }
     let last = writers().max_by(|one, other| one.time.cmp(&other.time));
-    Ok(last.map(|entry| Arc::from(entry.manager.as_str())))
+    let named = last.map(|entry| Writer::Other(Arc::from(entry.manager.as_str())));
+    Ok(named.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -59,9 +90,8 @@ mod tests {
 
     use super::*;
 
-    fn writer(entries: Value) -> Option<String> {
-        let writer = other_writer(entries).unwrap();
-        writer.map(|writer| writer.to_string())
+    fn of(entries: Value) -> Writer {
+        writer(entries).unwrap()
     }
 
     fn entry(manager: &str, time: &str, fields: Value) -> Value {
@@ -79,12 +109,20 @@ mod tests {
         let ours = entry(FIELD_MANAGER, "2026-01-01T00:00:00Z", replicas);
         let status = entry("kube-controller-manager", "2026-01-04T00:00:00Z", json!({}));
         let others = json!([created, scaled, rolled, status]);
-        assert_eq!(writer(others).as_deref(), Some("kubectl-scale"));
-        assert_eq!(writer(json!([ours, scaled])), None, "the same figure, written by both");
-        assert_eq!(writer(json!([rolled, status])), None);
-        assert_eq!(writer(Value::Null), None);
+        assert_eq!(of(others), Writer::Other("kubectl-scale".into()));
+        assert_eq!(of(json!([ours, scaled])), Writer::Us, "the same figure, written by both");
+        assert_eq!(of(json!([rolled, status])), Writer::Unnamed);
+        assert_eq!(of(Value::Null), Writer::Unnamed);
         let held = json!({"f:spec": {"f:holderIdentity": {}, "f:renewTime": {}}});
         let lease = json!([entry("other-elector", "2026-01-01T00:00:00Z", held)]);
-        assert_eq!(writer(lease).as_deref(), Some("other-elector"));
+        assert_eq!(of(lease), Writer::Other("other-elector".into()));
+    }
+
+    #[test]
+    fn an_unnamed_writer_of_a_figure_is_somebody_else_and_of_a_zero_perhaps_us() {
+        assert_eq!(Writer::Unnamed.other(1).as_deref(), Some(UNNAMED));
+        assert_eq!(Writer::Unnamed.other(0), None);
+        assert_eq!(Writer::Us.other(1), None);
+        assert_eq!(Writer::Other("helm".into()).other(0).as_deref(), Some("helm"));
     }
 }
