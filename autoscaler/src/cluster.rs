@@ -72,7 +72,7 @@ fn joined<T>(result: Result<T, JoinError>) -> T {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
     /// A function appeared or its description changed.
-    Function(Box<Function>),
+    Function(Arc<Function>),
     /// A function is gone.
     Gone(FunctionName),
     /// The pods of a function, whole, whenever one changed.

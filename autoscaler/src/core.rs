@@ -108,7 +108,7 @@ pub(crate) struct Core {
     reporters: Reporters,
     /// By reporter: up to when its last report was, on its own clock, and whom it named.
     reported: BTreeMap<String, (u64, BTreeSet<FunctionName>)>,
-    functions: BTreeMap<FunctionName, FunctionState>,
+    functions: BTreeMap<FunctionName, Box<FunctionState>>,
     claims: Claims,
     /// Listeners by endpoint.
     listening: BTreeMap<String, Listening>,
@@ -213,7 +213,7 @@ impl Core {
 
     fn take_fact(&mut self, fact: Fact, now_us: u64) {
         match fact {
-            Fact::Function(function) => self.describe(*function, now_us),
+            Fact::Function(function) => self.describe(function, now_us),
             Fact::Gone(name) => {
                 let Some(gone) = self.functions.remove(&name) else {
                     return;
@@ -237,7 +237,7 @@ impl Core {
         }
     }
 
-    fn describe(&mut self, function: Function, now_us: u64) {
+    fn describe(&mut self, function: Arc<Function>, now_us: u64) {
         let name = function.name.clone();
         let mut concerned = BTreeSet::new();
         match self.functions.get_mut(&name) {
@@ -259,7 +259,7 @@ impl Core {
             }
             None => {
                 info!(function = %name, kind = %function.kind, "function appeared");
-                let new = FunctionState::new(function);
+                let new = Box::new(FunctionState::new(function));
                 self.functions.insert(name.clone(), new);
             }
         }

@@ -302,7 +302,7 @@ impl LocalCluster {
         let function = &slot.replicas.function().function;
         if !slot.is_announced {
             slot.is_announced = true;
-            room.send(Fact::Function(Box::new(function.clone())));
+            room.send(Fact::Function(Arc::new(function.clone())));
             return;
         }
         let pods = slot.replicas.pods(Instant::now());

@@ -1,6 +1,7 @@
 //! A workload and the Services in front of it, read into a function: the same way from a manifest
 //! and from a cluster, so that what was tried here is what runs there.
 
+mod labels;
 mod service;
 mod target;
 mod probe;
@@ -8,13 +9,14 @@ mod probe;
 use std::time::Duration;
 
 use dormouse_policy::function::{Endpoint, Function, FunctionName, PodPort, WorkloadKind};
-use dormouse_policy::settings::{self, Annotations, ClusterDefaults, OptIn, Parsed};
+use dormouse_policy::settings::{self, ClusterDefaults, OptIn, Parsed};
 use k8s_openapi::api::core::v1 as core;
 use serde::Deserialize;
 
 use self::probe::Probing;
 use self::service::{TargetPort, port_number};
 
+pub(super) use self::labels::Labels;
 pub(super) use self::service::{Family, Reading, Service};
 
 /// When a replica is tried for readiness. Kubernetes' words and defaults.
@@ -41,15 +43,15 @@ pub(super) struct Workload {
     pub(super) name: FunctionName,
     /// Age order among functions.
     pub(super) created: u64,
-    pub(super) annotations: Annotations,
-    pub(super) labels: Annotations,
+    pub(super) annotations: Labels,
+    pub(super) labels: Labels,
     pub(super) replicas: Option<i32>,
     /// Labels its own pods must have.
-    pub(super) selector: Annotations,
-    pub(super) template_annotations: Annotations,
-    pub(super) template_labels: Annotations,
+    pub(super) selector: Labels,
+    pub(super) template_annotations: Labels,
+    pub(super) template_labels: Labels,
     /// Those that are run, at least one.
-    pub(super) containers: Vec<Container>,
+    pub(super) containers: Box<[Container]>,
 }
 
 /// A container's network side.
@@ -58,9 +60,9 @@ pub(super) struct Workload {
 pub(super) struct Container {
     pub(super) name: String,
     #[serde(default)]
-    pub(super) ports: Vec<core::ContainerPort>,
-    pub(super) readiness_probe: Option<core::Probe>,
-    pub(super) startup_probe: Option<core::Probe>,
+    pub(super) ports: Box<[core::ContainerPort]>,
+    pub(super) readiness_probe: Option<Box<core::Probe>>,
+    pub(super) startup_probe: Option<Box<core::Probe>>,
 }
 
 /// A function and what else its workload says.
@@ -83,7 +85,8 @@ struct Network {
 impl Workload {
     /// Whether it asks for Dormouse; the error is the rule that its opt-in breaks.
     pub(super) fn is_enabled(&self) -> Result<OptIn, String> {
-        settings::is_enabled(&self.annotations, &self.labels).map_err(|fault| fault.to_string())
+        let (annotations, labels) = (self.annotations.to_map(), self.labels.to_map());
+        settings::is_enabled(&annotations, &labels).map_err(|fault| fault.to_string())
     }
 
     /// The function it is by its [`Workload::settings`], with those of `services` in front of it
@@ -127,7 +130,8 @@ impl Workload {
 
     /// What its annotations settle; the error is every rule they break.
     pub(super) fn settings(&self, defaults: &ClusterDefaults) -> Result<Parsed, Vec<String>> {
-        settings::parse(&self.annotations, &self.template_annotations, defaults)
+        let (own, template) = (self.annotations.to_map(), self.template_annotations.to_map());
+        settings::parse(&own, &template, defaults)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect())
     }
 
@@ -199,11 +203,10 @@ impl Workload {
 
     /// What an API server would refuse: a selector that finds none of the workload's own pods.
     fn misfit(&self) -> Option<String> {
-        let wanted = self.selector.iter();
-        let misfit =
-            wanted.clone().any(|(key, value)| self.template_labels.get(key) != Some(value));
+        let misfit = !self.selector.are_among(&self.template_labels);
         misfit.then(|| {
-            let wanted: Vec<_> = wanted.map(|(key, value)| format!("{key}: {value}")).collect();
+            let wanted: Vec<_> =
+                self.selector.iter().map(|(key, value)| format!("{key}: {value}")).collect();
             let wanted = wanted.join(", ");
             format!("spec.selector.matchLabels {{{wanted}}} must be among the template's labels")
         })

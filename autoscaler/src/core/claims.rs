@@ -23,21 +23,22 @@ type Claimant = (u64, FunctionName);
 /// what a function has then depends on its elders alone, not on theirs.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    things: BTreeMap<Claim, BTreeSet<Claimant>>,
-    ports: BTreeMap<u16, BTreeSet<(Claimant, usize)>>,
+    things: BTreeMap<Claim, Claimants<Claimant>>,
+    ports: BTreeMap<u16, Claimants<(Claimant, usize)>>,
 }
+
+/// Who claims one thing, the oldest first. Mostly one, who takes no more room than that.
+type Claimants<C> = Vec<C>;
 
 impl Claims {
     /// Enters what a function claims and returns the other functions concerned.
     pub(super) fn add(&mut self, function: &Function) -> BTreeSet<FunctionName> {
         let claimant = claimant(function);
         for claim in claims(function) {
-            let claimants = self.things.entry(claim).or_default();
-            claimants.insert(claimant.clone());
+            enter(&mut self.things, claim, claimant.clone());
         }
         for (index, port) in ports(function) {
-            let claimants = self.ports.entry(port).or_default();
-            claimants.insert((claimant.clone(), index));
+            enter(&mut self.ports, port, (claimant.clone(), index));
         }
         self.concerned(function)
     }
@@ -73,7 +74,7 @@ impl Claims {
     pub(super) fn has_port(&self, function: &Function, index: usize) -> bool {
         let port = function.endpoints.get(index).map(|it| it.service_port);
         let claimants = port.and_then(|port| self.ports.get(&port));
-        let first = claimants.and_then(BTreeSet::first);
+        let first = claimants.and_then(|claimants| claimants.first());
         first.is_some_and(|((_, name), first)| *name == function.name && *first == index)
     }
 
@@ -89,10 +90,20 @@ impl Claims {
     }
 }
 
+/// Enters a claimant of a thing.
+fn enter<K: Ord, C: Ord>(claimed: &mut BTreeMap<K, Claimants<C>>, thing: K, claimant: C) {
+    let claimants = claimed.entry(thing).or_insert_with(|| Vec::with_capacity(1));
+    if let Err(at) = claimants.binary_search(&claimant) {
+        claimants.insert(at, claimant);
+    }
+}
+
 /// Strikes one claimant of a thing, and the thing with the last.
-fn strike<K: Ord, C: Ord>(claimed: &mut BTreeMap<K, BTreeSet<C>>, thing: &K, claimant: &C) {
+fn strike<K: Ord, C: Ord>(claimed: &mut BTreeMap<K, Claimants<C>>, thing: &K, claimant: &C) {
     if let Some(claimants) = claimed.get_mut(thing) {
-        claimants.remove(claimant);
+        if let Ok(at) = claimants.binary_search(claimant) {
+            claimants.remove(at);
+        }
         if claimants.is_empty() {
             claimed.remove(thing);
         }

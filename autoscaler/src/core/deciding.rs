@@ -14,7 +14,7 @@ use dormouse_policy::settings::Burst;
 use dormouse_policy::tick;
 use tracing::{debug, info, warn};
 
-use super::function::{FunctionState, Retiring, Scaling};
+use super::function::{Retiring, Scaling};
 use super::order::{Order, Placed, RETIRING_ATTEMPTS_MAX};
 use super::{Action, Core};
 use crate::cluster::{Leading, Scale, ScaleError, Topic};
@@ -189,7 +189,7 @@ impl Core {
 
     /// Brings what is asked for nearer to what is wanted.
     pub(super) fn pursue(&mut self, name: &FunctionName, now_us: u64) {
-        if self.functions.get(name).is_some_and(FunctionState::is_paused) {
+        if self.functions.get(name).is_some_and(|state| state.is_paused()) {
             return self.withdraw(name);
         }
         if self.leading == Leading::No {
@@ -320,7 +320,7 @@ impl Core {
                 }
             }
         }
-        let is_paused = self.functions.get(name).is_some_and(FunctionState::is_paused);
+        let is_paused = self.functions.get(name).is_some_and(|state| state.is_paused());
         if is_paused || self.leading == Leading::No {
             self.withdraw(name);
         }

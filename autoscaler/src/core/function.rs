@@ -28,7 +28,7 @@ const STOPPED_US_MAX: u64 = 30_000_000;
 
 /// A function: what it is, what is seen of it, what is done about it.
 pub(super) struct FunctionState {
-    pub(super) description: Function,
+    pub(super) description: Arc<Function>,
     /// Why it is neither routed nor scaled, in one sentence.
     pub(super) set_aside: Option<String>,
     /// None until its manager has spoken.
@@ -91,7 +91,7 @@ pub(super) struct Retiring {
 }
 
 impl FunctionState {
-    pub(super) fn new(description: Function) -> Self {
+    pub(super) fn new(description: Arc<Function>) -> Self {
         Self {
             description,
             set_aside: None,
@@ -246,7 +246,7 @@ impl FunctionState {
 
     /// Its row of the table.
     pub(super) fn entry(&self, listen: impl Fn(usize) -> Option<Listen>, now_us: u64) -> Entry {
-        let Function { name, settings, endpoints, probe, .. } = &self.description;
+        let Function { name, settings, endpoints, probe, .. } = &*self.description;
         let endpoints = endpoints.iter().enumerate();
         let endpoints = endpoints.map(|(index, endpoint)| EndpointEntry {
             name: endpoint.name.clone(),

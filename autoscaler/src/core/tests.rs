@@ -96,7 +96,7 @@ fn the_initial_scale_is_ordered_at_first_sight() {
 
     let mut world = World::new();
     world.connect("a");
-    world.apply(Event::Fact(Fact::Function(Box::new(initial()))));
+    world.apply(Event::Fact(Fact::Function(Arc::new(initial()))));
     let begun = Pods { replicas: 1, ..Pods::default() };
     world.cluster.insert(name("hello"), begun);
     world.tell(&name("hello"));
@@ -427,7 +427,7 @@ fn of_ten_thousand_functions_the_one_that_changed_is_told_anew() {
     for name in &names {
         described.name = name.clone();
         described.endpoints[0].name = format!("{name}:80");
-        core.apply(Event::Fact(Fact::Function(Box::new(described.clone()))), 0);
+        core.apply(Event::Fact(Fact::Function(Arc::new(described.clone()))), 0);
         core.apply(Event::Fact(Fact::Pods(name.clone(), Pods::default())), 0);
     }
     let before = core.statuses(1).unwrap();

@@ -43,7 +43,7 @@ fn name() -> FunctionName {
 fn function() -> Fact {
     let none = Annotations::new();
     let parsed = settings::parse(&none, &none, &ClusterDefaults::default()).unwrap();
-    Fact::Function(Box::new(Function {
+    Fact::Function(Arc::new(Function {
         name: name(),
         kind: WorkloadKind::Deployment,
         created: 0,

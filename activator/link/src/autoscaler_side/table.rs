@@ -10,7 +10,8 @@ use crate::frame::Entry;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// `queue_depth` is the whole depth here; shares are made when an entry is sent.
-    entries: BTreeMap<FunctionName, Entry>,
+    /// Boxed, because a tree's nodes are half empty.
+    entries: BTreeMap<FunctionName, Box<Entry>>,
     changed: BTreeSet<FunctionName>,
     removed: BTreeSet<FunctionName>,
 }
@@ -21,10 +22,10 @@ impl Table {
     }
 
     pub(super) fn put(&mut self, entry: Entry) {
-        if self.entries.get(&entry.function) != Some(&entry) {
+        if self.entries.get(&entry.function).is_none_or(|known| **known != entry) {
             self.removed.remove(&entry.function);
             self.changed.insert(entry.function.clone());
-            self.entries.insert(entry.function.clone(), entry);
+            self.entries.insert(entry.function.clone(), Box::new(entry));
         }
     }
 

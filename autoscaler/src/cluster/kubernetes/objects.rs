@@ -279,14 +279,14 @@ impl Workloads {
                 kind,
                 name: FunctionName::new(&metadata.namespace, &metadata.name),
                 created: u64::try_from(created).unwrap_or(0),
-                annotations: metadata.annotations,
-                labels: enabling(metadata.labels),
+                annotations: metadata.annotations.into(),
+                labels: enabling(metadata.labels).into(),
                 // Counted above: how many there are describes nothing anew.
                 replicas: None,
-                selector: spec.selector.match_labels.unwrap_or_default(),
-                template_annotations: spec.template.metadata.annotations,
-                template_labels: spec.template.metadata.labels,
-                containers: spec.template.spec.containers,
+                selector: spec.selector.match_labels.into(),
+                template_annotations: spec.template.metadata.annotations.into(),
+                template_labels: spec.template.metadata.labels.into(),
+                containers: spec.template.spec.containers.into(),
             },
         }
     }
@@ -379,8 +379,8 @@ mod tests {
         let seen = seen.seen(WorkloadKind::Deployment);
         assert_eq!(seen.selector, "app=cart,tier in (a,b),!old");
         assert_eq!((seen.replicas, seen.pods, seen.workload.created), (0, 0, 9));
-        assert_eq!(seen.workload.annotations.len(), 1);
-        assert_eq!(seen.workload.labels.len(), 1);
+        assert_eq!(seen.workload.annotations.iter().count(), 1);
+        assert_eq!(seen.workload.labels.iter().count(), 1);
         assert_eq!(seen.workload.containers[0].name, "app");
     }
 

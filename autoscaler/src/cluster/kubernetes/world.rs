@@ -8,6 +8,7 @@ mod services;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dormouse_policy::function::{FunctionName, WorkloadKind};
 use dormouse_policy::settings::{ClusterDefaults, OptIn};
@@ -75,7 +76,7 @@ pub(super) enum Ordered {
 /// All that is known.
 pub(super) struct World {
     sources: BTreeMap<Source, Round>,
-    slots: BTreeMap<FunctionName, Slot>,
+    slots: BTreeMap<FunctionName, Box<Slot>>,
     /// By namespace and name.
     services: BTreeMap<(String, String), ServiceSeen>,
     pub(super) slices: Slices,
@@ -182,7 +183,7 @@ impl World {
 
     /// What an order for `replicas` comes to.
     pub(super) fn order(&self, name: &FunctionName, replicas: u32) -> Ordered {
-        let Some(seen) = self.slots.get(name).and_then(Slot::holder) else {
+        let Some(seen) = self.slots.get(name).and_then(|slot| slot.holder()) else {
             return Ordered::Gone;
         };
         if seen.replicas == replicas {
@@ -217,7 +218,7 @@ impl World {
     /// Something is to be said of a function's workload, or no longer.
     pub(super) fn note(&mut self, note: Note, now: Instant) {
         let Note { function, topic, text } = note;
-        let Some(seen) = self.slots.get(&function).and_then(Slot::holder) else {
+        let Some(seen) = self.slots.get(&function).and_then(|slot| slot.holder()) else {
             return;
         };
         let regarding = regarding(&function, seen.workload.kind);
@@ -258,8 +259,14 @@ impl World {
                 self.slots.remove(&name);
             }
             if let Some(Fact::Function(function)) = &mut fact {
-                for endpoint in &mut function.endpoints {
-                    endpoint.own_port = self.slices.port_of(&endpoint.name);
+                let ports = function.endpoints.iter().map(|it| self.slices.port_of(&it.name));
+                let ports: Vec<Option<u16>> = ports.collect();
+                // What has none is shared with whoever is told.
+                if ports.iter().any(Option::is_some) {
+                    let endpoints = &mut Arc::make_mut(function).endpoints;
+                    for (endpoint, port) in endpoints.iter_mut().zip(ports) {
+                        endpoint.own_port = port;
+                    }
                 }
             }
             if fact.is_some() {
@@ -297,12 +304,20 @@ impl World {
     }
 
     fn synced(&mut self, source: &Source, now: Instant) {
+        let was_synced = self.is_synced();
         if let Some(round) = self.sources.get_mut(source) {
             round.is_synced = true;
         }
-        if self.is_synced() {
-            self.judge_all_targeting(now);
+        if !self.is_synced() {
+            return;
         }
+        if !was_synced {
+            let names: Vec<FunctionName> = self.slots.keys().cloned().collect();
+            for name in names {
+                self.judge(&name, now);
+            }
+        }
+        self.judge_all_targeting(now);
     }
 
     /// Whether somebody has to be told whom slices name.
@@ -316,8 +331,8 @@ impl World {
 
     /// Whether all that there was at the start is told, and that is still to be said.
     fn is_complete(&self) -> bool {
-        let is_open = |slot: &Slot| slot.pods.as_ref().is_some_and(|pods| !pods.is_synced());
-        !self.is_complete_told && self.outbox.is_empty() && !self.slots.values().any(is_open)
+        let mut watched = self.slots.values().filter_map(|slot| slot.pods.as_ref());
+        !self.is_complete_told && self.outbox.is_empty() && watched.all(PodsSeen::is_synced)
     }
 
     fn see(&mut self, seen: Seen, round: u64, now: Instant) {
@@ -345,6 +360,8 @@ impl World {
                 }
             }
             None => {
+                // A second one is rare, and room for more is never used.
+                slot.workloads.reserve_exact(1);
                 slot.workloads.push((seen, round));
                 slot.is_pods_news = true;
             }
@@ -364,8 +381,12 @@ impl World {
         }
     }
 
-    /// Works out what is to be served under a name, and what is wrong with what is not.
+    /// Works out what is to be served under a name, and what is wrong with what is not. Only once
+    /// everything is known: of ten thousand, each would be judged anew for each Service to come.
     fn judge(&mut self, name: &FunctionName, now: Instant) {
+        if !self.is_synced() {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
@@ -397,7 +418,7 @@ impl World {
             match described {
                 Ok(described) => {
                     self.complaints.settle(&regarding, SET_ASIDE);
-                    function = Some(described.function);
+                    function = Some(Arc::new(described.function));
                 }
                 Err(faults) => {
                     let note = faults.join("; ");

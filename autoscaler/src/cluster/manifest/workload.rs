@@ -95,8 +95,8 @@ pub(super) fn annotated(object: &Object<'_>) -> Result<Option<AnnotatedWorkload>
         Ok(OptIn::Yes) => Ok(Some(AnnotatedWorkload {
             name: workload.name,
             replicas: workload.replicas,
-            annotations: workload.annotations,
-            template: workload.template_annotations,
+            annotations: workload.annotations.to_map(),
+            template: workload.template_annotations.to_map(),
         })),
         Ok(OptIn::No) => Ok(None),
         Err(fault) => Err(object.finding(fault)),
@@ -130,18 +130,18 @@ impl Runnable {
             kind,
             name: FunctionName::new(&object.namespace, &object.name),
             created,
-            annotations: annotations.unwrap_or_default(),
-            labels: labels.unwrap_or_default(),
+            annotations: annotations.into(),
+            labels: labels.into(),
             replicas,
-            selector: selector.match_labels.unwrap_or_default(),
-            template_annotations: template.annotations.unwrap_or_default(),
-            template_labels: template.labels.unwrap_or_default(),
-            containers: vec![Container {
+            selector: selector.match_labels.into(),
+            template_annotations: template.annotations.into(),
+            template_labels: template.labels.into(),
+            containers: Box::new([Container {
                 name: container.name.clone(),
-                ports: container.ports.clone().unwrap_or_default(),
-                readiness_probe: container.readiness_probe.clone(),
-                startup_probe: container.startup_probe.clone(),
-            }],
+                ports: container.ports.clone().unwrap_or_default().into(),
+                readiness_probe: container.readiness_probe.clone().map(Box::new),
+                startup_probe: container.startup_probe.clone().map(Box::new),
+            }]),
         };
         Ok(Self { workload, termination_grace: pod.termination_grace_period_seconds, container })
     }

@@ -1,14 +1,12 @@
 //! Services: which pods they select and which of their ports lead where.
 
-use std::collections::BTreeMap;
-
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::Annotations;
 use dormouse_policy::settings::keys::{self, ANNOTATIONS, SERVICE_TARGET};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Workload, target};
+use super::{Labels, Workload, target};
 
 /// A Service that can lead to a function.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +15,7 @@ pub(in crate::cluster) struct Service {
     name: String,
     way: Way,
     /// Its TCP ports, in order; none if it is at fault.
-    pub(super) ports: Option<Vec<Port>>,
+    pub(super) ports: Option<Box<[Port]>>,
     families: Vec<Family>,
 }
 
@@ -25,7 +23,7 @@ pub(in crate::cluster) struct Service {
 #[derive(Clone, Debug, PartialEq)]
 enum Way {
     /// By the labels of pods.
-    Selector(BTreeMap<String, String>),
+    Selector(Labels),
     /// By the name of a workload, for it has no selector.
     Target(FunctionName),
 }
@@ -80,6 +78,7 @@ impl Service {
         let way = match (target, selector) {
             (Some(target), _) => Way::Target(FunctionName::new(namespace, target)),
             (None, selector) => {
+                let selector = selector.map(Labels::from);
                 if let Some(unfit) = unfit(&spec, selector.as_ref()) {
                     return Ok(Reading::Unfit(unfit, notices));
                 }
@@ -98,7 +97,7 @@ impl Service {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             way,
-            ports: broken.is_empty().then_some(ports),
+            ports: broken.is_empty().then(|| ports.into_boxed_slice()),
             families: families(spec.ip_families.unwrap_or_default()),
         };
         Ok(Reading::Leads(service, broken, notices))
@@ -109,9 +108,8 @@ impl Service {
         match &self.way {
             Way::Target(target) => *target == workload.name,
             Way::Selector(selector) => {
-                let labels = &workload.template_labels;
-                let matches = |(key, value): (&String, &String)| labels.get(key) == Some(value);
-                self.namespace == workload.name.namespace() && selector.iter().all(matches)
+                self.namespace == workload.name.namespace()
+                    && selector.are_among(&workload.template_labels)
             }
         }
     }
@@ -155,10 +153,7 @@ impl Service {
 }
 
 /// Why no request can arrive through a Service that names no target.
-fn unfit(
-    spec: &core::ServiceSpec,
-    selector: Option<&BTreeMap<String, String>>,
-) -> Option<&'static str> {
+fn unfit(spec: &core::ServiceSpec, selector: Option<&Labels>) -> Option<&'static str> {
     if target::is_external_name(spec) {
         Some("is an ExternalName")
     } else if target::is_headless(spec) {

@@ -40,7 +40,7 @@ fn a_wake_of_a_paused_function_waits_until_it_goes_on() {
     world.load("hello", 1, 1);
     world.run(10);
     assert_eq!(world.ordered(), [0; 0]);
-    world.apply(Event::Fact(Fact::Function(Box::new(function("hello", &[])))));
+    world.apply(Event::Fact(Fact::Function(Arc::new(function("hello", &[])))));
     world.run(2);
     assert_eq!(world.ordered(), [1]);
 }
@@ -51,7 +51,7 @@ fn an_order_in_vain_is_not_repeated_once_paused() {
     world.hands = Hands::Failing;
     world.wake("hello");
     assert_eq!(world.ordered(), [1]);
-    world.apply(Event::Fact(Fact::Function(Box::new(paused(function("hello", &[]))))));
+    world.apply(Event::Fact(Fact::Function(Arc::new(paused(function("hello", &[]))))));
     world.run(10);
     assert_eq!(world.ordered(), [1]);
 }
@@ -61,7 +61,7 @@ fn an_order_whose_outcome_comes_later_is_not_repeated_either() {
     let mut world = asleep();
     world.hands = Hands::Busy;
     world.wake("hello");
-    world.apply(Event::Fact(Fact::Function(Box::new(paused(function("hello", &[]))))));
+    world.apply(Event::Fact(Fact::Function(Arc::new(paused(function("hello", &[]))))));
     world.answer(Err(ScaleError::Unknown("none".into())));
     world.run(10);
     assert_eq!(world.ordered(), [1]);
@@ -78,7 +78,7 @@ fn a_retirement_under_way_is_taken_back_when_paused() {
         world.run(1);
     }
     assert!(!is_sent(&world, |frame| matches!(frame, Down::Abort { .. })));
-    world.apply(Event::Fact(Fact::Function(Box::new(paused(function("hello", &[]))))));
+    world.apply(Event::Fact(Fact::Function(Arc::new(paused(function("hello", &[]))))));
     assert!(is_sent(&world, |frame| matches!(frame, Down::Abort { .. })));
     world.run(10);
     assert_eq!(world.ordered(), [0; 0]);

@@ -48,7 +48,7 @@ fn new_settings_are_written_down_before_they_decide() {
     world.load("hello", 25, 0);
     world.run(10);
     let other = function("hello", &[("target", "5"), ("window", "8s")]);
-    world.apply(Event::Fact(Fact::Function(Box::new(other))));
+    world.apply(Event::Fact(Fact::Function(Arc::new(other))));
     let at_us = world.now_us;
     world.run(10);
     assert_eq!(snapshots(&world, "hello")[1], (at_us, Taken::Settings));

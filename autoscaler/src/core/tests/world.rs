@@ -149,7 +149,7 @@ impl World {
         let name = function.name.clone();
         self.cluster.insert(name.clone(), Pods::default());
         self.obey(&name, replicas, &[]);
-        self.apply(Event::Fact(Fact::Function(Box::new(function))));
+        self.apply(Event::Fact(Fact::Function(Arc::new(function))));
         self.tell(&name);
     }
 

@@ -139,7 +139,7 @@ impl World {
             Some(seen) => self.services.insert(key.clone(), seen),
             None => self.services.remove(&key),
         };
-        if before == after {
+        if before == after || !self.is_synced() {
             return;
         }
         let changed: Vec<_> = before.into_iter().chain(after).map(|(service, _)| service).collect();

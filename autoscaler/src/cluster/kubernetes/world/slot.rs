@@ -1,5 +1,7 @@
 //! Everything of one name, and what of it is still to be told.
 
+use std::sync::Arc;
+
 use dormouse_policy::function::{Function, FunctionName};
 
 use crate::cluster::kubernetes::objects::Seen;
@@ -12,7 +14,7 @@ pub(super) struct Slot {
     /// Usually one; a Deployment and a StatefulSet may share a name.
     pub(super) workloads: Vec<(Seen, u64)>,
     /// What is to be served under this name.
-    pub(super) function: Option<Function>,
+    pub(super) function: Option<Arc<Function>>,
     pub(super) pods: Option<PodsSeen>,
     /// Whether the description was told.
     pub(super) is_told: bool,
@@ -52,7 +54,7 @@ impl Slot {
             self.is_told = true;
             // Ports may have changed, and with them every address.
             self.is_pods_news = true;
-            return Some(Fact::Function(Box::new(function.clone())));
+            return Some(Fact::Function(Arc::clone(function)));
         }
         if !self.has_news() {
             return None;

@@ -394,8 +394,8 @@ fn own_ports(told: &mut Told) -> Vec<(String, Option<u16>)> {
         Fact::Function(function) => Some(function),
         _ => None,
     });
-    let endpoints = functions.last().unwrap().endpoints.into_iter();
-    endpoints.map(|endpoint| (endpoint.name, endpoint.own_port)).collect()
+    let function = functions.last().unwrap();
+    function.endpoints.iter().map(|it| (it.name.clone(), it.own_port)).collect()
 }
 
 #[test]
