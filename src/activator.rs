@@ -173,7 +173,8 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     })
     .context("the activator cannot start")?;
     let gateway = activator.gateway_address().context("the activator has no gateway")?;
-    tracing::info!(%gateway, "listening");
+    let admin = activator.admin_address().map(tracing::field::display);
+    tracing::info!(%gateway, admin, "listening");
     let drain = activator.drain_token();
     let mut running = Box::pin(activator.stopped());
     tokio::select! {

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dormouse_tests::figures::median;
+use dormouse_tests::figures::{Figure, Goal, row};
 use dormouse_tests::manifest::Function;
 use dormouse_tests::up::Start;
 
@@ -19,18 +19,22 @@ const FLOORS: usize = 400;
 const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
 
 pub(crate) fn run() {
-    let floor = floor_us();
-    let wakes: Vec<f64> = wakes().into_iter().map(micros).collect();
-    let ours = median(wakes.iter().copied());
-    let mut sorted = wakes.clone();
-    sorted.sort_by(f64::total_cmp);
-    let worst = sorted.last().copied().unwrap_or(f64::NAN);
-    println!("\nrequest at zero → scale order, {} wakes", wakes.len());
-    println!("  median {ours:.0} µs, worst {worst:.0} µs; floor {floor:.0} µs (median)");
+    let floor = floor(Way::ToTheAutoscaler);
+    let wakes = Figure::of(wakes().into_iter().map(micros).collect());
+    row("`dormouse up`: request at zero → order", wakes, "µs", Goal::None);
+    row("the same way, empty", floor, "µs", Goal::None);
 }
 
-pub(crate) fn floor_us() -> f64 {
-    median(floors().into_iter().map(micros))
+/// How far a request's news goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    ToTheAutoscaler,
+    /// Which hands it on over one connection more.
+    ToTheApiServer,
+}
+
+pub(crate) fn floor(way: Way) -> Figure {
+    Figure::of(floors(way).into_iter().map(micros).collect())
 }
 
 pub(crate) fn micros(duration: Duration) -> f64 {
@@ -81,10 +85,10 @@ fn ordered_us(line: &str, function: &str) -> Option<u64> {
 }
 
 /// A request's way to the order, empty: client → worker by loopback, worker → the activator's link
-/// thread by hand-over, to the autoscaler by loopback.
-fn floors() -> Vec<Duration> {
+/// thread by hand-over, to the autoscaler by loopback; from there to the API server likewise.
+fn floors(way: Way) -> Vec<Duration> {
     let (mut client, mut worker) = pair();
-    let (mut activator, mut autoscaler) = pair();
+    let (mut activator, mut end) = pair();
     let (hand, handed) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -98,11 +102,21 @@ fn floors() -> Vec<Duration> {
                 activator.write_all(&byte).expect("the autoscaler reads");
             }
         });
+        if matches!(way, Way::ToTheApiServer) {
+            let (mut onward, server) = pair();
+            let mut autoscaler = std::mem::replace(&mut end, server);
+            scope.spawn(move || {
+                let mut byte = [0];
+                while autoscaler.read(&mut byte).is_ok_and(|length| length > 0) {
+                    onward.write_all(&byte).expect("the API server reads");
+                }
+            });
+        }
         let floors = (0..FLOORS)
             .map(|_| {
                 let sent = Instant::now();
                 client.write_all(&[1]).expect("the worker reads");
-                autoscaler.read_exact(&mut [0]).expect("the activator writes");
+                end.read_exact(&mut [0]).expect("the one before it writes");
                 sent.elapsed()
             })
             .collect();

@@ -1,11 +1,15 @@
-//! From a request at zero to the order that wakes its function, and to the answer.
+//! From a request at zero to the order that wakes its function, and to the answer; and how long
+//! nobody orders when the one that leads ends.
 
-#![allow(clippy::print_stdout, reason = "what a bench is for")]
+use dormouse_tests::figures::heading;
 
 mod wake;
 mod orders;
+mod leaders;
 
 fn main() {
+    heading("wakes, and who orders them");
     wake::run();
     orders::run();
+    leaders::run();
 }

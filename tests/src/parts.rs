@@ -1,8 +1,7 @@
-//! `dormouse autoscaler` and `dormouse activator` as processes of their own, beside a fake API
-//! server.
+//! `dormouse autoscaler` and `dormouse activator` as processes of their own, beside an API server.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -42,6 +41,8 @@ pub struct Parts {
     pub gateway: SocketAddr,
     /// Where the first autoscaler is asked.
     pub admin: SocketAddr,
+    /// Where the first activator is.
+    pub activator_admin: SocketAddr,
     link: SocketAddr,
 }
 
@@ -154,7 +155,17 @@ impl Parts {
     #[must_use]
     #[track_caller]
     pub fn showing(api: &FakeApi, further: &[&str], tokens: &[&str]) -> Self {
-        Self::of(api, further, &[], tokens)
+        Self::of(|folder| led_before(api, folder), further, &[], tokens)
+    }
+
+    /// One of both, with the cluster that a kubeconfig leads to.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn beside(kubeconfig: &Path) -> Self {
+        Self::of(|_| kubeconfig.to_owned(), &["--token-file=token"], &[], &[TOKEN])
     }
 
     /// With a certificate in that folder by which activators know the autoscaler: `certificate`,
@@ -169,20 +180,24 @@ impl Parts {
             |flag: &str, name: &str| format!("--link-{flag}={}", folder.join(name).display());
         let (certificate, key) = (file("certificate", "certificate"), file("key", "key"));
         let further = ["--token-file=token", &certificate, &key];
-        Self::of(api, &further, &[&file("authorities", "authorities")], &[TOKEN])
+        let authorities = file("authorities", "authorities");
+        Self::of(|folder| led_before(api, folder), &further, &[&authorities], &[TOKEN])
     }
 
+    /// With what `kubeconfig` makes of the parts' folder.
     #[track_caller]
-    fn of(api: &FakeApi, further: &[&str], activators_further: &[&str], tokens: &[&str]) -> Self {
+    fn of(
+        kubeconfig: impl FnOnce(&Path) -> PathBuf,
+        further: &[&str],
+        activators_further: &[&str],
+        tokens: &[&str],
+    ) -> Self {
         let scratch = Scratch::new();
         let write = |name: &str, token: &str| {
             std::fs::write(scratch.path().join(name), token).expect("the folder is writable");
         };
         write("token", TOKEN);
-        if api.get("leases", LEASE).is_none() {
-            api.put("leases", json!({"metadata": {"name": LEASE}}));
-        }
-        let kubeconfig = api.kubeconfig(scratch.path()).to_string_lossy().into_owned();
+        let kubeconfig = kubeconfig(scratch.path()).to_string_lossy().into_owned();
         let mut arguments = vec!["--kubeconfig".to_owned(), kubeconfig];
         arguments.extend(further.iter().map(|text| (*text).to_owned()));
         let (mut autoscalers, mut links, mut admins) = (Vec::new(), Vec::new(), Vec::new());
@@ -198,10 +213,12 @@ impl Parts {
             write(&file, token);
             let at = address_of_its_own();
             let part = activator(&scratch, &dial.join(","), &name, &file, at, activators_further);
-            let gateway = address(&part.wait_log("listening"), "gateway");
-            (part, gateway)
+            let listens = part.wait_log("listening");
+            (part, (address(&listens, "gateway"), address(&listens, "admin")))
         };
-        let (activators, gateways): (Vec<_>, Vec<_>) = (1..).zip(tokens).map(start).unzip();
+        let (activators, listen): (Vec<_>, Vec<_>) = (1..).zip(tokens).map(start).unzip();
+        let activator_admin = listen[0].1;
+        let gateways: Vec<SocketAddr> = listen.into_iter().map(|(gateway, _)| gateway).collect();
         let (gateway, admin, link) = (gateways[0], admins[0], links[0]);
         let activators_further = activators_further.iter().map(|it| (*it).to_owned()).collect();
         Self {
@@ -213,6 +230,7 @@ impl Parts {
             gateways,
             gateway,
             admin,
+            activator_admin,
             link,
         }
     }
@@ -349,6 +367,14 @@ pub fn address_of_its_own() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A kubeconfig in `folder` that leads to `api`, where somebody led before and gave it up.
+fn led_before(api: &FakeApi, folder: &Path) -> PathBuf {
+    if api.get("leases", LEASE).is_none() {
+        api.put("leases", json!({"metadata": {"name": LEASE}}));
+    }
+    api.kubeconfig(folder)
 }
 
 #[track_caller]
