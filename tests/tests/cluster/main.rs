@@ -13,6 +13,7 @@ mod crash;
 mod whole;
 mod slices;
 mod people;
+mod tls;
 mod faults;
 
 const TESTS: &[(&str, Company, Test)] = &[
@@ -87,6 +88,11 @@ const TESTS: &[(&str, Company, Test)] = &[
         "the_admission_policy_lets_the_autoscaler_do_its_own_work_only",
         Company::Welcome,
         people::the_admission_policy_lets_the_autoscaler_do_its_own_work_only,
+    ),
+    (
+        "the_link_is_under_tls_given_a_certificate",
+        Company::Alone,
+        tls::the_link_is_under_tls_given_a_certificate,
     ),
     (
         "helm_upgrades_under_load_and_takes_everything_away",
