@@ -111,7 +111,11 @@ fn what_breaks_a_rule_is_named_by_file_line_and_field() {
             r#""panic_window_s":6.5"#,
             "policy.panic_window_s: invalid value: floating point `6.5`, expected u32",
         ),
-        (r#""id":7"#, r#""id":1e16"#, "id: invalid value: floating point `1e16`, expected u64"),
+        (
+            r#""id":7"#,
+            r#""id":9007199254740994.0"#,
+            "id: invalid value: floating point `9007199254740994.0`, expected u64",
+        ),
         (
             r#""initial_ready":3"#,
             r#""initial_ready":4294967296.0"#,

