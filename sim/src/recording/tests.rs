@@ -89,77 +89,76 @@ fn a_whole_number_may_be_written_with_a_point() {
     assert_eq!(read("a", plain.as_bytes())[0].clone().unwrap().steps[1].replicas, Some(3));
 }
 
+/// What stands in a case, what breaks a rule in its place, and how that is named.
+const BROKEN: &[(&str, &str, &str)] = &[
+    (r#""id":7,"#, "", "id: is missing"),
+    (r#""ready":3,"want":{"valid":f"#, r#""want":{"valid":f"#, "steps[0].ready: is missing"),
+    (r#""panic":2,"#, "", "steps[1].want.panic: is missing"),
+    (r#""valid":false"#, "", "steps[0].want.valid: is missing"),
+    (
+        r#""desired":3"#,
+        r#""desired":"3""#,
+        "steps[1].want.desired: invalid type: string \"3\", expected u32",
+    ),
+    (
+        r#""initial_ready":3"#,
+        r#""initial_ready":-1"#,
+        "initial_ready: invalid value: integer `-1`, expected u32",
+    ),
+    (
+        r#""panic_window_s":6"#,
+        r#""panic_window_s":6.5"#,
+        "policy.panic_window_s: invalid value: floating point `6.5`, expected u32",
+    ),
+    (
+        r#""id":7"#,
+        r#""id":9007199254740994.0"#,
+        "id: invalid value: floating point `9007199254740994.0`, expected u64",
+    ),
+    (
+        r#""initial_ready":3"#,
+        r#""initial_ready":4294967296.0"#,
+        "initial_ready: invalid value: floating point `4294967296.0`, expected u32",
+    ),
+    (
+        r#""metric":"rps""#,
+        r#""metric":"qps""#,
+        "policy.metric: unknown variant `qps`, expected `concurrency` or `rps`",
+    ),
+    (r#""target":0.7"#, r#""target":0"#, "policy.target: must be a number above 0"),
+    (
+        r#"capacity":-1,"max"#,
+        r#"capacity":-2,"max"#,
+        "policy.target_burst_capacity: must be -1 or a number of at least 0",
+    ),
+    (r#"[0,2.5]"#, "[0,-1]", "steps[0].samples[0][1]: must be a number of at least 0"),
+    (
+        r#"[0,2.5]"#,
+        "[-1,1]",
+        "steps[0].samples[0][0]: must be a number of seconds from 0 to 9007199254",
+    ),
+    (r#""t":2.5"#, r#""t":1e10"#, "steps[1].t: must be a number of seconds from 0 to 9007199254"),
+    (r#""t":2.5"#, r#""t":0"#, "steps[1].t: must be later than 0, the step before"),
+    (
+        r#""stable_window_s":60"#,
+        r#""stable_window_s":4294967295"#,
+        "policy.stable_window_s: must be from 1 to 86400",
+    ),
+    (
+        r#""panic_window_s":6"#,
+        r#""panic_window_s":61"#,
+        "policy.panic_window_s: must be from 1 to stable_window_s",
+    ),
+    (
+        r#""scale_down_delay_s":0"#,
+        r#""scale_down_delay_s":86401"#,
+        "policy.scale_down_delay_s: must be at most 86400",
+    ),
+];
+
 #[test]
 fn what_breaks_a_rule_is_named_by_file_line_and_field() {
-    for (what, by, want) in [
-        (r#""id":7,"#, "", "id: is missing"),
-        (r#""ready":3,"want":{"valid":f"#, r#""want":{"valid":f"#, "steps[0].ready: is missing"),
-        (r#""panic":2,"#, "", "steps[1].want.panic: is missing"),
-        (r#""valid":false"#, "", "steps[0].want.valid: is missing"),
-        (
-            r#""desired":3"#,
-            r#""desired":"3""#,
-            "steps[1].want.desired: invalid type: string \"3\", expected u32",
-        ),
-        (
-            r#""initial_ready":3"#,
-            r#""initial_ready":-1"#,
-            "initial_ready: invalid value: integer `-1`, expected u32",
-        ),
-        (
-            r#""panic_window_s":6"#,
-            r#""panic_window_s":6.5"#,
-            "policy.panic_window_s: invalid value: floating point `6.5`, expected u32",
-        ),
-        (
-            r#""id":7"#,
-            r#""id":9007199254740994.0"#,
-            "id: invalid value: floating point `9007199254740994.0`, expected u64",
-        ),
-        (
-            r#""initial_ready":3"#,
-            r#""initial_ready":4294967296.0"#,
-            "initial_ready: invalid value: floating point `4294967296.0`, expected u32",
-        ),
-        (
-            r#""metric":"rps""#,
-            r#""metric":"qps""#,
-            "policy.metric: unknown variant `qps`, expected `concurrency` or `rps`",
-        ),
-        (r#""target":0.7"#, r#""target":0"#, "policy.target: must be a number above 0"),
-        (
-            r#"capacity":-1,"max"#,
-            r#"capacity":-2,"max"#,
-            "policy.target_burst_capacity: must be -1 or a number of at least 0",
-        ),
-        (r#"[0,2.5]"#, "[0,-1]", "steps[0].samples[0][1]: must be a number of at least 0"),
-        (
-            r#"[0,2.5]"#,
-            "[-1,1]",
-            "steps[0].samples[0][0]: must be a number of seconds from 0 to 9007199254",
-        ),
-        (
-            r#""t":2.5"#,
-            r#""t":1e10"#,
-            "steps[1].t: must be a number of seconds from 0 to 9007199254",
-        ),
-        (r#""t":2.5"#, r#""t":0"#, "steps[1].t: must be later than 0, the step before"),
-        (
-            r#""stable_window_s":60"#,
-            r#""stable_window_s":4294967295"#,
-            "policy.stable_window_s: must be from 1 to 86400",
-        ),
-        (
-            r#""panic_window_s":6"#,
-            r#""panic_window_s":61"#,
-            "policy.panic_window_s: must be from 1 to stable_window_s",
-        ),
-        (
-            r#""scale_down_delay_s":0"#,
-            r#""scale_down_delay_s":86401"#,
-            "policy.scale_down_delay_s: must be at most 86400",
-        ),
-    ] {
+    for (what, by, want) in BROKEN {
         let text = case("", "") + &case(what, by) + &case("", "");
         assert_eq!(error("dir/a.jsonl", text.as_bytes(), 1), format!("dir/a.jsonl:2: {want}"));
     }
