@@ -38,7 +38,7 @@ use crate::status::Explanation;
 use claims::Claims;
 use function::{FunctionState, Seen, listen_at};
 use history::History;
-use others::Zero;
+use others::Unnamed;
 pub(crate) use recording::Record;
 use recording::Recording;
 pub(crate) use tally::Tally;
@@ -305,12 +305,12 @@ impl Core {
         }
         self.stale.insert(name.clone());
         let window_us = u64::from(state.description.settings.scaling.stable_window_s) * 1_000_000;
-        let zero = match self.leading {
+        let unnamed = match self.leading {
             // The one before has ordered nothing for so long.
-            Leading::Yes { .. } if now_us >= self.lowering_from_us => Zero::OursIfOrdered,
-            _ => Zero::Ours,
+            Leading::Yes { .. } if now_us >= self.lowering_from_us => Unnamed::OursIfOrdered,
+            _ => Unnamed::Ours,
         };
-        state.others.see(pods.replicas, pods.set_by.as_ref(), zero, window_us, now_us);
+        state.others.see(pods.replicas, pods.set_by.as_ref(), unnamed, window_us, now_us);
         let before = state.see(pods, now_us);
         self.redeployed(name, before.as_ref(), now_us);
         let Some(state) = self.functions.get_mut(name) else {

@@ -4,10 +4,11 @@
 //! figure is kept for a stable window. Who undoes ours again and again is no person but a tool that
 //! re-applies a manifest: from then on the higher of both figures is written, and seldom.
 //!
-//! An API server names nobody for a 0 written by `/scale`, as `kubectl scale` does and we do: there
-//! 0 is written as no figure at all. So whoever leads knows such a 0 for its own by having ordered
-//! one, and for somebody else's by not having. Where that is uncertain it is taken for ours: then a
-//! request wakes the function, where the other mistake would refuse requests until somebody looks.
+//! An API server names nobody for some of what is written by `/scale`, as `kubectl scale` does and
+//! we do: for a 0 never, which is written there as no figure at all, and for others not always. So
+//! whoever leads knows such a figure for its own by having ordered it, and for somebody else's by
+//! not having. Where that is uncertain it is taken for ours: then a request wakes the function,
+//! where the other mistake would refuse requests until somebody looks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,10 +27,14 @@ const FLIPS_US: u64 = 600_000_000;
 /// Shortest time between two writes of ours beside a re-applier, in microseconds.
 const WRITE_EACH_US: u64 = 60_000_000;
 
-/// Whose a 0 is that nobody is named for.
+/// Orders that are remembered until one of them is seen: those of a second that an API server did
+/// not tell of anything.
+const ORDERED_MAX: usize = 8;
+
+/// Whose a figure is that nobody is named for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Zero {
-    /// Ours if we ordered one: for the time being nobody else of us does.
+pub(super) enum Unnamed {
+    /// Ours if we ordered it: for the time being nobody else of us does.
     OursIfOrdered,
     /// Ours, or that of another of us.
     Ours,
@@ -46,8 +51,8 @@ pub(super) struct Others {
     reapplier: Option<Reapplier>,
     /// When ours was last written.
     ours_us: Option<u64>,
-    /// A 0 was ordered, and nothing else was seen or ordered since.
-    ordered_zero: bool,
+    /// What was ordered since a change was seen; oldest first, as they come to be seen.
+    ordered: VecDeque<u32>,
 }
 
 /// What `replicas` is, and who wrote it; none is us, or nobody says.
@@ -80,42 +85,51 @@ impl Written {
 impl Others {
     /// So many replicas are ordered; what comes of it is to be seen.
     pub(super) fn order(&mut self, replicas: u32) {
-        self.ordered_zero = replicas == 0;
+        if self.ordered.len() == ORDERED_MAX {
+            self.ordered.pop_front();
+        }
+        self.ordered.push_back(replicas);
     }
 
-    /// Takes in what `replicas` is now and who wrote it; none is us, or nobody says. `window_us` is
-    /// the function's stable window. What is there at first sight is nobody's doing.
+    /// Takes in what `replicas` is now and who wrote it: none is us or nobody that is named, and so
+    /// is [`UNNAMED`]. `window_us` is the function's stable window. What is there at first sight is
+    /// nobody's doing.
     pub(super) fn see(
         &mut self,
         replicas: u32,
         by: Option<&Arc<str>>,
-        zero: Zero,
+        unnamed: Unnamed,
         window_us: u64,
         now_us: u64,
     ) {
+        let named = by.filter(|by| &***by != UNNAMED);
         let before = self.seen.as_ref().map(|seen| seen.replicas);
         let is_change = before.is_some_and(|before| before != replicas);
-        let is_others = zero == Zero::OursIfOrdered && !self.ordered_zero;
-        let by = match by {
-            None if is_change && replicas == 0 && is_others => Some(Arc::from(UNNAMED)),
-            by => by.cloned(),
-        };
         // Seen once more, what was found out of it still holds.
-        if self.seen.is_some() && !is_change && by.is_none() {
+        if self.seen.is_some() && !is_change && named.is_none() {
             return;
         }
+        let is_named = named.is_some() || (by.is_none() && replicas > 0);
+        let by = match named {
+            None if is_change && !is_named && !self.is_ours(replicas, unnamed) => {
+                Some(Arc::from(UNNAMED))
+            }
+            named => named.cloned(),
+        };
         let written = Written { replicas, by: by.clone() };
         let Some(before) = self.seen.replace(written).filter(|_| is_change) else {
             return;
         };
-        self.ordered_zero = false;
         let Some(by) = &by else {
+            self.carried_out(replicas);
             self.ours_us = Some(now_us);
             if let Some(reapplier) = self.reapplier.as_mut().filter(|it| before.is_by(&it.by)) {
                 reapplier.last_us = now_us;
             }
             return;
         };
+        // Orders name the version that they are for, so what was not seen by now does not come.
+        self.ordered.clear();
         if before.by.is_none() {
             self.undo(by, now_us);
         }
@@ -128,6 +142,18 @@ impl Others {
             _ => None,
         };
         self.asked = until_us.map(|until_us| Asked { by: Arc::clone(by), replicas, until_us });
+    }
+
+    /// Whether a figure that nobody is named for is one that we ordered, or may be.
+    fn is_ours(&self, replicas: u32, unnamed: Unnamed) -> bool {
+        unnamed == Unnamed::Ours || self.ordered.contains(&replicas)
+    }
+
+    /// That figure of ours was seen; those ordered before it are not seen any more.
+    fn carried_out(&mut self, replicas: u32) {
+        if let Some(at) = self.ordered.iter().position(|ordered| *ordered == replicas) {
+            self.ordered.drain(..=at);
+        }
     }
 
     fn undo(&mut self, by: &Arc<str>, now_us: u64) {
@@ -202,12 +228,12 @@ mod tests {
         fn is(&mut self, replicas: u32, by: &str) {
             let by = (!by.is_empty()).then(|| Arc::from(by));
             let (window_us, now_us) = (60 * SECOND_US, self.now_s * SECOND_US);
-            self.others.see(replicas, by.as_ref(), Zero::Ours, window_us, now_us);
+            self.others.see(replicas, by.as_ref(), Unnamed::Ours, window_us, now_us);
         }
 
         /// A 0 for which nobody is named.
-        fn is_zero(&mut self, zero: Zero) {
-            self.others.see(0, None, zero, 60 * SECOND_US, self.now_s * SECOND_US);
+        fn is_zero(&mut self, unnamed: Unnamed) {
+            self.others.see(0, None, unnamed, 60 * SECOND_US, self.now_s * SECOND_US);
         }
 
         fn later(&mut self, seconds: u64) -> &mut Self {
@@ -243,24 +269,44 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_without_a_name_is_ours_if_we_ordered_one_or_may_have() {
+    fn a_figure_without_a_name_is_ours_if_we_ordered_it_or_may_have() {
         let zero_after = |zero, orders: &[u32]| {
             let mut written = Written::first(1, "");
             orders.iter().for_each(|&replicas| written.others.order(replicas));
             written.is_zero(zero);
-            written.later(100).is_zero(Zero::OursIfOrdered);
+            written.later(100).is_zero(Unnamed::OursIfOrdered);
             written.keep()
         };
-        assert_eq!(zero_after(Zero::OursIfOrdered, &[0]), None);
-        assert_eq!(zero_after(Zero::OursIfOrdered, &[]), Some(Keep::Zero));
-        assert_eq!(zero_after(Zero::OursIfOrdered, &[0, 2]), Some(Keep::Zero), "another since");
-        assert_eq!(zero_after(Zero::Ours, &[]), None, "another autoscaler's");
+        assert_eq!(zero_after(Unnamed::OursIfOrdered, &[0]), None);
+        assert_eq!(zero_after(Unnamed::OursIfOrdered, &[]), Some(Keep::Zero));
+        assert_eq!(zero_after(Unnamed::OursIfOrdered, &[0, 2]), None, "seen late");
+        assert_eq!(zero_after(Unnamed::OursIfOrdered, &[2; 9]), Some(Keep::Zero));
+        assert_eq!(zero_after(Unnamed::Ours, &[]), None, "another autoscaler's");
 
         let mut written = Written::first(1, "");
         written.others.order(0);
         written.is(2, "kubectl");
-        written.is_zero(Zero::OursIfOrdered);
+        written.is_zero(Unnamed::OursIfOrdered);
         assert_eq!(written.keep(), Some(Keep::Zero), "what was ordered never came");
+    }
+
+    #[test]
+    fn wakes_for_which_nobody_is_named_are_no_reapplying() {
+        let mut written = Written::first(1, "kubectl-create");
+        let unnamed = Arc::from(UNNAMED);
+        for _ in 0..9 {
+            for replicas in [0, 1] {
+                written.others.order(replicas);
+                let by = (replicas > 0).then_some(&unnamed);
+                let now_us = written.later(1).now_s * SECOND_US;
+                written.others.see(replicas, by, Unnamed::OursIfOrdered, 60 * SECOND_US, now_us);
+                assert_eq!((written.keep(), written.reapplier()), (None, None));
+            }
+        }
+        // More than was ordered.
+        let now_us = written.later(1).now_s * SECOND_US;
+        written.others.see(3, Some(&unnamed), Unnamed::OursIfOrdered, 60 * SECOND_US, now_us);
+        assert_eq!(written.keep(), Some(Keep::SetByOther(3)));
     }
 
     #[test]
