@@ -83,6 +83,7 @@ fn dispatch(command: &SimCommand) -> Exit {
         SimCommand::Merge(args) => sweep::merge(args),
         SimCommand::Check(args) => simulate::check(args),
         SimCommand::Init(args) => simulate::init(args),
+        SimCommand::Schema => simulate::schema(),
         SimCommand::Explain(args) => explain::explain(args),
         SimCommand::Verify(args) => verify::verify(args),
         SimCommand::Replay(args) => replay::replay(args),

@@ -25,6 +25,9 @@ pub use json::{SCHEMA, effective};
 pub use sweep::SweepKind;
 pub use text::verdict_line;
 
+/// The JSON Schema of whatever is written as JSON: what each field means, its unit and range.
+pub const JSON_SCHEMA: &str = include_str!("report/schema.json");
+
 /// A kind of report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

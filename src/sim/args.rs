@@ -92,6 +92,8 @@ pub(crate) enum SimCommand {
     Check(CheckArgs),
     /// Print a scenario to begin with
     Init(InitArgs),
+    /// Print the JSON Schema of what `run`, `compare`, `sweep` and `merge` write as JSON
+    Schema,
     /// Show the decision that held at a moment of a scenario, and the figures that led to it
     Explain(ExplainArgs),
     /// Replay recorded runs and compare every figure

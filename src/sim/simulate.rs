@@ -238,6 +238,10 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
     }
 }
 
+pub(super) fn schema() -> Exit {
+    put(None, report::JSON_SCHEMA).err().unwrap_or(Exit::Fine)
+}
+
 pub(super) fn init(args: &InitArgs) -> Exit {
     if let Some(path) = &args.file
         && path.exists()
@@ -245,8 +249,5 @@ pub(super) fn init(args: &InitArgs) -> Exit {
         complain(format_args!("{}: is there already", path.display()));
         return Exit::Input;
     }
-    match put(args.file.as_deref(), BEGINNING) {
-        Ok(()) => Exit::Fine,
-        Err(exit) => exit,
-    }
+    put(args.file.as_deref(), BEGINNING).err().unwrap_or(Exit::Fine)
 }

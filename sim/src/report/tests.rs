@@ -3,6 +3,7 @@ use std::num::NonZeroUsize;
 use super::*;
 use crate::input::Given;
 use crate::judge::Ruling;
+use crate::metric::Metric;
 use crate::plan::{Options, Plan};
 
 const SCENARIO: &str = r#"
@@ -43,6 +44,16 @@ fn every_report_is_the_same_on_any_number_of_threads() {
     let one = reports(1);
     assert_eq!(reports(2), one);
     assert_eq!(reports(7), one);
+}
+
+#[test]
+fn the_schema_says_what_each_figure_means() {
+    let schema: serde_json::Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let said = schema["$defs"]["figures"]["properties"].as_object().unwrap();
+    let mut names: Vec<_> = Metric::shown().iter().map(ToString::to_string).collect();
+    names.sort();
+    assert_eq!(said.keys().cloned().collect::<Vec<_>>(), names);
+    assert!(said.values().all(|figure| figure["description"].is_string()));
 }
 
 #[test]
