@@ -7,13 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use dormouse_sim::import::{Format, Import, Options, Scratch, Spill, Unit};
-use dormouse_sim::input::ReadAt;
 use dormouse_sim::scenario::Start;
 
 const MEMORY_BYTES: usize = 16 << 20;
@@ -28,28 +26,9 @@ const BEGIN_S: u64 = 1_772_496_000;
 
 struct Folder<'a>(&'a Path);
 
-struct Aside(File);
-
 impl Scratch for Folder<'_> {
     fn file(&self) -> io::Result<Box<dyn Spill>> {
-        Ok(Box::new(Aside(tempfile::tempfile_in(self.0)?)))
-    }
-}
-
-impl ReadAt for Aside {
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        FileExt::read_at(&self.0, buffer, at)
-    }
-}
-
-impl Spill for Aside {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.seek(SeekFrom::End(0))?;
-        self.0.write_all(bytes)
+        Ok(Box::new(tempfile::tempfile_in(self.0)?))
     }
 }
 

@@ -18,7 +18,8 @@ mod record;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::input::ReadAt;
 use crate::lines::{Fault, Unreadable};
@@ -93,6 +94,13 @@ pub trait Spill: ReadAt {
     /// # Errors
     /// It cannot be written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+impl Spill for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.seek(SeekFrom::End(0))?;
+        self.write_all(bytes)
+    }
 }
 
 /// Where such files come from; they are gone when they are dropped.

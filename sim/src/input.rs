@@ -1,6 +1,8 @@
 //! Where what is named in a scenario comes from. Files are opened by the caller.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use dormouse_policy::settings::{Annotations, ClusterDefaults};
@@ -46,6 +48,16 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// They cannot be read.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, at)
+    }
 }
 
 impl ReadAt for Vec<u8> {

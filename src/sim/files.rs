@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,26 +26,13 @@ impl Files {
     }
 }
 
-/// A file that is read where it is wanted.
-struct Positioned(File);
-
-impl ReadAt for Positioned {
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        FileExt::read_at(&self.0, buffer, at)
-    }
-}
-
 impl Inputs for Files {
     fn open(&self, name: &str) -> io::Result<Box<dyn Read>> {
         Ok(Box::new(File::open(self.folder.join(name))?))
     }
 
     fn open_at(&self, name: &str) -> io::Result<Arc<dyn ReadAt>> {
-        Ok(Arc::new(Positioned(File::open(self.folder.join(name))?)))
+        Ok(Arc::new(File::open(self.folder.join(name))?))
     }
 
     fn manifest(&self, name: &str) -> Result<Manifest, Vec<String>> {

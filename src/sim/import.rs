@@ -1,12 +1,9 @@
 //! `dormouse sim import FORMAT IN… -o OUT.trace`: a trace of what others recorded.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use dormouse_sim::import::{Import, ImportError, Imported, Options, Scratch, Spill};
-use dormouse_sim::input::ReadAt;
 use dormouse_sim::scenario::{Start, Time};
 use dormouse_sim::trace::indexed::{Times, Unwritable};
 
@@ -17,28 +14,9 @@ use super::{Exit, complain, files, output, simulate};
 /// it ends.
 struct Beside(PathBuf);
 
-struct Aside(File);
-
 impl Scratch for Beside {
     fn file(&self) -> io::Result<Box<dyn Spill>> {
-        Ok(Box::new(Aside(tempfile::tempfile_in(&self.0)?)))
-    }
-}
-
-impl ReadAt for Aside {
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        FileExt::read_at(&self.0, buffer, at)
-    }
-}
-
-impl Spill for Aside {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.seek(SeekFrom::End(0))?;
-        self.0.write_all(bytes)
+        Ok(Box::new(tempfile::tempfile_in(&self.0)?))
     }
 }
 

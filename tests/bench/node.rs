@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dormouse_figures::{Figure, Goal, heading, quantile, row};
 use dormouse_tests::cluster::Cluster;
 use dormouse_tests::cluster::background::Background;
 use dormouse_tests::cluster::function::Function;
 use dormouse_tests::cluster::installed::gateway;
 use dormouse_tests::cluster::stage::Stage;
-use dormouse_tests::figures::{Figure, Goal, heading, quantile, row};
 use dormouse_tests::http::Client;
 use dormouse_tests::wait;
 use futures_util::TryStreamExt;

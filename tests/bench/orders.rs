@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use dormouse_figures::{Figure, Goal, quantile, row};
 use dormouse_tests::app::App;
 use dormouse_tests::fake_api::{FakeApi, Request};
-use dormouse_tests::figures::{Figure, Goal, quantile, row};
 use dormouse_tests::http::together;
 use dormouse_tests::parts::Parts;
 

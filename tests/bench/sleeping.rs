@@ -10,10 +10,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dormouse_figures::{Figure, Goal, heading, row};
 use dormouse_tests::cluster::Cluster;
 use dormouse_tests::cluster::api_proxy::ApiProxy;
 use dormouse_tests::cluster::stage::{Stage, typed};
-use dormouse_tests::figures::{Figure, Goal, heading, row};
 use dormouse_tests::http::Client;
 use dormouse_tests::parts::Parts;
 use dormouse_tests::wait;

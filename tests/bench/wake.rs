@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dormouse_tests::figures::{Figure, Goal, row};
+use dormouse_figures::{Figure, Goal, row};
 use dormouse_tests::manifest::Function;
 use dormouse_tests::up::Start;
 

@@ -1,7 +1,7 @@
 //! From a request at zero to the order that wakes its function, and to the answer; and how long
 //! nobody orders when the one that leads ends.
 
-use dormouse_tests::figures::heading;
+use dormouse_figures::heading;
 
 mod wake;
 mod orders;

@@ -25,5 +25,3 @@ pub mod cluster;
 pub mod helm;
 pub mod contract;
 pub mod golden;
-
-pub use dormouse_figures as figures;
