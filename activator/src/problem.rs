@@ -26,7 +26,7 @@ pub(crate) enum Problem {
     UnknownHost,
     /// No autoscaler has said yet which functions there are.
     NoTable,
-    /// The function was deleted while the request waited.
+    /// The function was deleted, or ceased to be served, while the request waited.
     FunctionGone,
     /// The function's queue is full.
     QueueFull {
@@ -102,7 +102,7 @@ impl Problem {
             Self::TransferCoding => "the only transfer coding served is chunked",
             Self::UnknownHost => "no function has this host",
             Self::NoTable => "which functions there are is not known yet",
-            Self::FunctionGone => "the function was deleted while the request waited",
+            Self::FunctionGone => "the function is gone or served no longer since the request came",
             Self::QueueFull { measure: Measure::Requests, .. } => "the function's queue is full",
             Self::QueueFull { measure: Measure::Bytes, .. } => {
                 "the function's held requests keep all the memory they may"

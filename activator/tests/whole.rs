@@ -21,10 +21,27 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Autoscaler {
+    listener: TcpListener,
     link: Framed<TcpStream, LengthDelimitedCodec>,
 }
 
 impl Autoscaler {
+    /// Takes the connection that an activator makes, and hears whose it is.
+    async fn accept(listener: TcpListener) -> Self {
+        let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+        let (stream, _) = accepted.expect("the activator dials").unwrap();
+        let link = Framed::new(stream, LengthDelimitedCodec::new());
+        let mut autoscaler = Self { listener, link };
+        let token = autoscaler
+            .hear(|frame| match frame {
+                Up::Hello { version: VERSION, token, .. } => Some(token),
+                _ => None,
+            })
+            .await;
+        assert_eq!(token, "secret");
+        autoscaler
+    }
+
     async fn say(&mut self, frame: Down) {
         self.link.send(Bytes::from(serde_json::to_vec(&frame).unwrap())).await.unwrap();
     }
@@ -103,15 +120,7 @@ async fn start_with(workers: usize) -> (Activator, Autoscaler, SocketAddr) {
     config.gateway = Some(Gateway { address, if_taken: IfTaken::Fail });
     let activator = Activator::start(config).unwrap();
     let gateway = activator.gateway_address().unwrap();
-    let (stream, _) = listener.accept().await.unwrap();
-    let mut autoscaler = Autoscaler { link: Framed::new(stream, LengthDelimitedCodec::new()) };
-    let token = autoscaler
-        .hear(|frame| match frame {
-            Up::Hello { version: VERSION, token, .. } => Some(token),
-            _ => None,
-        })
-        .await;
-    assert_eq!(token, "secret");
+    let mut autoscaler = Autoscaler::accept(listener).await;
     autoscaler.say(Down::Welcome { version: VERSION, leads: Some(1) }).await;
     (activator, autoscaler, gateway)
 }
@@ -305,6 +314,35 @@ async fn no_host_is_unknown_before_the_first_table() {
         }
     };
     assert_eq!(later, "404");
+}
+
+#[tokio::test]
+async fn garbage_on_the_link_ends_it_and_the_last_table_serves_until_the_next() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    let (address, _received) = pod(OK).await;
+    autoscaler.table(entry(&[("a", address)])).await;
+    retire(&mut autoscaler, 1).await;
+    autoscaler.say(Down::Abort { function: hello(), epoch: 1 }).await;
+    assert_eq!(status(get(gateway).await).await, "200");
+    // No JSON, no frame of ours, longer than any frame, another protocol.
+    let garbage: [&[u8]; 4] =
+        [b"\0\0\0\x02{]", b"\0\0\0\x02{}", b"\x7f\xff\xff\xff", b"HTTP/1.1 400 Bad\r\n\r\n"];
+    for bytes in garbage {
+        autoscaler.link.get_mut().write_all(bytes).await.unwrap();
+        // It says its Hello anew, and serves before anybody answered it.
+        let Autoscaler { listener, link } = autoscaler;
+        autoscaler = Autoscaler::accept(listener).await;
+        assert_eq!(status(get(gateway).await).await, "200", "{bytes:?}");
+        drop(link);
+    }
+    autoscaler.say(Down::Welcome { version: VERSION, leads: Some(1) }).await;
+    autoscaler.say(Down::Table { whole: true, functions: vec![], removed: vec![] }).await;
+    let gone = async {
+        while status(get(gateway).await).await != "404" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the next table holds");
 }
 
 #[tokio::test]

@@ -193,10 +193,7 @@ impl Parts {
         tokens: &[&str],
     ) -> Self {
         let scratch = Scratch::new();
-        let write = |name: &str, token: &str| {
-            std::fs::write(scratch.path().join(name), token).expect("the folder is writable");
-        };
-        write("token", TOKEN);
+        write(&scratch, "token", TOKEN);
         let kubeconfig = kubeconfig(scratch.path()).to_string_lossy().into_owned();
         let mut arguments = vec!["--kubeconfig".to_owned(), kubeconfig];
         arguments.extend(further.iter().map(|text| (*text).to_owned()));
@@ -209,8 +206,8 @@ impl Parts {
         }
         let dial: Vec<String> = links.iter().map(SocketAddr::to_string).collect();
         let start = |(number, token): (usize, &&str)| {
-            let (name, file) = (format!("activator-{number}"), format!("token-{number}"));
-            write(&file, token);
+            let (name, file) = (format!("activator-{number}"), token_file(number));
+            write(&scratch, &file, token);
             let at = address_of_its_own();
             let part = activator(&scratch, &dial.join(","), &name, &file, at, activators_further);
             let listens = part.wait_log("listening");
@@ -257,6 +254,14 @@ impl Parts {
     #[must_use]
     pub fn activators(&self) -> &[Part] {
         &self.activators
+    }
+
+    /// Gives the activator of that number, from 1, another token to show from now on.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write_token(&self, number: usize, token: &str) {
+        write(&self.scratch, &token_file(number), token);
     }
 
     /// Kills the autoscaler and starts another at the same address.
@@ -325,6 +330,14 @@ impl Parts {
     }
 }
 
+fn token_file(number: usize) -> String {
+    format!("token-{number}")
+}
+
+fn write(folder: &Scratch, name: &str, token: &str) {
+    std::fs::write(folder.path().join(name), token).expect("the folder is writable");
+}
+
 fn autoscaler(
     scratch: &Scratch,
     arguments: &[String],
@@ -377,8 +390,13 @@ fn led_before(api: &FakeApi, folder: &Path) -> PathBuf {
     api.kubeconfig(folder)
 }
 
+/// The address in that field of a line of a log.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
 #[track_caller]
-fn address(line: &Value, field: &str) -> SocketAddr {
+pub fn address(line: &Value, field: &str) -> SocketAddr {
     let text = line[field].as_str().unwrap_or_default();
     text.parse().unwrap_or_else(|_| panic!("no address {field:?} in {line}"))
 }

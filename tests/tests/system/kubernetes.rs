@@ -7,7 +7,7 @@ use std::time::Duration;
 use dormouse_tests::app::App;
 use dormouse_tests::fake_api::{FakeApi, Fault, History, Request, Trouble};
 use dormouse_tests::http::Client;
-use dormouse_tests::parts::Parts;
+use dormouse_tests::parts::{Parts, address, address_of_its_own};
 use dormouse_tests::program;
 use dormouse_tests::wait;
 use nix::sys::signal::Signal;
@@ -267,6 +267,63 @@ fn a_new_autoscaler_takes_over_without_a_request_lost() {
         client.join().unwrap()
     });
     assert!(sent.iter().all(|status| *status == 200), "{sent:?}");
+}
+
+#[test]
+fn without_an_autoscaler_the_last_table_serves_and_wakes_wait_for_the_next() {
+    let api = FakeApi::start();
+    let second = App::start();
+    api.put("deployments", second.deployment("second", &[]));
+    api.put("services", second.service("second"));
+    let mut hello = Hello::on(api);
+    assert_eq!(hello.parts.wait_route(HOST).status, 200);
+    hello.parts.autoscaler().signal(Signal::SIGKILL);
+    hello.parts.activator().wait_log("link lost");
+    hello.is_answered("/warm");
+    let mut client = Client::connect(hello.parts.gateway);
+    client.send("GET /held HTTP/1.1\r\nHost: second.default\r\n\r\n").unwrap();
+    wait::until("the request to be held", || {
+        let figures = Client::connect(hello.parts.activator_admin).get("localhost", "/metrics");
+        let held = "dormouse_requests_held{namespace=\"default\",function=\"second\"} 1";
+        figures.ok()?.text().contains(held).then_some(())
+    });
+    hello.is_answered("/still");
+    let successor = hello.parts.succeed();
+    let answer = client.response().unwrap();
+    assert_eq!((answer.status, answer.text()), (200, "/held".to_owned()));
+    successor.wait_log("activator connected");
+}
+
+#[test]
+fn without_activators_an_autoscaler_is_ready_and_leaves_everything_as_it_is() {
+    let mut hello = Hello::start();
+    hello.parts.activator().signal(Signal::SIGKILL);
+    hello.parts.activator().wait_end();
+    // One that never heard of any.
+    let lone = hello.parts.succeed();
+    let admin = address(&lone.wait_log("autoscaler runs"), "admin");
+    hello.api.scale("hello", 1);
+    let is_ready = |path: &str| {
+        let answer = Client::connect(admin).get("localhost", path).ok()?;
+        (answer.status == 200).then(|| answer.text())
+    };
+    wait::until("it to be ready", || is_ready("/readyz"));
+    wait::until("the pod to be seen", || {
+        is_ready("/api/v1/functions")?.contains("\"ready\":1").then_some(())
+    });
+    // Longer than it takes to lead and to lower, with a window of six seconds.
+    wait::at_most(Duration::from_secs(20), || {
+        let replicas = hello.api.get("deployments", "hello").unwrap()["spec"]["replicas"].take();
+        assert_eq!(replicas, 1);
+        None::<()>
+    });
+    let activator = hello.parts.add_activator("activator-2", address_of_its_own());
+    let gateway = address(&activator.wait_log("listening"), "gateway");
+    wait::until("an answer", || {
+        let answer = Client::connect(gateway).get(HOST, "/late").ok()?;
+        (answer.status == 200).then_some(())
+    });
+    hello.wait_replicas(0);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod kubernetes;
 mod failures;
 mod others;
 mod slices;
+mod changes;
 mod sim;
 mod sweep;
 mod pages;

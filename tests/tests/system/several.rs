@@ -203,6 +203,20 @@ fn an_activator_is_known_by_its_pods_token_and_another_is_refused_by_name() {
 }
 
 #[test]
+fn an_activator_whose_token_has_ended_is_let_in_once_it_has_the_next() {
+    let api = FakeApi::start();
+    let (ended, next) = ("0123456789abcdef.e30.x", "fedcba9876543210.e30.x");
+    api.give_token(next, "dormouse-activator", "activator-1");
+    let parts = Parts::showing(&api, &[], &[ended]);
+    let activator = &parts.activators()[0];
+    let refused = activator.wait_log("link refused");
+    assert_eq!(refused["reason"], "wrong token");
+    // As the kubelet does with a projected one, in time if it can.
+    parts.write_token(1, next);
+    activator.wait_log("autoscaler answered");
+}
+
+#[test]
 fn an_activator_that_drains_says_its_last_word_to_every_autoscaler() {
     let Pair { api: _api, _app, mut parts } = Pair::on(FakeApi::start());
     parts.activator().signal(Signal::SIGTERM);

@@ -199,6 +199,36 @@ fn only_a_pod_that_passed_a_probe_is_out_of_reach_while_requests_wait() {
 }
 
 #[test]
+fn what_pods_say_themselves_is_told_before_that_they_are_out_of_reach() {
+    let tcp = Probe::Tcp { pod_port: 0, timeout_ms: 1_000 };
+    let mut world = World::with(Function { probe: tcp, ..function("hello", &[]) }, 1);
+    let told = |world: &World| {
+        let failure = world.entry("hello").failure.unwrap().code;
+        let shown = world.status("hello").failure.unwrap().code;
+        let noted = world.said(Topic::CannotStart).unwrap().contains(&failure);
+        (noted && failure == shown).then_some(failure)
+    };
+    world.load("hello", 1, 1);
+    world.wake("hello");
+    world.run(10);
+    assert_eq!(told(&world).as_deref(), Some("unreachable"));
+    // It is remembered for a while; meanwhile the pods fail by themselves.
+    let failure = FailureFact {
+        code: "crash-loop".into(),
+        message: "back-off".into(),
+        retry_ms: 10_000,
+        patience_ms: 0,
+    };
+    world.change(|pods| {
+        pods.failure = Some(failure);
+        pods.pods[0].phase = PodPhase::Starting;
+    });
+    assert_eq!(told(&world).as_deref(), Some("crash-loop"));
+    world.change(|pods| pods.failure = None);
+    assert_eq!(told(&world).as_deref(), Some("unreachable"));
+}
+
+#[test]
 fn nothing_scales_in_while_pods_are_being_replaced() {
     let mut world = World::with(function("hello", &[]), 2);
     world.change(|pods| pods.rollout = Rollout::UnderWay);
