@@ -4,11 +4,15 @@
 //! up, a late value still finds its bucket, a whole window without a value starts over. One ring of
 //! seconds, as long as the stable window, serves both windows.
 
+mod ring;
+
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Aggregation;
+
+use ring::Ring;
 
 /// Smallest smoothing coefficient of the exponential average: below it, the newest second of a long
 /// window would count for less than a fifth.
@@ -65,8 +69,8 @@ impl Tail<'_> {
 pub(crate) struct Windows {
     aggregation: Aggregation,
     missing: Missing,
-    /// As many as the stable window has seconds; second s lives at s modulo that.
-    buckets: Vec<Bucket>,
+    /// As long as the stable window.
+    buckets: Ring,
     last_s: Option<u64>,
     stable: View,
     panic: View,
@@ -84,7 +88,7 @@ impl Windows {
         Self {
             aggregation,
             missing,
-            buckets: vec![Bucket::NONE; stable.length_s as usize],
+            buckets: Ring::new(stable.length_s),
             last_s: None,
             panic: View::new(panic_s.clamp(1, stable.length_s)),
             stable,
@@ -96,7 +100,7 @@ impl Windows {
         let stable_s = stable_s.max(1);
         let lengths = (self.stable.length_s, self.panic.length_s);
         self.aggregation == aggregation
-            && self.buckets.len() == stable_s as usize
+            && self.buckets.length_s() == stable_s as usize
             && lengths == (stable_s, panic_s.clamp(1, stable_s))
     }
 
@@ -125,14 +129,12 @@ impl Windows {
                 self.panic.reach_forward(second, last);
                 let gap_s = last.map_or(length, |last| second - last).min(length);
                 for between in 0..gap_s {
-                    let at = self.index(second - between.min(second));
-                    self.buckets[at] = Bucket::NONE;
+                    self.buckets.forget(second - between.min(second));
                 }
                 self.last_s = Some(second);
             }
         }
-        let at = self.index(second);
-        self.buckets[at] = Bucket(self.buckets[at].get().unwrap_or(0.0) + value);
+        self.buckets.add(second, value);
     }
 
     /// Whether the stable window, ending with the second `end_s`, holds no value at all.
@@ -148,7 +150,7 @@ impl Windows {
     /// Forgets every second.
     pub(crate) fn clear(&mut self) {
         self.last_s = None;
-        self.buckets.fill(Bucket::NONE);
+        self.buckets.clear();
     }
 
     /// The stable window's average, the window ending with the second `end_s`.
@@ -173,63 +175,13 @@ impl Windows {
             mean.add(tail.value(second));
         }
         if let Some(last_s) = self.last_s {
-            let held_s = (last_s + 1).saturating_sub(self.buckets.len() as u64);
+            let held_s = (last_s + 1).saturating_sub(self.buckets.length_s() as u64);
             let to_s = tail_s.min(last_s + 1);
             mean.skip(tail_s - to_s);
-            let (older, newer) = self.held(from_s.max(view.first_s).max(held_s)..to_s);
-            mean.add_ring(newer, self.missing);
-            mean.add_ring(older, self.missing);
+            let from_s = from_s.max(view.first_s).max(held_s);
+            mean.add_ring(&self.buckets, from_s.min(to_s)..to_s, self.missing);
         }
         mean.average()
-    }
-
-    /// Those seconds, which the ring holds: a part, and the part that goes on where the ring turns.
-    fn held(&self, seconds: Range<u64>) -> (&[Bucket], &[Bucket]) {
-        if seconds.is_empty() {
-            return (&[], &[]);
-        }
-        let (first, last) = (self.index(seconds.start), self.index(seconds.end - 1));
-        match first <= last {
-            true => (&[], &self.buckets[first..=last]),
-            false => (&self.buckets[first..], &self.buckets[..=last]),
-        }
-    }
-
-    fn index(&self, second: u64) -> usize {
-        // In range on every platform: the remainder is below the ring's length.
-        usize::try_from(second % self.buckets.len() as u64).unwrap_or(0)
-    }
-}
-
-/// The value of one second, if there is one. That there is none is a NaN, which no value is: with
-/// a word of its own for it, a ring would be twice as large.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(from = "Option<f64>", into = "Option<f64>")]
-struct Bucket(f64);
-
-impl Bucket {
-    const NONE: Self = Self(f64::NAN);
-
-    fn get(self) -> Option<f64> {
-        (!self.0.is_nan()).then_some(self.0)
-    }
-}
-
-impl PartialEq for Bucket {
-    fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
-    }
-}
-
-impl From<Option<f64>> for Bucket {
-    fn from(value: Option<f64>) -> Self {
-        value.map_or(Self::NONE, Self)
-    }
-}
-
-impl From<Bucket> for Option<f64> {
-    fn from(bucket: Bucket) -> Self {
-        bucket.get()
     }
 }
 
@@ -289,36 +241,26 @@ impl Mean {
         self.known_s += 1;
     }
 
-    /// Adds seconds of the ring, the last first.
-    fn add_ring(&mut self, seconds: &[Bucket], missing: Missing) {
-        match self.aggregation {
-            Aggregation::Linear => self.add_evenly(seconds, missing),
-            Aggregation::WeightedExponential => {
-                for second in seconds.iter().rev() {
-                    match (second.get(), missing) {
-                        (Some(value), _) => self.add(value),
-                        (None, Missing::Zero) => self.add(0.0),
-                        (None, Missing::Unknown) => self.skip(1),
-                    }
-                }
-            }
+    /// Adds seconds that the ring holds, the last first. Where all have one weight, those without
+    /// load leave the sum as it is.
+    fn add_ring(&mut self, ring: &Ring, seconds: Range<u64>, missing: Missing) {
+        if self.aggregation == Aggregation::WeightedExponential {
+            return self.add_by_age(ring, seconds, missing);
         }
+        let known_s = ring.scan(seconds.clone(), |load| self.sum += load);
+        self.known_s += match missing {
+            // At most as many as the ring has.
+            Missing::Zero => u32::try_from(seconds.end - seconds.start).unwrap_or(u32::MAX),
+            Missing::Unknown => known_s,
+        };
     }
 
-    /// The same where all have one weight. Seconds without load leave the sum as it is, and most
-    /// are without: they are counted by the chunk, without waiting for one sum after the other.
-    fn add_evenly(&mut self, seconds: &[Bucket], missing: Missing) {
-        const CHUNK: usize = 8;
-        for chunk in seconds.rchunks(CHUNK) {
-            let known = chunk.iter().map(|second| u32::from(!second.0.is_nan())).sum::<u32>();
-            self.known_s += match missing {
-                Missing::Zero => u32::try_from(chunk.len()).unwrap_or(u32::MAX),
-                Missing::Unknown => known,
-            };
-            if chunk.iter().fold(false, |any, second| any | (second.0 > 0.0)) {
-                for second in chunk.iter().rev() {
-                    self.sum += second.get().unwrap_or(0.0);
-                }
+    fn add_by_age(&mut self, ring: &Ring, seconds: Range<u64>, missing: Missing) {
+        for second in seconds.rev() {
+            match (ring.get(second), missing) {
+                (Some(value), _) => self.add(value),
+                (None, Missing::Zero) => self.add(0.0),
+                (None, Missing::Unknown) => self.skip(1),
             }
         }
     }
@@ -334,6 +276,8 @@ impl Mean {
 
     fn average(self) -> Average {
         let value = match self.aggregation {
+            // Most windows are without load, and a division costs more than the way here.
+            Aggregation::Linear if self.sum <= 0.0 => 0.0,
             Aggregation::Linear => {
                 let mean = self.sum / f64::from(self.known_s.max(1));
                 libm::round(mean * PER_UNIT) / PER_UNIT

@@ -1,0 +1,184 @@
+//! A ring of seconds: the value of each that has one, with marks of which have one and which have
+//! load, 64 seconds a word. Most seconds are without load, and cost an average nothing.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+const WORD: usize = u64::BITS as usize;
+
+/// The values of as many seconds in a row as it is long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<Option<f64>>", into = "Vec<Option<f64>>")]
+pub(super) struct Ring {
+    /// Second s lives at s modulo their number; 0 where it has no value.
+    values: Vec<f64>,
+    marks: Vec<Marks>,
+}
+
+/// A bit for each second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Marks {
+    /// It has a value.
+    known: u64,
+    /// It has one above 0.
+    loaded: u64,
+}
+
+impl Ring {
+    /// A ring of so many seconds, at least one, without values.
+    pub(super) fn new(length_s: u32) -> Self {
+        let length = length_s as usize;
+        Self { values: vec![0.0; length], marks: vec![Marks::default(); length.div_ceil(WORD)] }
+    }
+
+    /// How many seconds it has room for.
+    pub(super) fn length_s(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The value of a second, if it has one.
+    pub(super) fn get(&self, second: u64) -> Option<f64> {
+        self.at(self.place(second))
+    }
+
+    /// Adds to the value of a second.
+    pub(super) fn add(&mut self, second: u64, value: f64) {
+        let place = self.place(second);
+        self.put(place, self.values[place] + value);
+    }
+
+    /// The value of a second is not known any more.
+    pub(super) fn forget(&mut self, second: u64) {
+        let place = self.place(second);
+        self.values[place] = 0.0;
+        let (marks, bit) = (&mut self.marks[place / WORD], 1 << (place % WORD));
+        marks.known &= !bit;
+        marks.loaded &= !bit;
+    }
+
+    /// Forgets every second.
+    pub(super) fn clear(&mut self) {
+        self.values.fill(0.0);
+        self.marks.fill(Marks::default());
+    }
+
+    /// Hands the loads of those seconds, which it holds, to `load`, the last first, and returns how
+    /// many have a value.
+    pub(super) fn scan(&self, seconds: Range<u64>, mut load: impl FnMut(f64)) -> u32 {
+        let mut known_s = 0;
+        for places in self.stretches(seconds) {
+            for word in (places.start / WORD..places.end.div_ceil(WORD)).rev() {
+                let first = word * WORD;
+                let begin = places.start.saturating_sub(first);
+                let after = WORD - (places.end - first).min(WORD);
+                let inside = (u64::MAX << begin) & (u64::MAX >> after);
+                let marks = self.marks[word];
+                known_s += (marks.known & inside).count_ones();
+                let mut loaded = marks.loaded & inside;
+                while let Some(bit) = loaded.checked_ilog2() {
+                    load(self.values[first + bit as usize]);
+                    loaded &= !(1 << bit);
+                }
+            }
+        }
+        known_s
+    }
+
+    /// The places of those seconds: where the ring has turned, and before.
+    fn stretches(&self, seconds: Range<u64>) -> [Range<usize>; 2] {
+        let length = self.values.len();
+        let count = usize::try_from(seconds.end - seconds.start).unwrap_or(0).min(length);
+        let first = self.place(seconds.start);
+        [0..(first + count).saturating_sub(length), first..(first + count).min(length)]
+    }
+
+    fn at(&self, place: usize) -> Option<f64> {
+        let is_known = self.marks[place / WORD].known & (1 << (place % WORD)) != 0;
+        is_known.then(|| self.values[place])
+    }
+
+    fn put(&mut self, place: usize, value: f64) {
+        self.values[place] = value;
+        let (marks, bit) = (&mut self.marks[place / WORD], 1 << (place % WORD));
+        marks.known |= bit;
+        if value > 0.0 {
+            marks.loaded |= bit;
+        }
+    }
+
+    fn place(&self, second: u64) -> usize {
+        // In range on every platform: the remainder is below the ring's length.
+        usize::try_from(second % self.values.len() as u64).unwrap_or(0)
+    }
+}
+
+impl From<Vec<Option<f64>>> for Ring {
+    fn from(values: Vec<Option<f64>>) -> Self {
+        let length = values.len();
+        let mut ring = Self {
+            values: vec![0.0; length],
+            marks: vec![Marks::default(); length.div_ceil(WORD)],
+        };
+        for (place, value) in values.into_iter().enumerate() {
+            if let Some(value) = value {
+                ring.put(place, value);
+            }
+        }
+        ring
+    }
+}
+
+impl From<Ring> for Vec<Option<f64>> {
+    fn from(ring: Ring) -> Self {
+        (0..ring.values.len()).map(|place| ring.at(place)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Against the plain list of what was added.
+        #[test]
+        fn a_scan_is_what_a_look_at_each_second_gives(
+            length_s in 1u32..150,
+            from_s in 0u64..1_000,
+            values in prop::collection::vec(
+                prop::option::of(prop_oneof![Just(0.0), 0.1..9.0]), 150,
+            ),
+            begin in 0u64..150,
+            count in 0u64..150,
+        ) {
+            let length = u64::from(length_s);
+            let mut ring = Ring::new(length_s);
+            let held = || (from_s..from_s + length).zip(&values);
+            for (second, value) in held() {
+                ring.add(second, 7.0);
+                ring.forget(second);
+                if let Some(value) = value {
+                    ring.add(second, *value);
+                }
+            }
+            let begin_s = from_s + begin % length;
+            let seconds = begin_s..(begin_s + count).min(from_s + length);
+            let mut loads = Vec::new();
+            let known_s = ring.scan(seconds.clone(), |load| loads.push(load));
+            let of: Vec<f64> = held()
+                .filter(|(second, _)| seconds.contains(second))
+                .filter_map(|(_, value)| *value)
+                .collect();
+            prop_assert_eq!(known_s as usize, of.len());
+            let loaded = of.into_iter().rev().filter(|value| *value > 0.0);
+            prop_assert_eq!(loads, loaded.collect::<Vec<_>>());
+            for (second, value) in held() {
+                prop_assert_eq!(ring.get(second), *value);
+            }
+            let said: Vec<Option<f64>> = ring.clone().into();
+            prop_assert_eq!(Ring::from(said), ring);
+        }
+    }
+}
