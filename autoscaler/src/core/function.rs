@@ -236,6 +236,7 @@ impl FunctionState {
         };
         self.asked(now_us) > 0
             || scaling.wish > 0
+            || scaling.scaler.is_falling_asleep()
             || scaling.order.is_some()
             || scaling.placed.is_some()
             || scaling.retiring.is_some()

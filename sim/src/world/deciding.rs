@@ -244,6 +244,7 @@ impl Sim<'_> {
         let reported = decider.reported.iter().zip(&leader.heard);
         self.asked(at) > 0
             || decider.wish > 0
+            || decider.scaler.is_falling_asleep()
             || decider.order.is_some()
             || decider.retiring.is_some()
             || !self.functions[at].pods.is_empty()

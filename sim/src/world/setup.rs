@@ -46,8 +46,7 @@ pub enum Log {
     All,
 }
 
-/// When functions are decided on. It makes no difference to anything but speed, except where pods
-/// are ordered ahead of requests: of the time slept through the windows then know nothing.
+/// When functions are decided on. It makes no difference to anything but speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ticking {
     /// At every tick while they are awake, as the live autoscaler does.

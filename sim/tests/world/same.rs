@@ -127,8 +127,6 @@ fn whatever_breaks_the_bytes_are_the_same_on_any_number_of_threads() {
 #[test]
 fn whatever_breaks_ticks_in_sleep_change_nothing() {
     let mut setup = everything_breaks();
-    // Who comes back by what was learnt knows less of the time in between.
-    setup.functions.retain(|function| function.settings.scaling.idle_cost.is_none());
     let awake = run_checked(&setup, 3).unwrap();
     setup.ticking = Ticking::Always;
     let always = run(&setup, 3).unwrap();

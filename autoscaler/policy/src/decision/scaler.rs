@@ -213,6 +213,13 @@ impl Scaler {
         conclusion.decision
     }
 
+    /// Whether one that sleeps by plan was not decided on since: its windows begin anew then, from
+    /// which time on depends on when that is.
+    #[must_use]
+    pub fn is_falling_asleep(&self) -> bool {
+        self.idle.is_some() && self.phase != Phase::Asleep
+    }
+
     fn enter_phase(&mut self, observation: &Observation) {
         let since_us = observation.now_us;
         let wanted = observation.why == Why::Wake || observation.load.in_flight > 0;
