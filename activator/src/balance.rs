@@ -20,8 +20,12 @@ pub(crate) fn choose<'a>(
     worker: usize,
     rng: &mut Rng,
 ) -> Option<&'a Arc<Pod>> {
-    let first = usable_from(pods, rng.usize(..pods.len().max(1)))?;
-    let second = usable_from(pods, rng.usize(..pods.len()))?;
+    let count = pods.len();
+    let first = usable_from(pods, rng.usize(..count.max(1)), None)?;
+    // Of the others: picked twice, a pod that answers nothing would go on being chosen.
+    let further = 1 + rng.usize(..(count - 1).max(1));
+    let second = usable_from(pods, (first + further) % count, Some(first)).unwrap_or(first);
+    let [first, second] = [&pods[first], &pods[second]];
     Some(if second.in_flight_of(worker) < first.in_flight_of(worker) { second } else { first })
 }
 
@@ -41,10 +45,10 @@ pub(crate) fn take_slot(pods: &[Arc<Pod>], limit: NonZeroU32) -> Option<&Arc<Pod
     }
 }
 
-/// The first pod at or after `start`, going round, that can take a request.
-fn usable_from(pods: &[Arc<Pod>], start: usize) -> Option<&Arc<Pod>> {
-    let (before, after) = pods.split_at_checked(start)?;
-    after.iter().chain(before).find(|pod| pod.takes_requests())
+/// The first pod at or after `start`, going round, that can take a request and is not `except`.
+fn usable_from(pods: &[Arc<Pod>], start: usize, except: Option<usize>) -> Option<usize> {
+    let mut round = (start..pods.len()).chain(0..start.min(pods.len()));
+    round.find(|&index| Some(index) != except && pods[index].takes_requests())
 }
 
 #[cfg(test)]
@@ -74,6 +78,19 @@ mod tests {
         assert_eq!(chosen.into_iter().collect::<Vec<_>>(), ["pod-1", "pod-3", "pod-4"]);
         assert!(choose(&[], 0, &mut rng).is_none());
         assert!(choose(&pods[..1], 0, &mut rng).is_none());
+    }
+
+    #[test]
+    fn what_answers_nothing_is_chosen_no_more_while_another_is_idle() {
+        let pods = pods(4);
+        // Two that can be chosen, with one that cannot behind each.
+        pods[1].set_state(State::Trying);
+        pods[3].set_state(State::Trying);
+        pods[0].begin(0);
+        let mut rng = Rng::with_seed(3);
+        for _ in 0..200 {
+            assert_eq!(choose(&pods, 0, &mut rng).unwrap().name, "pod-2");
+        }
     }
 
     #[test]
