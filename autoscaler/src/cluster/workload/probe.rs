@@ -136,3 +136,32 @@ fn check_text(field: &str, probe: &Probe) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_one_try_cannot_tell_is_left_to_the_managers_word() {
+        let (tcp, http) = (json!({"tcpSocket": {"port": 80}}), json!({"httpGet": {"port": 80}}));
+        let https = json!({"httpGet": {"port": 80, "scheme": "HTTPS"}});
+        let app = |probe: &Value| json!({"name": "app", "readinessProbe": probe});
+        let beside = json!({"name": "beside"});
+        for (containers, is_tried) in [
+            (json!([app(&tcp)]), true),
+            (json!([app(&http)]), true),
+            (json!([app(&https)]), false),
+            (json!([app(&json!({"exec": {"command": ["true"]}}))]), false),
+            (json!([app(&json!({"grpc": {"port": 80}}))]), false),
+            // The pod is ready once both are, and one may have no port to try.
+            (json!([app(&tcp), beside]), false),
+        ] {
+            let read: Vec<Container> = serde_json::from_value(containers.clone()).unwrap();
+            let probe = super::read(&read, |_| Ok(0)).unwrap().probe;
+            let is_ours = matches!(probe, Probe::Http { .. } | Probe::Tcp { .. });
+            assert_eq!((is_ours, probe == Probe::Reported), (is_tried, !is_tried), "{containers}");
+        }
+    }
+}
