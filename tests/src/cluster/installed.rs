@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
 use kube::api::ListParams;
+use nix::sys::signal::Signal;
 
 use super::stage::Stage;
 use crate::helm;
@@ -133,7 +134,8 @@ pub fn crash(stage: &Stage<'_>, pod: &Pod) {
         Some((status.restart_count, status.ready))
     };
     let (before, _) = restarts(pod.clone()).expect("it runs");
-    stage.cluster.node.kill_containers(pod.metadata.uid.as_deref().expect("and uids"));
+    let uid = pod.metadata.uid.as_deref().expect("and uids");
+    stage.cluster.node.signal_containers(uid, Signal::SIGKILL);
     wait::until(&format!("{name} to run again"), || {
         let (now, is_ready) = restarts(stage.wait(pods.get(name)).ok()?)?;
         (now > before && is_ready).then_some(())

@@ -131,11 +131,12 @@ impl Node {
         });
     }
 
-    /// Kills the containers of the pod with that uid as a crash would; its sandbox stays.
+    /// Sends a signal to the containers of the pod with that uid: SIGKILL is a crash, SIGSTOP
+    /// freezes them. Its sandbox is left alone.
     ///
     /// # Panics
     /// If it has none.
-    pub fn kill_containers(&self, uid: &str) {
+    pub fn signal_containers(&self, uid: &str, signal: Signal) {
         let read = |pid: i32, file: &str| fs::read(format!("/proc/{pid}/{file}")).ok();
         let is_of_pod = |pid: i32| {
             let groups = read(pid, "cgroup").unwrap_or_default();
@@ -145,11 +146,11 @@ impl Node {
         let is_sandbox =
             |pid: i32| read(pid, "cmdline").is_some_and(|it| it.ends_with(b"\0silent\0"));
         let pids = processes().into_iter().map(|(pid, _)| pid);
-        let doomed: Vec<i32> = pids.filter(|&pid| is_of_pod(pid) && !is_sandbox(pid)).collect();
-        assert!(!doomed.is_empty(), "no container of {uid} runs");
-        for pid in doomed {
+        let meant: Vec<i32> = pids.filter(|&pid| is_of_pod(pid) && !is_sandbox(pid)).collect();
+        assert!(!meant.is_empty(), "no container of {uid} runs");
+        for pid in meant {
             // Whoever went with its parent is gone already.
-            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            kill(Pid::from_raw(pid), signal).ok();
         }
     }
 

@@ -13,6 +13,8 @@ mod crash;
 mod whole;
 mod slices;
 mod people;
+mod changes;
+mod mishaps;
 mod tls;
 mod faults;
 
@@ -88,6 +90,51 @@ const TESTS: &[(&str, Company, Test)] = &[
         "the_admission_policy_lets_the_autoscaler_do_its_own_work_only",
         Company::Welcome,
         people::the_admission_policy_lets_the_autoscaler_do_its_own_work_only,
+    ),
+    (
+        "people_ask_the_cluster_by_the_binary",
+        Company::Alone,
+        people::people_ask_the_cluster_by_the_binary,
+    ),
+    (
+        "who_applies_replicas_on_the_server_is_refused_and_without_them_is_not",
+        Company::Welcome,
+        people::who_applies_replicas_on_the_server_is_refused_and_without_them_is_not,
+    ),
+    (
+        "a_paused_deployment_wakes_by_the_template_that_holds",
+        Company::Welcome,
+        changes::a_paused_deployment_wakes_by_the_template_that_holds,
+    ),
+    (
+        "a_rollout_that_hangs_leaves_the_old_pods_serving",
+        Company::Welcome,
+        changes::a_rollout_that_hangs_leaves_the_old_pods_serving,
+    ),
+    (
+        "who_waits_for_what_is_deleted_is_told_at_once",
+        Company::Welcome,
+        changes::who_waits_for_what_is_deleted_is_told_at_once,
+    ),
+    (
+        "functions_that_cannot_start_are_refused_by_the_reason",
+        Company::Welcome,
+        mishaps::functions_that_cannot_start_are_refused_by_the_reason,
+    ),
+    (
+        "pods_deleted_and_evicted_under_load_lose_nothing",
+        Company::Welcome,
+        mishaps::pods_deleted_and_evicted_under_load_lose_nothing,
+    ),
+    (
+        "a_frozen_pod_fails_its_own_requests_alone_and_in_time",
+        Company::Welcome,
+        mishaps::a_frozen_pod_fails_its_own_requests_alone_and_in_time,
+    ),
+    (
+        "a_node_that_dies_takes_only_what_was_under_way_there",
+        Company::Alone,
+        mishaps::a_node_that_dies_takes_only_what_was_under_way_there,
     ),
     (
         "the_link_is_under_tls_given_a_certificate",

@@ -1,12 +1,19 @@
 //! What people and their tools do beside Dormouse.
 
-use dormouse_tests::cluster::function::{Function, pods};
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use dormouse_tests::cluster::function::{Function, PORT, pods};
+use dormouse_tests::cluster::image::DORMOUSE;
 use dormouse_tests::cluster::installed::{
     NAMESPACE, REPLICAS_MAX, gateway, kubectl, uninstall, upgrade,
 };
 use dormouse_tests::cluster::load::Connections;
 use dormouse_tests::cluster::stage::Stage;
+use dormouse_tests::helm;
 use dormouse_tests::http::Client;
+use dormouse_tests::program;
 use dormouse_tests::wait;
 use http::Request;
 use serde_json::{Value, json};
@@ -21,7 +28,7 @@ const CLUSTER_WIDE: &str = "clusterroles,clusterrolebindings,validatingadmission
 
 /// Waits until an Event of the test's namespace says that.
 #[track_caller]
-fn wait_event(stage: &Stage<'_>, text: &str) {
+pub(crate) fn wait_event(stage: &Stage<'_>, text: &str) {
     wait::until(&format!("an Event with {text:?}"), || {
         stage
             .kubectl(&["get", "events", "--output=jsonpath={..message}{..note}"])
@@ -79,6 +86,116 @@ pub(crate) fn what_an_autoscaler_of_kubernetes_scales_is_left_alone(stage: &Stag
     stage.kubectl(&["delete", "horizontalpodautoscaler", "other"]);
     function.wait_known(gateway);
     function.wait_asleep();
+}
+
+pub(crate) fn people_ask_the_cluster_by_the_binary(stage: &Stage<'_>) {
+    let gateway = gateway(stage);
+    let function = Function::create(stage, "asked", &[], &[]);
+    function.wait_known(gateway);
+    let kubeconfig = stage.cluster.control_plane.kubeconfig("admin");
+    let ask = |arguments: &[&str]| -> Value {
+        let mut dormouse = Command::new(program::dormouse());
+        dormouse.args(arguments).args(["--json", "--kubeconfig"]).arg(&kubeconfig);
+        let output = dormouse.output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    let (namespace, name) = (stage.namespace(), format!("{}/asked", stage.namespace()));
+    assert_eq!(ask(&["status", "-n", namespace])[0]["name"], name);
+    let explained = ask(&["explain", "asked", "-n", namespace]);
+    assert_eq!(explained["status"]["name"], name);
+    assert!(!explained["decisions"].as_array().unwrap().is_empty(), "{explained:#}");
+    // Other tests' functions may have all sorts of faults.
+    let found = || {
+        let mut findings: Vec<Value> = serde_json::from_value(ask(&["doctor"])).unwrap();
+        findings.retain(|it| {
+            let object = it["object"].as_str().unwrap();
+            !object.contains('/') || object.contains(namespace) || object.contains(NAMESPACE)
+        });
+        findings
+    };
+    assert_eq!(found(), [Value::Null; 0]);
+    stage.kubectl(&["autoscale", "deployment", "asked", "--max=3"]);
+    let findings = found();
+    assert_eq!((findings.len(), &findings[0]["check"]), (1, &json!("hpa")), "{findings:?}");
+}
+
+/// A function that is kept awake, with so many replicas in its manifest or none; and its Service.
+fn manifest(name: &str, replicas: Option<u32>) -> String {
+    let labels = json!({"app": name});
+    let mut deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "annotations": {
+            "dormouse.dev/enabled": "true",
+            "autoscaling.knative.dev/min-scale": "1",
+        }},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{
+                    "name": "app", "image": DORMOUSE, "args": ["demo"],
+                    "ports": [{"containerPort": PORT}],
+                }]},
+            },
+        },
+    });
+    if let Some(replicas) = replicas {
+        deployment["spec"]["replicas"] = json!(replicas);
+    }
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": PORT}]},
+    });
+    format!("{deployment}\n---\n{service}\n")
+}
+
+/// Waits until a function answers, woken by us: from then on its replicas are ours.
+#[track_caller]
+fn wait_ours(stage: &Stage<'_>, gateway: SocketAddr, name: &str) {
+    wait::until(&format!("{name} to answer"), || {
+        let host = format!("{name}.{}", stage.namespace());
+        let answer = Client::connect(gateway).get(&host, "/").ok()?;
+        (answer.status == 200).then_some(())
+    });
+}
+
+/// The one conflict that there is by design.
+#[track_caller]
+fn is_conflict(said: &str) {
+    assert!(said.contains("conflict with \"dormouse\""), "{said}");
+    assert!(said.contains(".spec.replicas"), "{said}");
+}
+
+pub(crate) fn who_applies_replicas_on_the_server_is_refused_and_without_them_is_not(
+    stage: &Stage<'_>,
+) {
+    let gateway = gateway(stage);
+    let apply = ["apply", "--server-side", "-f", "-"];
+    stage.kubectl_with(&apply, &manifest("applied", Some(0)));
+    wait_ours(stage, gateway, "applied");
+    let refused = stage.kubectl_output(&apply, &manifest("applied", Some(0)));
+    assert!(!refused.status.success());
+    is_conflict(&String::from_utf8_lossy(&refused.stderr));
+    stage.kubectl_with(&apply, &manifest("applied", None));
+    assert_eq!(ready_pods(stage, "applied", 1).len(), 1);
+
+    let chart = stage.cluster.folder().join(format!("{}-chart", stage.namespace()));
+    let write = |file: &str, text: &str| fs::write(chart.join(file), text).unwrap();
+    fs::create_dir_all(chart.join("templates")).unwrap();
+    write("Chart.yaml", "{apiVersion: v2, name: charted, version: 0.1.0}");
+    let upgrade = |replicas| {
+        write("templates/all.yaml", &manifest("charted", replicas));
+        let kubeconfig = stage.cluster.control_plane.kubeconfig("admin");
+        let [chart, kubeconfig] = [&chart, &kubeconfig].map(|path| path.to_str().unwrap());
+        let place = ["--namespace", stage.namespace(), "--kubeconfig", kubeconfig];
+        let upgrade = ["upgrade", "--install", "charted", chart];
+        helm::run(stage.cluster.folder(), &[&upgrade[..], &place].concat())
+    };
+    upgrade(Some(0)).unwrap();
+    wait_ours(stage, gateway, "charted");
+    is_conflict(&upgrade(Some(0)).unwrap_err());
+    upgrade(None).unwrap();
+    assert_eq!(ready_pods(stage, "charted", 1).len(), 1);
 }
 
 pub(crate) fn the_admission_policy_lets_the_autoscaler_do_its_own_work_only(stage: &Stage<'_>) {

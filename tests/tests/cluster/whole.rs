@@ -54,7 +54,7 @@ pub(crate) fn twenty_functions_come_and_go_ten_times(stage: &Stage<'_>) {
 /// How an app ends that loses nothing: asked to end it answers on, for as long as routers need to
 /// look elsewhere. Which pods of a Deployment go nobody says before, and their end is news to
 /// routers and to the app at the same moment.
-const LINGERS: &str = "--linger=3s";
+pub(crate) const LINGERS: &str = "--linger=3s";
 
 pub(crate) fn a_burst_scales_out_and_in_under_load(stage: &Stage<'_>) {
     let gateway = gateway(stage);

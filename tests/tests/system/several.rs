@@ -217,6 +217,30 @@ fn an_activator_whose_token_has_ended_is_let_in_once_it_has_the_next() {
 }
 
 #[test]
+fn an_activator_that_comes_back_is_known_by_its_token_without_the_api_server() {
+    let api = FakeApi::start();
+    // It says of itself that it holds for a thousand years.
+    let token = "e30.eyJleHAiOjMyNTAzNjgwMDAwfQ.x";
+    api.give_token(token, "dormouse-activator", "activator-1");
+    let mut parts = Parts::showing(&api, &[], &[token]);
+    parts.activator().wait_log("autoscaler answered");
+    let reviews = || {
+        let requests = api.requests().into_iter();
+        requests.filter(|request| request.path.ends_with("/tokenreviews")).count()
+    };
+    assert_eq!(reviews(), 1);
+    // Frozen for so long that it is cut off.
+    parts.activator().signal(Signal::SIGSTOP);
+    parts.autoscaler().wait_log("link connection cut");
+    parts.activator().signal(Signal::SIGCONT);
+    parts.activator().log().wait("a second answer", |lines| {
+        let answers = lines.iter().filter(|it| it["message"] == "autoscaler answered");
+        (answers.count() == 2).then_some(())
+    });
+    assert_eq!(reviews(), 1);
+}
+
+#[test]
 fn an_activator_that_drains_says_its_last_word_to_every_autoscaler() {
     let Pair { api: _api, _app, mut parts } = Pair::on(FakeApi::start());
     parts.activator().signal(Signal::SIGTERM);
