@@ -47,6 +47,21 @@ fn left_alone_a_function_goes_to_sleep_and_costs_nothing() {
 }
 
 #[test]
+fn other_settings_reach_a_function_that_sleeps() {
+    let mut world = asleep();
+    let describe = |world: &mut World, annotations: &[(&str, &str)]| {
+        world.apply(Event::Fact(Fact::Function(Arc::new(function("hello", annotations)))));
+    };
+    describe(&mut world, &[("max-scale", "9")]);
+    world.run(2);
+    assert_eq!(world.ordered(), Vec::<u32>::new());
+    assert_eq!(world.core.due_us(), None, "nor has it a timer again");
+    describe(&mut world, &[("min-scale", "2")]);
+    world.run(2);
+    assert_eq!(world.ordered(), [2]);
+}
+
+#[test]
 fn a_wake_at_zero_is_an_order_in_the_same_apply() {
     let mut world = asleep();
     world.hands = Hands::Busy;
