@@ -14,6 +14,7 @@ mod delay;
 mod display;
 mod reason;
 mod scaler;
+mod standing;
 
 use std::sync::Arc;
 

@@ -147,6 +147,12 @@ impl Windows {
         self.last_s
     }
 
+    /// The newest second that has load, and its value.
+    pub(crate) fn newest_load(&self) -> Option<(u64, f64)> {
+        let end_s = self.last_s? + 1;
+        self.buckets.newest_load(end_s.saturating_sub(self.buckets.length_s() as u64)..end_s)
+    }
+
     /// Forgets every second.
     pub(crate) fn clear(&mut self) {
         self.last_s = None;

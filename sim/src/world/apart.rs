@@ -30,10 +30,11 @@ pub(super) fn run(setup: &Setup, seed: u64) -> Result<Option<Scorecard>, RunErro
         let alone = alone(setup, at, setup.events_max - whole.events);
         let Alone { card, held_most } = engine::run_alone(&alone, seed)?;
         held += u64::from(held_most);
-        if card.ended != Ended::Time || held > HELD_FREE {
+        whole.events += card.events;
+        let is_over = whole.events > setup.events_max;
+        if card.ended != Ended::Time || is_over || held > HELD_FREE {
             return Ok(None);
         }
-        whole.events += card.events;
         whole.functions.extend(card.functions);
     }
     Ok(Some(whole))

@@ -1,6 +1,7 @@
 //! The autoscaler: readings in, decisions by the live policy, orders out; retirement before pods
 //! go, one order of a function at a time, as the live one does it.
 
+mod ticks;
 mod link;
 mod instead;
 mod orders;
@@ -18,11 +19,12 @@ use dormouse_policy::settings::Burst;
 
 pub(super) use orders::Call;
 use orders::Retiring;
+use ticks::Ticks;
 
 use super::engine::Sim;
 use super::hpa::Controller;
 use super::queue::{Class, Event};
-use super::setup::{Log, Policy, Ticking};
+use super::setup::{Log, Policy};
 
 /// Who decides.
 pub(super) struct Leader {
@@ -51,7 +53,7 @@ struct Decider {
     /// Replicas of the order under way.
     order: Option<u32>,
     retiring: Option<Retiring>,
-    is_tick_set: bool,
+    ticks: Ticks,
     /// When a pod is to be ordered ahead, while it sleeps.
     pre_warm_us: Option<u64>,
     /// The policy in place of the live one, if it is that.
@@ -108,7 +110,7 @@ impl Sim<'_> {
                 wish: replicas,
                 order: None,
                 retiring: None,
-                is_tick_set: false,
+                ticks: Ticks::default(),
                 pre_warm_us: None,
                 hpa,
                 reported: vec![(0, 0); self.activators.len()],
@@ -168,48 +170,12 @@ impl Sim<'_> {
                 decider.meter.read(span, *counters);
             }
             decider.reported[message.activator] = (number, counters.in_flight);
+            decider.ticks.stands_until_us = 0;
         }
         for (at, _) in message.readings {
             self.set_tick(at as usize);
         }
         self.take_over(message.learnt);
-    }
-
-    /// A function's tick.
-    pub(super) fn tick(&mut self, at: usize, leader: u32) {
-        if self.leader.as_ref().is_none_or(|it| it.number != leader) {
-            return;
-        }
-        let is_awake = self.is_awake(at);
-        if let Some(decider) = self.decider(at) {
-            decider.is_tick_set = false;
-        }
-        if !is_awake {
-            // The live autoscaler has no such tick.
-            self.events -= 1;
-        }
-        if is_awake || self.setup.ticking == Ticking::Always {
-            let why = match self.asked(at) {
-                0 if self.wants_waking(at) => Why::Wake,
-                _ => Why::Tick,
-            };
-            self.decide(at, why);
-        }
-        self.set_tick(at);
-    }
-
-    /// Sets a function's tick if something can change by the mere passing of time.
-    fn set_tick(&mut self, at: usize) {
-        let ticks = self.setup.ticking == Ticking::Always || self.is_awake(at);
-        let Some(leader) = &mut self.leader else {
-            return;
-        };
-        let decider = &mut leader.deciders[at];
-        if ticks && !std::mem::replace(&mut decider.is_tick_set, true) {
-            let tick_us = self.functions[at].ticks.next_us(self.clock.0.get());
-            let event = Event::Tick { function: at as u32, leader: leader.number };
-            self.queue.push(tick_us * 1_000, Class::Tick, at as u32, event);
-        }
     }
 
     /// The time has come at which a pod of a function that sleeps was to be ordered ahead.
@@ -281,10 +247,12 @@ impl Sim<'_> {
         leader.reporters.advance(now_us);
         let decider = &mut leader.deciders[at];
         let load = decider.scaler.settle(&mut decider.meter, &leader.reporters);
-        let mut decision = decider.scaler.decide(&Observation {
+        let seen = Observation {
             start_up_us: decider.start_up_us,
             ..Observation::new(now_us, why, ready, replicas, load)
-        });
+        };
+        let mut decision = decider.scaler.decide(&seen);
+        let stands_until_us = decider.scaler.stands_until_us(&seen, &decision);
         if let Some(what) = falls_blindly(&decision) {
             self.fault = Some(what);
         }
@@ -298,6 +266,7 @@ impl Sim<'_> {
             (decider.wish, decider.decided_us) = (desired, now_us);
         }
         self.pursue(at);
+        self.stand(at, stands_until_us);
         self.share(at);
         self.follow_link();
     }
@@ -353,7 +322,7 @@ impl Sim<'_> {
     /// Whether anything is under way that may give a function a pod.
     pub(super) fn is_pursued(&self, at: usize) -> bool {
         let is_tick_set =
-            self.leader.as_ref().is_some_and(|leader| leader.deciders[at].is_tick_set);
+            self.leader.as_ref().is_some_and(|it| it.deciders[at].ticks.next_us.is_some());
         is_tick_set
             || !self.functions[at].pods.is_empty()
             || self.calls.iter().any(|call| call.function == at)

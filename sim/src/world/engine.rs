@@ -257,6 +257,7 @@ impl<'a> Sim<'a> {
             }
             if next_ns >= self.setup.end_ns {
                 self.pass_to(self.setup.end_ns);
+                self.count_ticks(self.setup.end_ns);
                 return Ok(Ended::Time);
             }
             if self.events >= self.setup.events_max {

@@ -1,8 +1,9 @@
 //! Functions that share nothing, one by one and together.
 
+use dormouse_sim::draw::Distribution;
 use dormouse_sim::world::{
-    Capacity, Fault, Kill, Log, Nodes, Rate, Recording, SECOND_NS, Scorecard, Setup, record, run,
-    run_checked,
+    Capacity, Fault, Kill, Log, Nodes, Policy, Rate, Recording, SECOND_NS, Scorecard, Setup,
+    record, run, run_checked,
 };
 
 use crate::kit::*;
@@ -50,6 +51,30 @@ fn a_silence_of_any_length_comes_to_the_same() {
         (setup.log, setup.world.report.every_ns) = (Log::None, every_s * SECOND_NS);
         let lived = lived(&setup, 3, together(&setup, 3));
         assert_eq!(lived, Lived::Apart, "{every_s} s");
+    }
+}
+
+/// Functions that keep an idle pod, for a while or for ever, and one that does not. A report in
+/// which nothing happened is no event where they are lived through apart, a tick is one: for each
+/// of five requests or bursts a function has a few reports that say something.
+#[test]
+fn ticks_that_say_nothing_new_come_to_the_same_and_count() {
+    let load = || At([5, 70, 300, 301, 1_490].map(|at| at * SECOND_NS + 7).to_vec());
+    for (seconds, keep_s) in [(1_500, 600), (1_801, 30), (3_599, 3_000), (3_600, 1)] {
+        let mut kept = function("kept", &[], load());
+        kept.policy = Policy::FixedIdle { keep_ns: keep_s * SECOND_NS };
+        let floor = function("floor", &[("autoscaling.knative.dev/min-scale", "1")], load());
+        let mut setup = setup(vec![kept, floor, function("live", &[], load())], seconds);
+        setup.log = Log::None;
+        for function in &mut setup.functions {
+            function.service = Distribution::Constant(100);
+        }
+        let together = together(&setup, 3);
+        let apart = run(&setup, 3).unwrap();
+        let quiet = together.events - apart.events;
+        assert_eq!(Scorecard { events: together.events, ..apart }, together);
+        let silent = seconds - 3 * 5 * 5..=seconds;
+        assert!(silent.contains(&quiet), "{quiet} silent reports in {seconds} s");
     }
 }
 

@@ -17,17 +17,17 @@ use crate::window::{Average, Tail, Windows};
 
 /// The windows end with the newest settled second, but at most this long ago. Reports come each
 /// second, so that two seconds are on their way; one report may be late.
-const LAG_S_MAX: u64 = 3;
+pub(super) const LAG_S_MAX: u64 = 3;
 
 /// A second lies this far ahead of the clock at most, by the drift that reporters are allowed.
-const AHEAD_S_MAX: u64 = 2;
+pub(super) const AHEAD_S_MAX: u64 = 2;
 
 /// Decides on one function's replicas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaler {
-    scaling: Arc<Scaling>,
-    missing: Missing,
-    windows: Windows,
+    pub(super) scaling: Arc<Scaling>,
+    pub(super) missing: Missing,
+    pub(super) windows: Windows,
     /// Seconds before this one belong to an earlier life and take no part.
     series_from_s: u64,
     panic: Option<Panic>,

@@ -4,6 +4,7 @@ mod bursts;
 mod properties;
 mod remembering;
 mod restoring;
+mod standing;
 mod rules;
 
 use super::*;

@@ -67,22 +67,40 @@ impl Ring {
     /// many have a value.
     pub(super) fn scan(&self, seconds: Range<u64>, mut load: impl FnMut(f64)) -> u32 {
         let mut known_s = 0;
-        for places in self.stretches(seconds) {
-            for word in (places.start / WORD..places.end.div_ceil(WORD)).rev() {
+        for (first, Marks { known, mut loaded }) in self.words(seconds) {
+            known_s += known.count_ones();
+            while let Some(bit) = loaded.checked_ilog2() {
+                load(self.values[first + bit as usize]);
+                loaded &= !(1 << bit);
+            }
+        }
+        known_s
+    }
+
+    /// The last of those seconds, which it holds, that has load, and its value.
+    pub(super) fn newest_load(&self, seconds: Range<u64>) -> Option<(u64, f64)> {
+        let length = self.values.len();
+        let last_s = seconds.end.checked_sub(1)?;
+        let newest = |(first, marks): (usize, Marks)| {
+            marks.loaded.checked_ilog2().map(|bit| first + bit as usize)
+        };
+        let place = self.words(seconds).find_map(newest)?;
+        let age = (self.place(last_s) + length - place) % length;
+        Some((last_s - age as u64, self.values[place]))
+    }
+
+    /// The marks of those seconds, the last first, by the word, with the place of its first bit.
+    fn words(&self, seconds: Range<u64>) -> impl Iterator<Item = (usize, Marks)> {
+        self.stretches(seconds).into_iter().flat_map(move |places| {
+            (places.start / WORD..places.end.div_ceil(WORD)).rev().map(move |word| {
                 let first = word * WORD;
                 let begin = places.start.saturating_sub(first);
                 let after = WORD - (places.end - first).min(WORD);
                 let inside = (u64::MAX << begin) & (u64::MAX >> after);
-                let marks = self.marks[word];
-                known_s += (marks.known & inside).count_ones();
-                let mut loaded = marks.loaded & inside;
-                while let Some(bit) = loaded.checked_ilog2() {
-                    load(self.values[first + bit as usize]);
-                    loaded &= !(1 << bit);
-                }
-            }
-        }
-        known_s
+                let Marks { known, loaded } = self.marks[word];
+                (first, Marks { known: known & inside, loaded: loaded & inside })
+            })
+        })
     }
 
     /// The places of those seconds: where the ring has turned, and before.
@@ -174,6 +192,11 @@ mod tests {
             prop_assert_eq!(known_s as usize, of.len());
             let loaded = of.into_iter().rev().filter(|value| *value > 0.0);
             prop_assert_eq!(loads, loaded.collect::<Vec<_>>());
+            let newest = held()
+                .filter(|(second, _)| seconds.contains(second))
+                .filter_map(|(second, value)| Some((second, value.filter(|value| *value > 0.0)?)))
+                .last();
+            prop_assert_eq!(ring.newest_load(seconds), newest);
             for (second, value) in held() {
                 prop_assert_eq!(ring.get(second), *value);
             }

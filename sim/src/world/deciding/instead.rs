@@ -68,7 +68,7 @@ impl State<'_> {
     }
 
     /// For how long nothing has been here, in nanoseconds; none while something is.
-    fn idle_ns(&self, now_ns: u64) -> Option<u64> {
+    pub(super) fn idle_ns(&self, now_ns: u64) -> Option<u64> {
         (self.ledger.inside() == 0).then(|| now_ns - self.ledger.ended_ns)
     }
 }
