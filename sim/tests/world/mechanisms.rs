@@ -1,7 +1,10 @@
 //! What the parts of the world do, each seen in the figure that it is there for.
 
+use dormouse_policy::decision::Why;
 use dormouse_sim::draw::Distribution;
-use dormouse_sim::world::{Capacity, Function, Kill, Rate, SECOND_NS, Score, Setup, run_checked};
+use dormouse_sim::world::{
+    Capacity, Function, Kill, Log, Rate, SECOND_NS, Score, Setup, run_checked,
+};
 
 use crate::kit::*;
 
@@ -122,4 +125,53 @@ fn a_fault_within_another_does_not_end_it() {
         checked(&setup).answered
     };
     assert_eq!(answered(&[(20, 20)]), answered(&[(20, 20), (25, 5)]));
+}
+
+/// A long request comes while a pod's function is decided to be idle, and is in no report yet. The
+/// pod stays, for its activator does not let it go.
+#[test]
+fn a_pod_with_a_request_that_nobody_reported_does_not_go() {
+    let lived = |arrivals_ns: Vec<u64>| {
+        let mut function = function("one", &[], At(arrivals_ns));
+        function.service = Distribution::Constant(45 * SECOND_NS);
+        let mut setup = setup(vec![function], 300);
+        setup.world.report.delay_ns = SECOND_NS / 2;
+        run_checked(&setup, 1).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let first_ns = 10 * SECOND_NS;
+    let alone = lived(vec![first_ns]);
+    let to_zero = alone.log.iter().find(|it| it.decision.desired == 0);
+    let to_zero_ns = to_zero.unwrap().decision.inputs.now_us * 1_000;
+    let card = lived(vec![first_ns, to_zero_ns - SECOND_NS / 10]);
+    let decided = |it: &&dormouse_sim::world::Logged| it.decision.desired == 0;
+    let again = card.log.iter().find(decided).unwrap();
+    assert_eq!(again.decision.inputs.now_us * 1_000, to_zero_ns, "it is decided all the same");
+    let score = card.functions[0].from(0);
+    assert_eq!((score.answered, score.lost, score.cold_starts), (2, 0, 1));
+}
+
+/// Four pods of which load wants one, each with a request: a pod that is too many has five seconds
+/// to be left and thirty to end, and what outlasts them goes with it.
+#[test]
+fn requests_longer_than_a_pods_grace_are_lost_when_fewer_pods_are_wanted() {
+    let lost = |annotations: &[(&str, &str)], service_s| {
+        let mut function = function("one", annotations, At(vec![50 * SECOND_NS; 4]));
+        function.replicas = 4;
+        function.service = Distribution::Constant(service_s * SECOND_NS);
+        checked(&setup(vec![function], 300)).lost
+    };
+    assert!((1..=3).contains(&lost(&[], 120)));
+    assert_eq!(lost(&[], 30), 0);
+    assert_eq!(lost(&[("autoscaling.knative.dev/min-scale", "4")], 120), 0);
+}
+
+/// Whoever is held at a function that may not wake is asked for at every tick, until it gives up.
+#[test]
+fn a_wake_that_is_not_answered_is_decided_on_at_every_tick() {
+    let annotations = [("dormouse.dev/paused", "true"), ("dormouse.dev/queue-timeout", "30s")];
+    let mut setup = setup(vec![one_at_a_time(&annotations, &[10], 1)], 60);
+    setup.log = Log::All;
+    let card = run_checked(&setup, 1).unwrap_or_else(|error| panic!("{error}"));
+    let wakes = card.log.iter().filter(|it| it.decision.inputs.why == Why::Wake);
+    assert_eq!(wakes.count(), 16, "at once, and every two seconds of thirty");
 }
