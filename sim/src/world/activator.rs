@@ -153,16 +153,18 @@ impl View {
         known.slots.try_take(self.limit).then_some(Grant::Slot(at))
     }
 
-    /// The first pod at or after `start`, going round, that takes requests.
-    fn usable_from(&self, start: usize) -> Option<usize> {
-        let places = (start..self.pods.len()).chain(0..start);
-        places.into_iter().find(|&at| self.pods[at].takes_requests())
+    /// The first pod at or after `start`, going round, that takes requests and is not `except`.
+    fn usable_from(&self, start: usize, except: Option<usize>) -> Option<usize> {
+        let mut places = (start..self.pods.len()).chain(0..start);
+        places.find(|&at| Some(at) != except && self.pods[at].takes_requests())
     }
 
-    /// Two choices: of the pods found from `first` and `second` on, the one with fewer requests
-    /// from here.
-    pub(super) fn choose(&self, first: usize, second: usize) -> Option<usize> {
-        let (first, second) = (self.usable_from(first)?, self.usable_from(second)?);
+    /// Two choices, as the live activator: of the pod found from `first` on and another one, found
+    /// from `further` beyond the next, the one with fewer requests from here.
+    pub(super) fn choose(&self, first: usize, further: usize) -> Option<usize> {
+        let first = self.usable_from(first, None)?;
+        let start = (first + 1 + further) % self.pods.len();
+        let second = self.usable_from(start, Some(first)).unwrap_or(first);
         Some(match self.pods[second].requests < self.pods[first].requests {
             true => second,
             false => first,

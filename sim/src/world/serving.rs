@@ -116,13 +116,13 @@ impl<'a> Sim<'a> {
             Grant::Slot(place) => Some(place),
             Grant::Any => {
                 let pods = view.pods.len() as u64;
-                let mut choice = || {
+                let mut below = |pods| {
                     function.chosen += 1;
                     function.choices.below(function.chosen, pods) as usize
                 };
                 match pods {
                     1 => Some(0),
-                    _ => view.choose(choice(), choice()),
+                    _ => view.choose(below(pods), below(pods - 1)),
                 }
             }
         };
