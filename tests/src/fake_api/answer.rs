@@ -206,18 +206,20 @@ impl Watching {
                 return Some((Ok(Frame::data(bytes)), self));
             }
             changes.borrow_and_update();
-            let (news, era) = self
-                .shared
-                .look(|state| (state.since(&self.place.resource, self.version), state.era));
+            let (place, selector) = (&self.place, &self.selector);
+            let (news, version, era) = self.shared.look(|state| {
+                let of_it = |change: &&Change| {
+                    change.resource == place.resource && place.holds(selector, &change.object)
+                };
+                let news = state.since(self.version).iter().filter(of_it);
+                let line = |it: &Change| json!({"type": it.kind, "object": it.object});
+                (news.map(line).collect::<Vec<_>>(), state.version(), state.era)
+            });
             if era != self.era {
                 return None;
             }
-            for Change { version, kind, object, .. } in news {
-                self.version = version;
-                if self.place.holds(&self.selector, &object) {
-                    self.lines.push_back(json!({"type": kind, "object": object}));
-                }
-            }
+            self.lines.extend(news);
+            self.version = self.version.max(version);
             if self.lines.is_empty() {
                 changes.changed().await.ok()?;
             }

@@ -142,10 +142,9 @@ impl State {
         all.map(|(_, object)| object.clone()).collect()
     }
 
-    /// The changes of a resource after a version.
-    pub(super) fn since(&self, resource: &str, version: u64) -> Vec<Change> {
-        let later = self.log.iter().filter(|it| it.version > version && it.resource == resource);
-        later.cloned().collect()
+    /// The changes after a version.
+    pub(super) fn since(&self, version: u64) -> &[Change] {
+        &self.log[self.log.partition_point(|change| change.version <= version)..]
     }
 
     pub(super) fn put(&mut self, resource: &str, mut object: Value) -> Value {
