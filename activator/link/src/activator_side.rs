@@ -130,7 +130,9 @@ impl ActivatorSide {
     pub fn connect(&mut self, connection: Connection, token: String) -> Vec<Action> {
         let learnt = self.table.iter().filter(|(_, entry)| entry.has_learnt());
         let learnt = learnt.map(|(name, _)| name.clone()).collect();
-        self.sessions.insert(connection, Session::new(learnt));
+        let mut session = Session::new(learnt);
+        let wakes = session.whole_wakes(&self.wakes);
+        self.sessions.insert(connection, session);
         self.pressures.start_over();
         let mut frames = vec![Up::Hello {
             version: VERSION,
@@ -141,10 +143,8 @@ impl ActivatorSide {
         if !self.listening.is_empty() {
             frames.push(self.announcement());
         }
-        let mut actions: Vec<Action> =
-            frames.into_iter().map(|frame| Action::Send(connection, frame)).collect();
-        actions.extend(self.whole_wakes(connection));
-        actions
+        frames.extend(wakes);
+        frames.into_iter().map(|frame| Action::Send(connection, frame)).collect()
     }
 
     /// A connection ended. Another autoscaler's table is followed; without one the last stays.
@@ -241,18 +241,14 @@ impl ActivatorSide {
     #[must_use]
     pub fn tick(&mut self, now_us: u64, readings: &[Reading]) -> Vec<Action> {
         let mut actions = self.expire(now_us);
-        let connections: Vec<Connection> = self.sessions.keys().copied().collect();
-        for connection in connections {
-            if let Some(session) = self.sessions.get_mut(&connection) {
-                let readings = session.news(readings);
-                let learnt = std::mem::take(&mut session.learnt).into_iter();
-                let learnt =
-                    learnt.filter_map(|function| Some(self.table.get(&function)?.learnt()));
-                let learnt = learnt.collect();
-                let report = Up::Report { at_us: now_us, readings, learnt };
-                actions.push(Action::Send(connection, report));
-            }
-            actions.extend(self.whole_wakes(connection));
+        for (connection, session) in &mut self.sessions {
+            let readings = session.news(readings);
+            let learnt = std::mem::take(&mut session.learnt).into_iter();
+            let learnt = learnt.filter_map(|function| Some(self.table.get(&function)?.learnt()));
+            let report = Up::Report { at_us: now_us, readings, learnt: learnt.collect() };
+            let wakes = session.whole_wakes(&self.wakes);
+            let frames = std::iter::once(report).chain(wakes);
+            actions.extend(frames.map(|frame| Action::Send(*connection, frame)));
         }
         actions
     }
@@ -289,18 +285,6 @@ impl ActivatorSide {
     #[must_use]
     pub fn is_news(&self, function: &FunctionName, started: u64, in_flight: u64) -> bool {
         self.sessions.values().any(|session| session.is_news(function, started, in_flight))
-    }
-
-    fn whole_wakes(&mut self, connection: Connection) -> Vec<Action> {
-        let Some(session) = self.sessions.get_mut(&connection) else {
-            return Vec::new();
-        };
-        if self.wakes.is_empty() && !session.wakes_told {
-            return Vec::new();
-        }
-        session.wakes_told = !self.wakes.is_empty();
-        let functions = self.wakes.iter().cloned().collect();
-        vec![Action::Send(connection, Up::Wakes { functions })]
     }
 
     fn take_table(

@@ -128,10 +128,11 @@ impl Windows {
                 self.stable.reach_forward(second, last);
                 self.panic.reach_forward(second, last);
                 let gap_s = last.map_or(length, |last| second - last).min(length);
-                for between in 0..gap_s {
+                for between in 1..gap_s {
                     self.buckets.forget(second - between.min(second));
                 }
                 self.last_s = Some(second);
+                return self.buckets.set(second, value);
             }
         }
         self.buckets.add(second, value);

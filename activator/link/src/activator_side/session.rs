@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dormouse_policy::function::FunctionName;
 
-use crate::frame::{Entry, Reading};
+use crate::frame::{Entry, Reading, Up};
 
 /// What all functions are, by name. Entries that several autoscalers tell alike are kept once.
 pub type Table = BTreeMap<FunctionName, Arc<Entry>>;
@@ -40,6 +40,13 @@ impl Session {
         let known = news.iter().map(|reading| (reading.function.clone(), reading.clone()));
         self.reported.extend(known);
         news
+    }
+
+    /// All wakes, if there are any or their end has to be told.
+    pub(super) fn whole_wakes(&mut self, wakes: &BTreeSet<FunctionName>) -> Option<Up> {
+        let before = std::mem::replace(&mut self.wakes_told, !wakes.is_empty());
+        (before || self.wakes_told)
+            .then(|| Up::Wakes { functions: wakes.iter().cloned().collect() })
     }
 
     /// A function that is gone begins anew, should it return.

@@ -148,23 +148,23 @@ impl Reporters {
         }
         let mut lost = Vec::new();
         let mut unknown = Vec::new();
+        let mut covered_us: Option<u64> = None;
         for (name, reporter) in &mut self.reporters {
-            let silent_us = now_us.saturating_sub(reporter.heard_us);
-            if reporter.fate == Fate::Present && silent_us >= SILENCE_US_MAX {
+            if reporter.fate == Fate::Lost {
+                continue;
+            }
+            if now_us.saturating_sub(reporter.heard_us) >= SILENCE_US_MAX {
                 reporter.fate = Fate::Lost;
                 unknown.push(reporter.covered_us..now_us);
                 lost.push(name.clone());
+                continue;
             }
+            covered_us =
+                Some(covered_us.map_or(reporter.covered_us, |us| us.min(reporter.covered_us)));
         }
         for range_us in unknown {
             self.mark_unknown(range_us);
         }
-        let covered_us = self
-            .reporters
-            .values()
-            .filter(|reporter| reporter.fate == Fate::Present)
-            .map(|reporter| reporter.covered_us)
-            .min();
         if covered_us.is_none() {
             self.mark_unknown(self.settled_s * SECOND_US..now_us);
         }

@@ -42,6 +42,12 @@ impl Ring {
         self.at(self.place(second))
     }
 
+    /// Gives a second that value, whatever it had.
+    pub(super) fn set(&mut self, second: u64, value: f64) {
+        let place = self.place(second);
+        self.put(place, value);
+    }
+
     /// Adds to the value of a second.
     pub(super) fn add(&mut self, second: u64, value: f64) {
         let place = self.place(second);
@@ -120,8 +126,9 @@ impl Ring {
         self.values[place] = value;
         let (marks, bit) = (&mut self.marks[place / WORD], 1 << (place % WORD));
         marks.known |= bit;
-        if value > 0.0 {
-            marks.loaded |= bit;
+        match value > 0.0 {
+            true => marks.loaded |= bit,
+            false => marks.loaded &= !bit,
         }
     }
 
@@ -173,10 +180,14 @@ mod tests {
         ) {
             let length = u64::from(length_s);
             let mut ring = Ring::new(length_s);
+            let twice = |value: f64| value + value;
             let held = || (from_s..from_s + length).zip(&values);
             for (second, value) in held() {
-                ring.add(second, 7.0);
-                ring.forget(second);
+                ring.set(second, 7.0);
+                match value {
+                    Some(value) => ring.set(second, *value),
+                    None => ring.forget(second),
+                }
                 if let Some(value) = value {
                     ring.add(second, *value);
                 }
@@ -187,18 +198,19 @@ mod tests {
             let known_s = ring.scan(seconds.clone(), |load| loads.push(load));
             let of: Vec<f64> = held()
                 .filter(|(second, _)| seconds.contains(second))
-                .filter_map(|(_, value)| *value)
+                .filter_map(|(_, value)| value.map(twice))
                 .collect();
             prop_assert_eq!(known_s as usize, of.len());
             let loaded = of.into_iter().rev().filter(|value| *value > 0.0);
             prop_assert_eq!(loads, loaded.collect::<Vec<_>>());
             let newest = held()
                 .filter(|(second, _)| seconds.contains(second))
-                .filter_map(|(second, value)| Some((second, value.filter(|value| *value > 0.0)?)))
+                .filter_map(|(second, value)| Some((second, value.map(twice)?)))
+                .filter(|(_, value)| *value > 0.0)
                 .last();
             prop_assert_eq!(ring.newest_load(seconds), newest);
             for (second, value) in held() {
-                prop_assert_eq!(ring.get(second), *value);
+                prop_assert_eq!(ring.get(second), value.map(twice));
             }
             let said: Vec<Option<f64>> = ring.clone().into();
             prop_assert_eq!(Ring::from(said), ring);
