@@ -229,8 +229,8 @@ impl FunctionState {
         });
     }
 
-    /// Whether something can change by the mere passing of time, or other settings are to be decided
-    /// by.
+    /// Whether something can change by the mere passing of time, or there are other settings to
+    /// decide by.
     pub(super) fn is_awake(&self, now_us: u64) -> bool {
         let Some(scaling) = &self.scaling else {
             return false;
