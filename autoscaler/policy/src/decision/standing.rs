@@ -43,7 +43,6 @@ impl Scaler {
             && scaling.burst == Burst::Kpa
             && scaling.aggregation == Aggregation::Linear;
         let is_quiet = load.in_flight == 0
-            && load.incomplete.is_empty()
             && averages.stable.known_s == scaling.stable_window_s
             && averages.panic.known_s == scaling.panic_window_s;
         if !by_load_alone || !is_quiet {

@@ -12,6 +12,8 @@ use crate::world::check::check;
 use crate::world::pod::Phase;
 use crate::world::setup::{Capacity, Load, Nodes, StartUp, Ticking, World};
 
+const MIN_SCALE: &str = "autoscaling.knative.dev/min-scale";
+
 struct Silence;
 
 impl Load for Silence {
@@ -28,8 +30,9 @@ impl Arrivals for Silence {
 
 /// Four ready pods on a node, under a limit of three requests each, and nobody who asks for them.
 fn setup() -> Setup {
-    let limit = [("dormouse.dev/container-concurrency".to_owned(), "3".to_owned())];
-    let settings = parse(&limit.into(), &Annotations::new(), &ClusterDefaults::default());
+    let annotations = [("dormouse.dev/container-concurrency", "3"), (MIN_SCALE, "1")];
+    let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let settings = parse(&annotations.into(), &Annotations::new(), &ClusterDefaults::default());
     let at_once = Distribution::Constant(0);
     let function = Function {
         name: FunctionName::new("default", "api"),
@@ -128,4 +131,21 @@ fn pods_that_go_are_first_those_not_ready_and_then_the_newest() {
     assert_eq!(victims(4), [0; 0]);
     assert_eq!(victims(3), [1]);
     assert_eq!(victims(1), [1, 3, 2]);
+}
+
+/// Of three hundred ticks, thirty are before the window is known.
+#[test]
+fn what_is_kept_idle_is_decided_on_once_a_window() {
+    let decisions = |reports| {
+        let setup = Setup { end_ns: 600 * SECOND_NS, log: Log::All, ..setup() };
+        let clock = Cell::new(0);
+        let mut sim = Sim::new(&setup, 1, Clock(&clock)).unwrap();
+        sim.reports = reports;
+        sim.begin();
+        sim.live(check).unwrap();
+        sim.log.len()
+    };
+    assert!(decisions(Reports::All) > 295);
+    let seldom = decisions(Reports::WithNews);
+    assert!(seldom < 45, "{seldom}");
 }
