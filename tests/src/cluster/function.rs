@@ -20,6 +20,10 @@ use crate::wait;
 /// Where functions listen in each pod.
 pub const PORT: u16 = 8080;
 
+/// Answers on fresh connections after which every activator behind an address has given one, and
+/// none is left there that is about to end and is told nothing any more.
+const IN_A_ROW: usize = 16;
+
 /// So many lost requests are shown.
 const SHOWN_MAX: usize = 10;
 
@@ -79,16 +83,19 @@ impl<'a> Function<'a> {
         format!("{}.{}", self.name, self.stage.namespace())
     }
 
-    /// Waits until the activator at that address knows it, which wakes it.
+    /// Waits until whichever activator is behind that address knows it, which wakes it.
     ///
     /// # Panics
     /// At the deadline.
     #[track_caller]
     pub fn wait_known(&self, gateway: SocketAddr) {
-        wait::until(&format!("{} to be known", self.name), || {
+        let is_answered = || {
             TcpStream::connect(gateway).ok()?;
             let answer = Client::connect(gateway).get(&self.host(), "/").ok()?;
             (answer.status == 200).then_some(())
+        };
+        wait::until(&format!("{} to be known", self.name), || {
+            (0..IN_A_ROW).try_for_each(|_| is_answered())
         });
     }
 
