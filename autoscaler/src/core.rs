@@ -256,7 +256,7 @@ impl Core {
                     self.withdraw(&name);
                 }
                 self.teach(&name, now_us);
-                self.set_timer(&name, now_us);
+                self.heed_settings(&name, now_us);
             }
             None => {
                 info!(function = %name, kind = %function.kind, "function appeared");

@@ -110,6 +110,10 @@ fn watch(stage: &Stage<'_>) -> (Background, Receiver<Seen>) {
             let mut events = std::pin::pin!(events);
             while let Ok(Some(event)) = events.try_next().await {
                 let (WatchEvent::Added(pod) | WatchEvent::Modified(pod)) = event else { continue };
+                // The last wake's pod may still be on its way out.
+                if pod.metadata.deletion_timestamp.is_some() {
+                    continue;
+                }
                 let address = pod.status.and_then(|status| status.pod_ip);
                 let seen = Seen {
                     pod: pod.metadata.name.unwrap_or_default(),

@@ -89,6 +89,19 @@ impl Core {
         self.set_timer(name, now_us);
     }
 
+    /// The function may have other settings; one that sleeps has no tick to decide by them.
+    pub(super) fn heed_settings(&mut self, name: &FunctionName, now_us: u64) {
+        let Some(state) = self.functions.get(name) else {
+            return;
+        };
+        let settings = &state.description.settings.scaling;
+        let last = state.scaling.as_ref().and_then(|scaling| scaling.last.as_ref());
+        if last.is_some_and(|last| *last.inputs.scaling != *settings) {
+            self.decide(name, Why::Tick, now_us);
+            self.set_timer(name, now_us);
+        }
+    }
+
     /// More requests are open than the function's burst mode waits for a tick with.
     pub(super) fn press(&mut self, name: &FunctionName, now_us: u64) {
         let Some(state) = self.functions.get(name) else {

@@ -229,16 +229,12 @@ impl FunctionState {
         });
     }
 
-    /// Whether something can change by the mere passing of time, or there are other settings to
-    /// decide by.
+    /// Whether something can change by the mere passing of time.
     pub(super) fn is_awake(&self, now_us: u64) -> bool {
         let Some(scaling) = &self.scaling else {
             return false;
         };
-        let settings = &self.description.settings.scaling;
-        let is_decided = scaling.last.as_ref().is_some_and(|it| *it.inputs.scaling == *settings);
-        !is_decided
-            || self.asked(now_us) > 0
+        self.asked(now_us) > 0
             || scaling.wish > 0
             || scaling.scaler.is_falling_asleep()
             || scaling.order.is_some()
