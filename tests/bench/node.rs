@@ -62,7 +62,7 @@ fn main() {
     let cluster = Cluster::start(&logs);
     let stage = Stage::enter(&cluster, "wakes");
     let gateway = gateway(&stage);
-    let function = Function::create(&stage, "one", &[], &[]);
+    let function = Function::create(&stage, "one", &[], &["--log=info"]);
     function.wait_known(gateway);
     let (_watch, seen) = watch(&stage);
     let wakes: Vec<Wake> = (0..WAKES)
