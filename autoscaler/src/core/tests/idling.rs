@@ -56,7 +56,10 @@ fn who_sleeps_for_good_has_no_timer() {
     }
     world.run(3 * 3_600);
     assert_eq!(asked(&world), 0);
-    assert_eq!(world.core.functions[&name("hello")].timer_us, None);
+    let state = &world.core.functions[&name("hello")];
+    assert_eq!(state.timer_us, None);
+    let scaler = &state.scaling.as_ref().unwrap().scaler;
+    assert!(!scaler.is_falling_asleep(), "it was decided on once more");
 }
 
 #[test]
