@@ -74,8 +74,8 @@ impl Plan {
         policies.flat_map(|policy| self.seeds.iter().map(move |&seed| job(policy, seed))).collect()
     }
 
-    /// Runs jobs on that many threads, and tells of each one that is done how many are. The
-    /// scorecards are in the order of the jobs.
+    /// Runs jobs on that many threads, and tells of each one that is done how many are: one after
+    /// the other, upwards. The scorecards are in the order of the jobs.
     ///
     /// # Errors
     /// The first of the jobs that is broken.
@@ -133,7 +133,7 @@ impl Plan {
         live: &(impl Fn(&Setup, u64) -> Result<(Ended, T), RunError> + Sync),
     ) -> Result<Vec<T>, Broken> {
         let cards: Vec<_> = jobs.iter().map(|_| Mutex::new(None)).collect();
-        let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (next, finished) = (AtomicUsize::new(0), Mutex::new(0));
         let work = || {
             // Each job is taken once, whatever the order.
             while let Some((job, card)) = {
@@ -144,7 +144,11 @@ impl Plan {
                 if let Ok(mut card) = card.lock() {
                     *card = Some(made);
                 }
-                done(finished.fetch_add(1, Ordering::Relaxed) + 1);
+                // Told under the lock, so that who is told never hears of fewer than before.
+                if let Ok(mut finished) = finished.lock() {
+                    *finished += 1;
+                    done(*finished);
+                }
             }
         };
         thread::scope(|scope| {

@@ -1,4 +1,6 @@
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::thread;
 
 use super::*;
 use crate::input::Given;
@@ -44,6 +46,19 @@ fn every_report_is_the_same_on_any_number_of_threads() {
     let one = reports(1);
     assert_eq!(reports(2), one);
     assert_eq!(reports(7), one);
+}
+
+#[test]
+fn runs_are_told_of_one_after_the_other() {
+    let plan = Plan::new("x.toml", SCENARIO, &Options::default(), &Given(&[])).unwrap();
+    let told = Mutex::new(Vec::new());
+    let tell = |done| {
+        // Whoever is told of an odd one is slow to hear it.
+        (0..(done % 2) * 10_000).for_each(|_| thread::yield_now());
+        told.lock().unwrap().push(done);
+    };
+    plan.run(&plan.jobs(), NonZeroUsize::new(6).unwrap(), tell).unwrap();
+    assert_eq!(told.into_inner().unwrap(), [1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
