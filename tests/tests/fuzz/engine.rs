@@ -25,6 +25,9 @@ const SECONDS_VARIABLE: &str = "DORMOUSE_FUZZ_SECONDS";
 /// Has only the batch of that number drawn: to see a crash again.
 const BATCH_VARIABLE: &str = "DORMOUSE_FUZZ_BATCH";
 
+/// Says with which batch to begin instead of one drawn anew: what proptest itself goes by.
+const SEED_VARIABLE: &str = "PROPTEST_RNG_SEED";
+
 /// How long an input may take: ten thousand times what any takes, so that a machine that is busy
 /// with other things is not mistaken for a hang.
 const INPUT_MAX: Duration = Duration::from_secs(60);
@@ -104,8 +107,8 @@ struct Plan {
 /// Which batches of inputs are drawn after the seeds.
 #[derive(Clone, Copy, Debug)]
 enum Batches {
-    /// Any, until so much time has passed.
-    For(Duration),
+    /// From that number on, until so much time has passed.
+    From(u64, Duration),
     /// The one of that number.
     Only(u64),
 }
@@ -128,8 +131,11 @@ pub(crate) fn fuzz(
 ) {
     let variable = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seconds = variable(SECONDS_VARIABLE).unwrap_or(SECONDS);
-    let batches =
-        variable(BATCH_VARIABLE).map_or(Batches::For(Duration::from_secs(seconds)), Batches::Only);
+    let first = || variable(SEED_VARIABLE).unwrap_or_else(|| RandomState::new().hash_one(target));
+    let batches = match variable(BATCH_VARIABLE) {
+        Some(batch) => Batches::Only(batch),
+        None => Batches::From(first(), Duration::from_secs(seconds)),
+    };
     Plan { target, batches, input_max: INPUT_MAX }.watched(tokens, run);
 }
 
@@ -189,9 +195,8 @@ impl Plan {
         };
         match self.batches {
             Batches::Only(batch) => draw(batch),
-            Batches::For(time) => {
+            Batches::From(first, time) => {
                 let until = Instant::now() + time;
-                let first = RandomState::new().hash_one(self.target);
                 let batches = (0..).map(|number| first.wrapping_add(number));
                 batches.take_while(|_| Instant::now() < until).for_each(draw);
             }

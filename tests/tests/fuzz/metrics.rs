@@ -102,16 +102,16 @@ fn read(text: &str, known: &Requests) -> Requests {
 }
 
 /// The same as `prometheus-parse` has it, which does not know escapes, nor commas, braces and
-/// equals signs inside of values.
+/// equals signs inside of values: it may take part of a name for a figure, which is left out.
 fn scraped(text: &str) -> Requests {
     let lines = text.lines().map(|line| Ok(line.to_owned()));
     let samples = Scrape::parse(lines).unwrap().samples.into_iter();
     let requests = samples.filter(|sample| sample.metric == "dormouse_requests_total");
     requests
-        .map(|sample| {
+        .filter_map(|sample| {
             let label = |name| sample.labels.get(name).unwrap_or_default().to_owned();
-            let Value::Counter(figure) = sample.value else { panic!("{sample:?}") };
-            ((label("namespace"), label("function")), figure.to_string().parse().unwrap())
+            let Value::Counter(figure) = sample.value else { return None };
+            Some(((label("namespace"), label("function")), figure.to_string().parse().ok()?))
         })
         .collect()
 }
