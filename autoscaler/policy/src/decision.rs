@@ -27,6 +27,7 @@ pub use crate::window::{Average, Missing};
 
 pub use reason::{Reason, Rule};
 pub use scaler::Scaler;
+pub use standing::Standing;
 
 /// The policy's version, raised whenever the same readings may lead to another decision.
 pub const VERSION: u32 = 1;

@@ -150,8 +150,22 @@ impl Windows {
 
     /// The newest second that has load, and its value.
     pub(crate) fn newest_load(&self) -> Option<(u64, f64)> {
+        self.buckets.newest_load(self.seconds()?)
+    }
+
+    /// The highest value of a second.
+    pub(crate) fn peak(&self) -> f64 {
+        let mut peak = 0.0_f64;
+        if let Some(seconds) = self.seconds() {
+            self.buckets.scan(seconds, |value| peak = peak.max(value));
+        }
+        peak
+    }
+
+    /// The seconds that have a place.
+    fn seconds(&self) -> Option<Range<u64>> {
         let end_s = self.last_s? + 1;
-        self.buckets.newest_load(end_s.saturating_sub(self.buckets.length_s() as u64)..end_s)
+        Some(end_s.saturating_sub(self.buckets.length_s() as u64)..end_s)
     }
 
     /// Forgets every second.

@@ -166,11 +166,9 @@ impl Sim<'_> {
         let number = leader.heard[message.activator];
         for (at, counters) in &message.readings {
             let decider = &mut leader.deciders[*at as usize];
-            if let Some(span) = span {
-                decider.meter.read(span, *counters);
-            }
+            let concurrency = span.and_then(|span| decider.meter.read(span, *counters));
             decider.reported[message.activator] = (number, counters.in_flight);
-            decider.ticks.stands_until_us = 0;
+            decider.ticks.hear(concurrency);
         }
         for (at, _) in message.readings {
             self.set_tick(at as usize);
@@ -252,7 +250,7 @@ impl Sim<'_> {
             ..Observation::new(now_us, why, ready, replicas, load)
         };
         let mut decision = decider.scaler.decide(&seen);
-        let stands_until_us = decider.scaler.stands_until_us(&seen, &decision);
+        let standing = decider.scaler.standing(&seen, &decision);
         if let Some(what) = falls_blindly(&decision) {
             self.fault = Some(what);
         }
@@ -266,7 +264,7 @@ impl Sim<'_> {
             (decider.wish, decider.decided_us) = (desired, now_us);
         }
         self.pursue(at);
-        self.stand(at, stands_until_us);
+        self.stand(at, standing);
         self.share(at);
         self.follow_link();
     }

@@ -78,6 +78,29 @@ fn ticks_that_say_nothing_new_come_to_the_same_and_count() {
     }
 }
 
+/// One pod bears a request a second; ten of them are more than it is to bear, wherever in a stable
+/// window they begin, and whether it is young or was idle.
+#[test]
+fn load_that_grows_is_decided_on_when_it_does() {
+    let target = [("autoscaling.knative.dev/target", "2")];
+    for grows_s in [8, 41, 103, 180, 260] {
+        let steady = (5..grows_s).map(|at| at * SECOND_NS + 7);
+        let steep = (0..100).map(|at| grows_s * SECOND_NS + at * SECOND_NS / 10);
+        let load = || At(steady.clone().chain(steep.clone()).collect());
+        let mut kept = function("kept", &target, load());
+        kept.policy = Policy::FixedIdle { keep_ns: 20 * SECOND_NS };
+        let mut setup = setup(vec![kept, function("live", &target, load())], 600);
+        setup.log = Log::None;
+        for function in &mut setup.functions {
+            function.service = Distribution::Constant(SECOND_NS / 2);
+        }
+        let together = together(&setup, 3);
+        let most: Vec<_> = together.functions.iter().map(|row| row.from(0).pods_most).collect();
+        assert!(most.iter().all(|most| *most > 1), "{most:?} pods, growing at {grows_s} s");
+        assert_eq!(lived(&setup, 3, together), Lived::Apart);
+    }
+}
+
 /// Two functions that hold more than all may.
 #[test]
 fn functions_that_meet_at_the_bound_of_all_are_lived_through_together() {

@@ -304,7 +304,7 @@ impl Scaler {
                 panic: self.windows.panic(now_s, Tail::EMPTY),
             });
         }
-        let end_s = load.settled_s.saturating_sub(1).max(now_s.saturating_sub(LAG_S_MAX));
+        let end_s = end_s(now_s, load);
         let mut averages = Averages {
             stable: self.windows.stable(end_s, Tail::EMPTY),
             panic: self.windows.panic(end_s, Tail::EMPTY),
@@ -333,6 +333,11 @@ impl Scaler {
             Metric::Rps => sample.rps,
         }
     }
+}
+
+/// The second that the windows end with, but for those that are not settled.
+pub(super) fn end_s(now_s: u64, load: &Load) -> u64 {
+    load.settled_s.saturating_sub(1).max(now_s.saturating_sub(LAG_S_MAX))
 }
 
 fn windows(scaling: &Scaling, missing: Missing) -> Windows {

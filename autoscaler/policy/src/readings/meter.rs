@@ -112,12 +112,11 @@ impl Meter {
         (seconds > 2 * UNSETTLED_S_MAX).then_some("meter.growth")
     }
 
-    /// Takes the reading of a report that named this function.
-    pub fn read(&mut self, span: Span, counters: Counters) {
+    /// Takes the reading of a report that named this function, and returns the mean concurrency of
+    /// its span; none if what was before it is not known.
+    pub fn read(&mut self, span: Span, counters: Counters) -> Option<f64> {
         let before = self.replace(span, counters);
-        let Some(start_us) = span.start_us else {
-            return;
-        };
+        let start_us = span.start_us?;
         let area_us = counters.area_us.wrapping_sub(before.area_us).cast_signed();
         let started = counters.started.wrapping_sub(before.started);
         // Who was in flight in the span was so at its start or began in it. Counters that grew by
@@ -127,7 +126,7 @@ impl Meter {
         let backwards = started.cast_signed() < 0;
         if backwards || area_us.unsigned_abs() > requests.saturating_mul(longest_us) {
             self.next_s = self.next_s.max(span.end_us.div_ceil(SECOND_US));
-            return;
+            return None;
         }
         if let Some(reading) = self.last.iter_mut().find(|it| it.reporter == span.reporter) {
             let seconds = (span.end_us - start_us).max(SECOND_US) as f64 / SECOND_US as f64;
@@ -136,6 +135,7 @@ impl Meter {
         }
         let growth = Growth { area_us: area_us.max(0).cast_unsigned(), started };
         self.spread(growth, start_us, span.end_us);
+        Some(growth.area_us as f64 / (span.end_us - start_us) as f64)
     }
 
     /// Hands each newly settled and known second of the last `window_s` to `record`, once and in

@@ -2,7 +2,7 @@
 //! before are not made one by one, as its activator's reports that nothing happened are not: an
 //! idle pod costs a decision a minute, not thirty.
 
-use dormouse_policy::decision::Why;
+use dormouse_policy::decision::{Standing, Why};
 use dormouse_policy::tick::TICK_US;
 
 use crate::world::SECOND_NS;
@@ -17,12 +17,22 @@ pub(super) struct Ticks {
     /// When the next one is.
     pub(super) next_us: Option<u64>,
     /// Before that time none is needed.
-    pub(super) stands_until_us: u64,
+    stands_until_us: u64,
+    /// But for more load than that; none = for any.
+    concurrency_max: Option<f64>,
     /// The last one, if those after it were not needed.
     stood_since_us: Option<u64>,
 }
 
 impl Ticks {
+    /// A report told of that mean concurrency, if it is known.
+    pub(super) fn hear(&mut self, concurrency: Option<f64>) {
+        let is_borne = |(most, mean)| mean <= most;
+        if !self.concurrency_max.zip(concurrency).is_some_and(is_borne) {
+            self.stands_until_us = 0;
+        }
+    }
+
     /// How many were passed over before that time.
     fn passed(&self, before_us: u64) -> u64 {
         self.stood_since_us.map_or(0, |since_us| (before_us - since_us - 1) / TICK_US)
@@ -68,33 +78,40 @@ impl Sim<'_> {
 
     /// Sets a function's tick if something can change by the mere passing of time.
     pub(super) fn set_tick(&mut self, at: usize) {
-        let ticks = self.setup.ticking == Ticking::Always || self.is_awake(at);
         let now_us = self.now_us();
-        let Some(leader) = &mut self.leader else {
+        let Some(leader) = &self.leader else {
             return;
         };
-        let known = &mut leader.deciders[at].ticks;
+        let known = &leader.deciders[at].ticks;
         let from_us = now_us.max(known.stands_until_us.saturating_sub(1));
         let tick_us = self.functions[at].ticks.next_us(from_us);
-        if ticks && known.next_us.is_none_or(|next_us| tick_us < next_us) {
-            known.next_us = Some(tick_us);
-            let event = Event::Tick { function: at as u32, leader: leader.number };
+        if known.next_us.is_some_and(|next_us| next_us <= tick_us) {
+            return;
+        }
+        let number = leader.number;
+        if (self.setup.ticking == Ticking::Always || self.is_awake(at))
+            && let Some(decider) = self.decider(at)
+        {
+            decider.ticks.next_us = Some(tick_us);
+            let event = Event::Tick { function: at as u32, leader: number };
             self.queue.push(tick_us * 1_000, Class::Tick, at as u32, event);
         }
     }
 
     /// A decision was made and stands until that time, as far as the policy goes: nothing is to be
     /// under way either, and what it goes by is to be reported in time.
-    pub(super) fn stand(&mut self, at: usize, until_us: u64) {
+    pub(super) fn stand(&mut self, at: usize, standing: Standing) {
+        let Standing { until_us, concurrency_max } = standing;
         let (asked, now_ns) = (self.asked(at), self.now_ns);
         let in_time =
             self.reports == Reports::WithNews && self.setup.world.report.pause_ns() <= SECOND_NS;
         let function = &self.functions[at];
         let policy_us = match function.spec.policy {
             Policy::Kpa => u64::MAX,
-            Policy::FixedIdle { keep_ns } => function
-                .idle_ns(now_ns)
-                .map_or(u64::MAX, |idle_ns| (now_ns - idle_ns).saturating_add(keep_ns) / 1_000),
+            Policy::FixedIdle { keep_ns } => {
+                let idle_ns = function.idle_ns(now_ns).unwrap_or(0);
+                (now_ns - idle_ns).saturating_add(keep_ns) / 1_000
+            }
             Policy::Floor | Policy::Hpa(_) | Policy::HybridHistogram => 0,
         };
         if let Some(decider) = self.decider(at) {
@@ -103,6 +120,7 @@ impl Sim<'_> {
                 && decider.order.is_none()
                 && decider.retiring.is_none();
             decider.ticks.stands_until_us = if is_done { until_us.min(policy_us) } else { 0 };
+            decider.ticks.concurrency_max = concurrency_max;
         }
     }
 

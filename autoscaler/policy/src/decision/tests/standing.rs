@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::Standing;
 use super::*;
 use crate::readings::{Counters, Meter, Reporters, Span};
 use crate::settings::{Burst, ScaleToZero};
@@ -17,7 +18,7 @@ struct State {
 /// Who makes no decision before that time, and the last one made.
 struct Waiting {
     state: State,
-    until_us: u64,
+    standing: Standing,
     desired: u32,
 }
 
@@ -27,13 +28,13 @@ impl State {
         Self { meter: Meter::new(0), scaler, pods }
     }
 
-    /// Decides, and says until when that stands.
-    fn tick(&mut self, reporters: &Reporters, now_us: u64) -> (Decision, u64) {
+    /// Decides, and says how long that stands.
+    fn tick(&mut self, reporters: &Reporters, now_us: u64) -> (Decision, Standing) {
         let load = self.scaler.settle(&mut self.meter, reporters);
         let seen = Observation::new(now_us, Why::Tick, self.pods, self.pods, load);
         let decision = self.scaler.decide(&seen);
-        let until_us = self.scaler.stands_until_us(&seen, &decision);
-        (decision, until_us)
+        let standing = self.scaler.standing(&seen, &decision);
+        (decision, standing)
     }
 }
 
@@ -50,10 +51,14 @@ fn live(scaling: Scaling, pods: u32, area_ms: &[u32]) -> Result<usize, TestCaseE
         if *area_ms > 0 {
             counters.area_us += u64::from(*area_ms) * 1_000;
             counters.started += u64::from(*area_ms);
-            state.meter.read(span.unwrap(), counters);
+            counters.in_flight = u64::from(area_ms % 3);
+            let concurrency = state.meter.read(span.unwrap(), counters);
             if let Some(waiting) = &mut waiting {
                 waiting.state.meter.read(span.unwrap(), counters);
-                waiting.until_us = 0;
+                let most = waiting.standing.concurrency_max;
+                if !most.zip(concurrency).is_some_and(|(most, mean)| mean <= most) {
+                    waiting.standing.until_us = 0;
+                }
             }
         }
         if second % 2 == 1 {
@@ -61,20 +66,20 @@ fn live(scaling: Scaling, pods: u32, area_ms: &[u32]) -> Result<usize, TestCaseE
         }
         let now_us = at_us + 400_000;
         reporters.advance(now_us);
-        let (decision, until_us) = state.tick(&reporters, now_us);
+        let (decision, standing) = state.tick(&reporters, now_us);
         if let Some(other) = &mut waiting {
-            if now_us < other.until_us {
+            if now_us < other.standing.until_us {
                 stood += 1;
                 prop_assert_eq!(decision.desired, other.desired, "{}", decision);
                 continue;
             }
-            prop_assert_eq!(&other.state.tick(&reporters, now_us), &(decision.clone(), until_us));
+            prop_assert_eq!(&other.state.tick(&reporters, now_us), &(decision.clone(), standing));
             prop_assert_eq!(&other.state, &state);
             waiting = None;
         }
-        if until_us > now_us {
+        if standing.until_us > now_us {
             let desired = decision.desired;
-            waiting = Some(Waiting { state: state.clone(), until_us, desired });
+            waiting = Some(Waiting { state: state.clone(), standing, desired });
         }
     }
     Ok(stood)
@@ -128,13 +133,16 @@ proptest! {
 }
 
 #[test]
-fn an_idle_function_is_decided_on_when_its_load_leaves_the_window_and_then_seldom() {
+fn what_one_pod_bears_is_decided_on_seldom() {
     let idle = [vec![0; 60], vec![500], vec![0; 199]].concat();
-    // Of 130 ticks, 30 are before the window is known. One sees the load, others that it has
-    // left; then one in 55 s is enough.
+    // Of 130 ticks one sees the window become whole, others the load come and go; then one in 55 s
+    // is enough.
     for policy in [scaling(), Scaling { min_scale: 1, ..scaling() }] {
-        assert_eq!(live(policy, 1, &idle).unwrap(), 130 - 36);
+        assert_eq!(live(policy, 1, &idle).unwrap(), 121);
     }
-    let busy = vec![500; 260];
-    assert_eq!(live(scaling(), 1, &busy).unwrap(), 0);
+    assert_eq!(live(scaling(), 1, &[500; 260]).unwrap(), 123);
+    // What is just the target might be rounded over it; with two pods one may be too many.
+    let target_ms = 70_000;
+    assert_eq!(live(scaling(), 1, &[target_ms; 260]).unwrap(), 0);
+    assert_eq!(live(scaling(), 2, &[500; 260]).unwrap(), 0);
 }
