@@ -85,7 +85,8 @@ pub fn dormouse() -> Image {
     Image::new(DORMOUSE, static_program("dormouse", "dormouse"), &[])
 }
 
-/// Builds a program that needs nothing but the kernel, if it is not up to date.
+/// Builds a program that needs nothing but the kernel, if it is not up to date: with optimisation
+/// where this was built so, for benches.
 ///
 /// # Panics
 /// If it does not build.
@@ -103,7 +104,9 @@ pub fn static_program(package: &str, name: &str) -> PathBuf {
     }
     let output = build
         .args(["build", "--locked", "--package", package, "--bin", name, "--target", &target])
+        .args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] })
         .args(["--config", "profile.dev.strip='debuginfo'"])
+        .args(["--config", "profile.release.strip='debuginfo'"])
         .arg("--message-format=json-render-diagnostics")
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .current_dir(crate::program::checkout())

@@ -39,7 +39,9 @@ pub(crate) fn a_paused_deployment_wakes_by_the_template_that_holds(stage: &Stage
 
 pub(crate) fn a_rollout_that_hangs_leaves_the_old_pods_serving(stage: &Stage<'_>) {
     let gateway = gateway(stage);
-    let function = Function::create(stage, "hangs", &[], &["--work=5ms", LINGERS]);
+    // However slow the machine is, nothing but the rollout makes pods.
+    let one = ("autoscaling.knative.dev/max-scale", "1");
+    let function = Function::create(stage, "hangs", &[one], &["--work=5ms", LINGERS]);
     function.wait_known(gateway);
     let load = function.load(gateway, 25, Connections::Fresh);
     load.pass(25);
