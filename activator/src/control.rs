@@ -34,6 +34,7 @@ use crate::link_client::LinkEvent;
 use crate::network::Network;
 use crate::pod::State;
 use crate::probe::{Found, Prober};
+use crate::route::Extent;
 use crate::worker::{Command, Signal};
 
 /// How often readings are reported and everything level-triggered is looked at again.
@@ -233,9 +234,6 @@ impl<N: Network> Control<N> {
         }
         let whole = matches!(frame, Down::Table { whole: true, .. });
         let actions = self.side.receive(connection, frame, self.parts.clock.now_us());
-        if whole {
-            self.parts.table.renew_routes();
-        }
         self.act(actions).await;
         if whole && matches!(self.leaving, Leaving::No) {
             self.parts.readiness.send_replace(Readiness::Ready);
@@ -265,6 +263,10 @@ impl<N: Network> Control<N> {
                 }
             }
         }
+        self.parts.table.set_extent(match self.side.is_told() {
+            true => Extent::Whole,
+            false => Extent::Unknown,
+        });
         if self.parts.table.publish_routes() {
             self.listen().await;
         }

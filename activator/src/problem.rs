@@ -101,7 +101,7 @@ impl Problem {
             Self::MethodNotAllowed => "CONNECT is not served here",
             Self::TransferCoding => "the only transfer coding served is chunked",
             Self::UnknownHost => "no function has this host",
-            Self::NoTable => "which functions there are is not known yet",
+            Self::NoTable => "no autoscaler says which functions there are",
             Self::FunctionGone => "the function is gone or served no longer since the request came",
             Self::QueueFull { measure: Measure::Requests, .. } => "the function's queue is full",
             Self::QueueFull { measure: Measure::Bytes, .. } => {

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 /// Where requests go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    /// Whether they are all there are, or none is known yet.
+    /// Whether they are all there are.
     pub(crate) extent: Extent,
     /// By host name at the gateway: lower case, without port.
     pub(crate) hosts: HashMap<String, Route>,
@@ -18,13 +18,13 @@ pub(crate) struct Routes {
     pub(crate) endpoints: HashMap<Arc<str>, Route>,
 }
 
-/// Whether an autoscaler has said which functions there are.
+/// Whether an autoscaler says which functions there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// None has: a host without a route may well have a function.
+    /// None does, now or ever: a host without a route may well have a function.
     #[default]
     Unknown,
-    /// One has.
+    /// One does.
     Whole,
 }
 

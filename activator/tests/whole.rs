@@ -301,19 +301,25 @@ async fn what_cannot_start_refuses_the_held_and_the_new() {
 }
 
 #[tokio::test]
-async fn no_host_is_unknown_before_the_first_table() {
+async fn no_host_is_unknown_while_no_autoscaler_tells_which_there_are() {
     let (_activator, mut autoscaler, gateway) = start().await;
     let refused = answer(get(gateway).await).await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(refused.contains("problems/no-table"), "{refused}");
     autoscaler.say(Down::Table { whole: true, functions: vec![], removed: vec![] }).await;
-    let later = loop {
-        match status(get(gateway).await).await.as_str() {
-            "503" => tokio::task::yield_now().await,
-            other => break other.to_owned(),
+    let no_longer = async |known: &str| loop {
+        let text = answer(get(gateway).await).await;
+        if !text.contains(known) {
+            return text;
         }
+        tokio::task::yield_now().await;
     };
-    assert_eq!(later, "404");
+    let empty = no_longer("problems/no-table").await;
+    assert!(empty.starts_with("HTTP/1.1 404"), "{empty}");
+    // Whatever came while it is away nobody would have told.
+    drop(autoscaler);
+    let away = no_longer("problems/unknown-host").await;
+    assert!(away.contains("problems/no-table"), "{away}");
 }
 
 #[tokio::test]

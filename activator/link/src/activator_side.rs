@@ -119,6 +119,13 @@ impl ActivatorSide {
         &self.table
     }
 
+    /// Whether an autoscaler tells the table; else it is the last that one has told, and functions
+    /// may have come since.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.following.is_some()
+    }
+
     /// The open retirement of `function`, if any.
     #[must_use]
     pub fn retirement(&self, function: &FunctionName) -> Option<&Retirement> {

@@ -31,6 +31,7 @@ pub(crate) struct Table {
     common: Arc<CommonBound>,
     workers: usize,
     next_id: u64,
+    extent: Extent,
     routes_stale: bool,
     /// Functions that the routes may still lead to.
     removed: Vec<Removed>,
@@ -96,6 +97,7 @@ impl Table {
             common,
             workers,
             next_id: 0,
+            extent: Extent::default(),
             routes_stale: false,
             removed: Vec::new(),
         }
@@ -183,10 +185,10 @@ impl Table {
         Some(function)
     }
 
-    /// Has the routes published even if no function has come or gone: that there is none is news to
-    /// whom nobody had told anything.
-    pub(crate) fn renew_routes(&mut self) {
-        self.routes_stale = true;
+    /// Says whether the functions are all there are: of a host that has none, that is news.
+    pub(crate) fn set_extent(&mut self, extent: Extent) {
+        self.routes_stale |= self.extent != extent;
+        self.extent = extent;
     }
 
     /// Publishes the routes if functions or endpoints changed; tells whether they had.
@@ -194,7 +196,7 @@ impl Table {
         if !std::mem::take(&mut self.routes_stale) {
             return false;
         }
-        let mut routes = Routes { extent: Extent::Whole, ..Routes::default() };
+        let mut routes = Routes { extent: self.extent, ..Routes::default() };
         for tended in self.functions.values() {
             for endpoint in &tended.endpoints {
                 let function = Arc::clone(&tended.function);
