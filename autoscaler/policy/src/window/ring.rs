@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 const WORD: usize = u64::BITS as usize;
 
 /// The values of as many seconds in a row as it is long.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<Option<f64>>", into = "Vec<Option<f64>>")]
 pub(super) struct Ring {
-    /// Second s lives at s modulo their number; 0 where it has no value.
-    values: Vec<f64>,
-    marks: Vec<Marks>,
+    length: usize,
+    /// Second s lives at s modulo the length; 0 where it has no value. None are kept, nor marks,
+    /// before the first: of ten thousand functions most sleep, and have no values.
+    values: Box<[f64]>,
+    marks: Box<[Marks]>,
 }
 
 /// A bit for each second.
@@ -28,13 +30,12 @@ struct Marks {
 impl Ring {
     /// A ring of so many seconds, at least one, without values.
     pub(super) fn new(length_s: u32) -> Self {
-        let length = length_s as usize;
-        Self { values: vec![0.0; length], marks: vec![Marks::default(); length.div_ceil(WORD)] }
+        Self { length: length_s as usize, values: Box::default(), marks: Box::default() }
     }
 
     /// How many seconds it has room for.
     pub(super) fn length_s(&self) -> usize {
-        self.values.len()
+        self.length
     }
 
     /// The value of a second, if it has one.
@@ -51,22 +52,23 @@ impl Ring {
     /// Adds to the value of a second.
     pub(super) fn add(&mut self, second: u64, value: f64) {
         let place = self.place(second);
-        self.put(place, self.values[place] + value);
+        self.put(place, self.at(place).unwrap_or(0.0) + value);
     }
 
     /// The value of a second is not known any more.
     pub(super) fn forget(&mut self, second: u64) {
         let place = self.place(second);
-        self.values[place] = 0.0;
-        let (marks, bit) = (&mut self.marks[place / WORD], 1 << (place % WORD));
-        marks.known &= !bit;
-        marks.loaded &= !bit;
+        if let Some(marks) = self.marks.get_mut(place / WORD) {
+            let bit = 1 << (place % WORD);
+            marks.known &= !bit;
+            marks.loaded &= !bit;
+            self.values[place] = 0.0;
+        }
     }
 
     /// Forgets every second.
     pub(super) fn clear(&mut self) {
-        self.values.fill(0.0);
-        self.marks.fill(Marks::default());
+        (self.values, self.marks) = (Box::default(), Box::default());
     }
 
     /// Hands the loads of those seconds, which it holds, to `load`, the last first, and returns how
@@ -85,7 +87,7 @@ impl Ring {
 
     /// The last of those seconds, which it holds, that has load, and its value.
     pub(super) fn newest_load(&self, seconds: Range<u64>) -> Option<(u64, f64)> {
-        let length = self.values.len();
+        let length = self.length;
         let last_s = seconds.end.checked_sub(1)?;
         let newest = |(first, marks): (usize, Marks)| {
             marks.loaded.checked_ilog2().map(|bit| first + bit as usize)
@@ -103,7 +105,7 @@ impl Ring {
                 let begin = places.start.saturating_sub(first);
                 let after = WORD - (places.end - first).min(WORD);
                 let inside = (u64::MAX << begin) & (u64::MAX >> after);
-                let Marks { known, loaded } = self.marks[word];
+                let Marks { known, loaded } = self.marks_of(word);
                 (first, Marks { known: known & inside, loaded: loaded & inside })
             })
         })
@@ -111,18 +113,26 @@ impl Ring {
 
     /// The places of those seconds: where the ring has turned, and before.
     fn stretches(&self, seconds: Range<u64>) -> [Range<usize>; 2] {
-        let length = self.values.len();
+        let length = self.length;
         let count = usize::try_from(seconds.end - seconds.start).unwrap_or(0).min(length);
         let first = self.place(seconds.start);
         [0..(first + count).saturating_sub(length), first..(first + count).min(length)]
     }
 
     fn at(&self, place: usize) -> Option<f64> {
-        let is_known = self.marks[place / WORD].known & (1 << (place % WORD)) != 0;
+        let is_known = self.marks_of(place / WORD).known & (1 << (place % WORD)) != 0;
         is_known.then(|| self.values[place])
     }
 
+    fn marks_of(&self, word: usize) -> Marks {
+        self.marks.get(word).copied().unwrap_or_default()
+    }
+
     fn put(&mut self, place: usize, value: f64) {
+        if self.values.is_empty() {
+            self.values = vec![0.0; self.length].into();
+            self.marks = vec![Marks::default(); self.length.div_ceil(WORD)].into();
+        }
         self.values[place] = value;
         let (marks, bit) = (&mut self.marks[place / WORD], 1 << (place % WORD));
         marks.known |= bit;
@@ -134,17 +144,14 @@ impl Ring {
 
     fn place(&self, second: u64) -> usize {
         // In range on every platform: the remainder is below the ring's length.
-        usize::try_from(second % self.values.len() as u64).unwrap_or(0)
+        usize::try_from(second % self.length as u64).unwrap_or(0)
     }
 }
 
 impl From<Vec<Option<f64>>> for Ring {
     fn from(values: Vec<Option<f64>>) -> Self {
-        let length = values.len();
-        let mut ring = Self {
-            values: vec![0.0; length],
-            marks: vec![Marks::default(); length.div_ceil(WORD)],
-        };
+        let mut ring =
+            Self { length: values.len(), values: Box::default(), marks: Box::default() };
         for (place, value) in values.into_iter().enumerate() {
             if let Some(value) = value {
                 ring.put(place, value);
@@ -156,7 +163,14 @@ impl From<Vec<Option<f64>>> for Ring {
 
 impl From<Ring> for Vec<Option<f64>> {
     fn from(ring: Ring) -> Self {
-        (0..ring.values.len()).map(|place| ring.at(place)).collect()
+        (0..ring.length).map(|place| ring.at(place)).collect()
+    }
+}
+
+impl PartialEq for Ring {
+    fn eq(&self, other: &Self) -> bool {
+        let mut places = 0..self.length;
+        self.length == other.length && places.all(|place| self.at(place) == other.at(place))
     }
 }
 
