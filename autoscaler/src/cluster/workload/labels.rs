@@ -3,19 +3,22 @@
 
 use std::collections::BTreeMap;
 
-/// A map of texts that does not change.
+/// Ends each key and each value.
+const END: char = '\0';
+
+/// A map of texts that does not change: each key and its value, sorted by key, in one text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cluster) struct Labels(Box<[(Box<str>, Box<str>)]>);
+pub(in crate::cluster) struct Labels(Box<str>);
 
 impl Labels {
     pub(in crate::cluster) fn get(&self, key: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
-        self.0.get(at).map(|(_, value)| &**value)
+        self.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
     /// Sorted by key.
     pub(in crate::cluster) fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        let mut texts = self.0.split_terminator(END);
+        std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
     }
 
     /// As those want it who read annotations.
@@ -30,8 +33,17 @@ impl Labels {
 }
 
 impl From<BTreeMap<String, String>> for Labels {
+    /// A text with an end inside is kept with U+FFFD in its place: an annotation alone can have
+    /// one, and none that is read may.
     fn from(map: BTreeMap<String, String>) -> Self {
-        Self(map.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let mut all = String::new();
+        for text in map.into_iter().flat_map(|(key, value)| [key, value]) {
+            all.extend(
+                text.chars().map(|it| if it == END { char::REPLACEMENT_CHARACTER } else { it }),
+            );
+            all.push(END);
+        }
+        Self(all.into())
     }
 }
 
@@ -58,5 +70,14 @@ mod tests {
         assert!(labels(&[("a", "1"), ("c", "3")]).are_among(&all));
         assert!(!labels(&[("a", "2")]).are_among(&all));
         assert!(labels(&[]).are_among(&all));
+    }
+
+    #[test]
+    fn empty_texts_are_texts_and_an_end_inside_ends_nothing() {
+        let all = labels(&[("a", ""), ("b", "x\0y\0"), ("c", "")]);
+        let each: Vec<_> = all.iter().collect();
+        assert_eq!(each, [("a", ""), ("b", "x\u{fffd}y\u{fffd}"), ("c", "")]);
+        assert_eq!(labels(&[]).iter().next(), None);
+        assert_eq!(labels(&[("", "")]).iter().collect::<Vec<_>>(), [("", "")]);
     }
 }
