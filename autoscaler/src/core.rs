@@ -34,7 +34,7 @@ use tracing::{debug, info, warn};
 
 use crate::cluster::{Activators, Fact, Leading, Note, Pods, Scale, ScaleError};
 use crate::server::{Leadership, Victims};
-use crate::status::Explanation;
+use crate::status::{Explanation, Statuses};
 use claims::Claims;
 use function::{FunctionState, Seen, listen_at};
 use history::History;
@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Count(oneshot::Sender<Tally>),
     /// An activator of which nothing was heard for long is gone with all that it had in flight.
     ActivatorGone(String),
+    /// Somebody asks how all functions are.
+    List(oneshot::Sender<Statuses>),
     /// Somebody asks about a function.
     Explain(FunctionName, oneshot::Sender<Option<Explanation>>),
 }
@@ -119,8 +121,8 @@ pub(crate) struct Core {
     timers: BTreeSet<(u64, FunctionName)>,
     orders: u64,
     actions: Vec<Action>,
-    /// Functions whose statuses may have changed since they were made.
-    stale: BTreeSet<FunctionName>,
+    /// Whether statuses may have changed since they were told.
+    is_news: bool,
     leading: Leading,
     tally: Tally,
     /// Nothing is scaled down before, in microseconds.
@@ -155,7 +157,7 @@ impl Core {
             timers: BTreeSet::new(),
             orders: 0,
             actions: Vec::new(),
-            stale: BTreeSet::new(),
+            is_news: false,
         }
     }
 
@@ -179,6 +181,10 @@ impl Core {
             Event::Explain(function, answer) => {
                 // One who no longer waits for the answer does not miss it.
                 answer.send(self.explain(&function, now_us)).ok();
+            }
+            Event::List(answer) => {
+                // Likewise.
+                answer.send(self.statuses(now_us)).ok();
             }
             Event::Count(answer) => {
                 // Likewise.
@@ -219,7 +225,7 @@ impl Core {
                     return;
                 };
                 info!(function = %name, "function gone");
-                self.stale.insert(name.clone());
+                self.is_news = true;
                 if let Some(timer_us) = gone.timer_us {
                     self.timers.remove(&(timer_us, name.clone()));
                 }
@@ -289,7 +295,7 @@ impl Core {
             }
             state.set_aside = aside;
         }
-        self.stale.insert(name.clone());
+        self.is_news = true;
         self.say(name, now_us);
         self.put_entry(name, now_us);
         self.begin(name, now_us);
@@ -304,7 +310,7 @@ impl Core {
         {
             scaling.placed = None;
         }
-        self.stale.insert(name.clone());
+        self.is_news = true;
         let window_us = u64::from(state.description.settings.scaling.stable_window_s) * 1_000_000;
         let unnamed = match self.leading {
             // The one before has ordered nothing for so long.
@@ -455,7 +461,7 @@ impl Core {
 
     fn retirement_ended(&mut self, name: &FunctionName, epoch: u64, ending: Ending, now_us: u64) {
         debug!(function = %name, epoch, ?ending, "retirement over");
-        self.stale.insert(name.clone());
+        self.is_news = true;
         if let Some(scaling) = self.scaling_of(name)
             && (scaling.retiring.as_ref()).is_some_and(|retiring| retiring.epoch == epoch)
         {

@@ -243,7 +243,7 @@ impl Bound {
     }
 
     /// Every function's status, sorted by name: new on change, and each second while something is
-    /// in flight.
+    /// in flight. They are made only while somebody follows them, or asks at the admin port.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Statuses> {
         self.status.subscribe()

@@ -7,8 +7,8 @@ use dormouse_policy::decision::Decision;
 use dormouse_policy::function::{FunctionName, WorkloadKind};
 use serde::{Deserialize, Serialize};
 
-/// Every function's status, sorted by name. What did not change is shared with the list before.
-pub type Statuses = Arc<[Arc<FunctionStatus>]>;
+/// Every function's status, sorted by name.
+pub type Statuses = Arc<[FunctionStatus]>;
 
 /// One function, now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

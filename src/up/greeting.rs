@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_autoscaler::status::{self, FunctionStatus, State};
@@ -46,7 +45,7 @@ fn is_settled(status: &FunctionStatus) -> bool {
 }
 
 /// The words, as far as listeners are known.
-fn greeting(gateway: SocketAddr, statuses: &[Arc<FunctionStatus>]) -> String {
+fn greeting(gateway: SocketAddr, statuses: &[FunctionStatus]) -> String {
     let mut text = format!("gateway http://{gateway}\n");
     let mut example = None;
     let served = statuses.iter().filter(|status| status.state != State::SetAside);

@@ -1,7 +1,6 @@
 //! What the core tells of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use dormouse_link::frame::Listening;
 use dormouse_policy::decision::Decision;
@@ -21,28 +20,20 @@ const ALWAYS_IN_PATH: &str = "always through the activators, for nothing else sa
                               (dormouse.dev/metrics) is not yet supported";
 
 impl Core {
-    /// Whether statuses may have changed since they were made.
-    pub(crate) fn has_stale_statuses(&self) -> bool {
-        !self.stale.is_empty()
+    /// Whether statuses may have changed since [`Core::news`] told them.
+    pub(crate) fn has_news(&self) -> bool {
+        self.is_news
     }
 
-    /// Every function's status; none if nothing changed since the last call. Those that cannot have
-    /// changed are not made anew.
-    pub(crate) fn statuses(&mut self, now_us: u64) -> Option<Statuses> {
-        let mut is_news = false;
-        for name in std::mem::take(&mut self.stale) {
-            let status = self.functions.get(&name).map(|state| self.status(state, now_us));
-            match (self.functions.get_mut(&name), status) {
-                (Some(state), Some(status)) if state.status.as_deref() != Some(&status) => {
-                    state.status = Some(Arc::new(status));
-                    is_news = true;
-                }
-                (Some(_), _) => {}
-                (None, _) => is_news = true,
-            }
-        }
-        let functions = self.functions.values();
-        is_news.then(|| functions.filter_map(|state| state.status.clone()).collect())
+    /// Every function's status, for who follows them.
+    pub(crate) fn news(&mut self, now_us: u64) -> Statuses {
+        self.is_news = false;
+        self.statuses(now_us)
+    }
+
+    /// Every function's status. None is kept: ten thousand that sleep are seldom asked about.
+    pub(super) fn statuses(&self, now_us: u64) -> Statuses {
+        self.functions.values().map(|state| self.status(state, now_us)).collect()
     }
 
     /// A function's status and kept decisions, each made again; none if there is no such function.
@@ -85,7 +76,7 @@ impl Core {
             self.listen_for(name);
             self.say(name, now_us);
         }
-        self.stale.extend(changed);
+        self.is_news |= !changed.is_empty();
     }
 
     /// Whether every activator that is to listen for a function can.

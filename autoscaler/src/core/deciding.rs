@@ -75,7 +75,7 @@ impl Core {
         };
         scaling.placed = scaling.placed.filter(|placed| now_us < placed.until_us);
         let is_tick = scaling.tick_us.take_if(|tick_us| *tick_us <= now_us).is_some();
-        self.stale.insert(name.clone());
+        self.is_news = true;
         self.say(name, now_us);
         if is_tick {
             let why = match asked {
@@ -192,7 +192,7 @@ impl Core {
         let gaps = scaling.scaler.gaps();
         let has_learnt = gaps.is_some_and(|gaps| state.shared.is_told(gaps, now_us));
         self.history.push(name, decision);
-        self.stale.insert(name.clone());
+        self.is_news = true;
         self.pursue(name, now_us);
         if bursts || has_learnt {
             // The threshold follows what was asked for.
@@ -294,7 +294,7 @@ impl Core {
         let why = scaling.last.as_ref().map(|decision| decision.to_string());
         info!(function = %name, replicas, why, "scaling");
         scaling.order = Some(order);
-        self.stale.insert(name.clone());
+        self.is_news = true;
         self.actions.push(Action::Scale { order: self.orders, scale });
     }
 
@@ -337,7 +337,7 @@ impl Core {
         if is_paused || self.leading == Leading::No {
             self.withdraw(name);
         }
-        self.stale.insert(name.clone());
+        self.is_news = true;
         self.set_timer(name, now_us);
     }
 

@@ -19,7 +19,6 @@ use super::others::Others;
 use super::recording::SnapshotTaken;
 use crate::cluster::{PodFact, PodPhase, Pods, Rollout, Scale, Topic};
 use crate::server::Victims;
-use crate::status::FunctionStatus;
 
 /// How long a pod that was stopped by our order is kept out of the table although its manager does
 /// not call it terminating, in microseconds. A manager that took the order later than this has
@@ -50,8 +49,6 @@ pub(super) struct FunctionState {
     pub(super) scaling: Option<Scaling>,
     /// When its timer is set for, in microseconds.
     pub(super) timer_us: Option<u64>,
-    /// What others are told of it; none until that was made.
-    pub(super) status: Option<Arc<FunctionStatus>>,
 }
 
 /// Its pods, and since when they are known to be so.
@@ -106,7 +103,6 @@ impl FunctionState {
             expecting_us: None,
             scaling: None,
             timer_us: None,
-            status: None,
         }
     }
 

@@ -48,7 +48,7 @@ impl Core {
                 state.load.rest(&reporter);
             }
         }
-        self.stale.extend(named_before.union(&named).cloned());
+        self.is_news |= !named_before.is_empty() || !named.is_empty();
         if let Some(recording) = &mut self.recording {
             let reporter = reporter.clone();
             let report =
@@ -63,9 +63,7 @@ impl Core {
         self.reporters.forget(&reporter, departure, now_us);
         self.reported.remove(&reporter);
         for state in self.functions.values_mut() {
-            if state.load.forget(&reporter) {
-                self.stale.insert(state.name().clone());
-            }
+            self.is_news |= state.load.forget(&reporter);
         }
         self.ways.is_stale = true;
         self.look_at_listeners(now_us);

@@ -427,39 +427,6 @@ fn decisions_are_kept_and_reproduced() {
 }
 
 #[test]
-fn of_ten_thousand_functions_the_one_that_changed_is_told_anew() {
-    let mut world = World::new();
-    world.core =
-        Core::new(Surroundings { record: Record::None, ..world.core.surroundings.clone() });
-    let core = &mut world.core;
-    let mut described = function("hello", &[]);
-    // Nothing that two could claim.
-    described.endpoints[0].hosts.clear();
-    described.endpoints[0].service_port = 80;
-    let names: Vec<_> = (0..10_000).map(|number| name(&number.to_string())).collect();
-    for name in &names {
-        described.name = name.clone();
-        described.endpoints[0].name = format!("{name}:80");
-        core.apply(Event::Fact(Fact::Function(Arc::new(described.clone()))), 0);
-        core.apply(Event::Fact(Fact::Pods(name.clone(), Pods::default())), 0);
-    }
-    let before = core.statuses(1).unwrap();
-    assert_eq!((before.len(), core.has_stale_statuses()), (names.len(), false));
-    core.apply(Event::Fact(Fact::Pods(names[7].clone(), Pods::default())), 2);
-    assert_eq!(core.statuses(2), None, "nothing is different");
-    let pods = Pods { replicas: 3, ..Pods::default() };
-    core.apply(Event::Fact(Fact::Pods(names[7].clone(), pods)), 3);
-    let after = core.statuses(3).unwrap();
-    let anew = before.iter().zip(&*after).filter(|(before, after)| !Arc::ptr_eq(before, after));
-    let anew: Vec<_> = anew.map(|(_, after)| &after.name).collect();
-    assert_eq!(anew, [&names[7]]);
-    core.apply(Event::Fact(Fact::Gone(names[7].clone())), 4);
-    let rest = core.statuses(4).unwrap();
-    let is_kept = |status: &Arc<_>| after.iter().any(|kept| Arc::ptr_eq(kept, status));
-    assert_eq!((rest.len(), is_kept(&rest[0])), (names.len() - 1, true));
-}
-
-#[test]
 fn one_of_two_activators_cut_off_delays_no_scale_up_of_what_the_other_sees() {
     let mut world = World::with(function("hello", &[("target", "10"), ("window", "60s")]), 1);
     let cut = world.connect("b");

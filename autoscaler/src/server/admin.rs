@@ -1,7 +1,6 @@
 //! The admin port: beside what every part answers there, what every function does and why.
 
 use std::io;
-use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -18,12 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::figures::Figures;
 use crate::cluster::Calls;
 use crate::core::Event;
-use crate::status::Statuses;
 
 /// Where answers come from.
 #[derive(Clone)]
 pub(super) struct Sources {
-    pub(super) status: watch::Receiver<Statuses>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) connected: watch::Receiver<usize>,
     pub(super) calls: Calls,
@@ -49,18 +46,29 @@ pub(super) async fn serve(
 /// Everything counted; none once nobody is there any more to say.
 async fn expose(sources: Sources, format: Format) -> Option<String> {
     let events_waiting = sources.events.max_capacity() - sources.events.capacity();
-    let (answer, answered) = oneshot::channel();
-    sources.events.send(Event::Count(answer)).await.ok()?;
-    let tally = answered.await.ok()?;
-    let statuses = Arc::clone(&sources.status.borrow());
+    let tally = ask(&sources, Event::Count).await?;
+    let statuses = ask(&sources, Event::List).await?;
     let connections = *sources.connected.borrow();
     let Sources { calls, .. } = &sources;
     let figures = Figures { tally, statuses: &statuses, events_waiting, connections, calls };
     Some(figures.expose(format))
 }
 
-async fn functions(State(sources): State<Sources>) -> Json<Statuses> {
-    Json(Arc::clone(&sources.status.borrow()))
+/// The loop's answer to a question; none once it has ended.
+async fn ask<T>(
+    sources: &Sources,
+    question: impl FnOnce(oneshot::Sender<T>) -> Event,
+) -> Option<T> {
+    let (answer, answered) = oneshot::channel();
+    sources.events.send(question(answer)).await.ok()?;
+    answered.await.ok()
+}
+
+async fn functions(State(sources): State<Sources>) -> Response {
+    match ask(&sources, Event::List).await {
+        Some(statuses) => Json(statuses).into_response(),
+        None => ending(),
+    }
 }
 
 async fn function(
@@ -68,14 +76,9 @@ async fn function(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Response {
     let function = FunctionName::new(&namespace, &name);
-    let (answer, answered) = oneshot::channel();
-    let question = Event::Explain(function.clone(), answer);
-    if sources.events.send(question).await.is_err() {
-        return ending();
-    }
-    match answered.await {
-        Ok(Some(explanation)) => Json(explanation).into_response(),
-        Ok(None) => problem(StatusCode::NOT_FOUND, format!("no function is named {function}")),
-        Err(_) => ending(),
+    match ask(&sources, |answer| Event::Explain(function.clone(), answer)).await {
+        Some(Some(explanation)) => Json(explanation).into_response(),
+        Some(None) => problem(StatusCode::NOT_FOUND, format!("no function is named {function}")),
+        None => ending(),
     }
 }

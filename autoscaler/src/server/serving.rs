@@ -106,7 +106,6 @@ impl Server {
         admin_task.spawn(admin::serve(
             bound.admin,
             admin::Sources {
-                status: bound.status.subscribe(),
                 events: events_in.clone(),
                 connected: connected.subscribe(),
                 calls: bound.config.calls,
@@ -216,7 +215,8 @@ impl Server {
             }
         }
         self.connected.send_replace(self.peers.len());
-        if self.core.has_stale_statuses() && self.status_due.is_none() {
+        let is_followed = self.status.receiver_count() > 0;
+        if is_followed && self.core.has_news() && self.status_due.is_none() {
             self.status_due = Some(self.status_next);
         }
         Ok(orders)
@@ -313,9 +313,12 @@ impl Server {
     fn publish(&mut self) {
         let start = Instant::now();
         self.status_due = None;
-        if let Some(statuses) = self.core.statuses(self.clock.now_us()) {
-            self.status.send_replace(statuses);
-        }
+        let statuses = self.core.news(self.clock.now_us());
+        self.status.send_if_modified(|told| {
+            let is_news = *told != statuses;
+            *told = statuses;
+            is_news
+        });
         let end = Instant::now();
         self.status_next = end + STATUS_PAUSE.max((end - start) * STATUS_COSTS);
     }

@@ -150,8 +150,7 @@ impl Ring {
 
 impl From<Vec<Option<f64>>> for Ring {
     fn from(values: Vec<Option<f64>>) -> Self {
-        let mut ring =
-            Self { length: values.len(), values: Box::default(), marks: Box::default() };
+        let mut ring = Self { length: values.len(), values: Box::default(), marks: Box::default() };
         for (place, value) in values.into_iter().enumerate() {
             if let Some(value) = value {
                 ring.put(place, value);
