@@ -21,9 +21,7 @@ pub(super) async fn greet(
     functions: usize,
 ) {
     let settled = async |statuses: &mut Statuses| {
-        let settled = |now: &status::Statuses| {
-            now.len() == functions && now.iter().all(|status| is_settled(status))
-        };
+        let settled = |now: &status::Statuses| now.len() == functions && now.iter().all(is_settled);
         match statuses.wait_for(settled).await {
             Ok(now) => console.print(greeting(gateway, &now)),
             // The autoscaler has ended; whoever waits for it says so.

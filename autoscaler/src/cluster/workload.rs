@@ -195,7 +195,7 @@ impl Workload {
         match probing {
             Ok(probing) if faults.is_empty() => {
                 self.add_other_ports(&mut pod_ports);
-                // They stay as they are, mostly one of each, and a list that grew has room for four.
+                // They stay as they are, mostly one of each; a list that grew has room for four.
                 pod_ports.shrink_to_fit();
                 endpoints.shrink_to_fit();
                 Ok(Network { pod_ports, endpoints, probing })

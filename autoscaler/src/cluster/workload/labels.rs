@@ -28,7 +28,20 @@ impl Labels {
 
     /// Whether `labels` have all of these.
     pub(in crate::cluster) fn are_among(&self, labels: &Self) -> bool {
-        self.iter().all(|(key, value)| labels.get(key) == Some(value))
+        self.entries().all(|wanted| labels.entries().any(|entry| entry == wanted))
+    }
+
+    /// Each key and its value as they are kept. By bytes, for it is asked of each Service of a
+    /// namespace whether it leads to each workload.
+    fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.0.as_bytes();
+        std::iter::from_fn(move || {
+            let mut ends = rest.iter().enumerate().filter(|(_, byte)| **byte == END as u8);
+            let (end, _) = ends.nth(1)?;
+            let entry;
+            (entry, rest) = rest.split_at(end + 1);
+            Some(entry)
+        })
     }
 }
 

@@ -108,8 +108,8 @@ impl Service {
         match &self.way {
             Way::Target(target) => *target == workload.name,
             Way::Selector(selector) => {
-                self.namespace == workload.name.namespace()
-                    && selector.are_among(&workload.template_labels)
+                selector.are_among(&workload.template_labels)
+                    && self.namespace == workload.name.namespace()
             }
         }
     }
