@@ -119,7 +119,7 @@ pub struct Pods {
     /// Pods that exist, terminating ones included, oldest first.
     pub pods: Vec<PodFact>,
     /// Set while pods cannot be started.
-    pub failure: Option<FailureFact>,
+    pub failure: Option<Box<FailureFact>>,
 }
 
 /// Whether pods of an older template are being replaced by those of the present one.

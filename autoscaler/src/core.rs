@@ -252,7 +252,7 @@ impl Core {
                 known.description = function;
                 let settings = &known.description.settings.scaling;
                 if let Some(scaling) = &mut known.scaling {
-                    scaling.scaler.configure(Arc::new(settings.clone()));
+                    scaling.scaler.configure(Arc::clone(settings));
                     if let Some(recording) = &mut self.recording {
                         let reporters = &self.reporters;
                         recording.snapshot(&name, Taken::Settings, reporters, scaling, now_us);

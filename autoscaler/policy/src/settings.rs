@@ -10,6 +10,7 @@ mod parse;
 mod amend;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +32,8 @@ pub type Annotations = BTreeMap<String, String>;
 /// Everything the annotations of one function settle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// How it scales.
-    pub scaling: Scaling,
+    /// How it scales. Shared with the scaler and with every decision made by it.
+    pub scaling: Arc<Scaling>,
     /// How its requests are held.
     pub admission: Admission,
     /// How long a request may take.

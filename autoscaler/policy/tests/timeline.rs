@@ -70,7 +70,7 @@ impl World {
             .map(|(name, value)| (format!("autoscaling.knative.dev/{name}"), (*value).to_owned()))
             .collect();
         let parsed = parse(&annotations, &Annotations::new(), &ClusterDefaults::default());
-        let scaling: Arc<Scaling> = Arc::new(parsed.expect("valid annotations").settings.scaling);
+        let scaling: Arc<Scaling> = parsed.expect("valid annotations").settings.scaling;
         Self {
             now_us: 0,
             activators,

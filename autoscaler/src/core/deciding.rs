@@ -37,7 +37,7 @@ impl Core {
             return;
         }
         let replicas = seen.pods.replicas;
-        let settings = Arc::new(state.description.settings.scaling.clone());
+        let settings = Arc::clone(&state.description.settings.scaling);
         let ready = state.ready();
         let scaling = state.scaling.insert(Scaling {
             scaler: Scaler::new(settings, Missing::Unknown, ready, replicas, now_us),
@@ -96,7 +96,7 @@ impl Core {
         };
         let settings = &state.description.settings.scaling;
         let last = state.scaling.as_ref().and_then(|scaling| scaling.last.as_ref());
-        if last.is_some_and(|last| *last.inputs.scaling != *settings) {
+        if last.is_some_and(|last| last.inputs.scaling != *settings) {
             self.decide(name, Why::Tick, now_us);
             self.set_timer(name, now_us);
         }
@@ -255,7 +255,7 @@ impl Core {
                 debug!(function = %name, epoch, replicas, "retirement begins");
                 let scale = Scale { function: name.clone(), replicas, victims };
                 if let Some(scaling) = self.scaling_of(name) {
-                    scaling.retiring = Some(Retiring { epoch, scale });
+                    scaling.retiring = Some(Box::new(Retiring { epoch, scale }));
                 }
             }
             Err(error) => debug!(function = %name, %error, "not retired"),
@@ -267,9 +267,9 @@ impl Core {
         let Some(scaling) = self.scaling_of(name) else {
             return;
         };
-        let retiring = scaling.retiring.clone();
-        if let Some(Retiring { scale, .. }) = retiring.filter(|it| it.epoch == epoch) {
-            self.place(name, scale.replicas, scale.victims, Some(epoch));
+        let retiring = scaling.retiring.as_ref().filter(|it| it.epoch == epoch);
+        if let Some(Scale { replicas, victims, .. }) = retiring.map(|it| it.scale.clone()) {
+            self.place(name, replicas, victims, Some(epoch));
         }
     }
 
@@ -282,7 +282,8 @@ impl Core {
     ) {
         self.orders += 1;
         let scale = Scale { function: name.clone(), replicas, victims };
-        let order = Order { id: self.orders, scale: scale.clone(), epoch, failed: 0, due_us: None };
+        let (id, due_us) = (self.orders, None);
+        let order = Box::new(Order { id, scale: scale.clone(), epoch, failed: 0, due_us });
         let Some(state) = self.functions.get_mut(name) else {
             return;
         };

@@ -39,7 +39,7 @@ pub(super) struct Way {
     /// Since when requests wait although a pod is ready, in microseconds.
     since_us: Option<u64>,
     /// Set while pods count as out of reach, with the time from which clients are to wait.
-    failure: Option<(FailureFact, u64)>,
+    failure: Option<Box<(FailureFact, u64)>>,
 }
 
 impl Way {
@@ -47,13 +47,13 @@ impl Way {
         let over = |since_us: u64, us: u64| now_us >= since_us + us;
         if reach == Reach::Fine {
             self.since_us = None;
-            self.failure.take_if(|(_, at_us)| over(*at_us, REMEMBERED_US));
+            self.failure.take_if(|failure| over(failure.1, REMEMBERED_US));
             return;
         }
         let since_us = *self.since_us.get_or_insert(now_us);
         let is_due = match &self.failure {
             // Once it was so, nobody needs to wait as long again.
-            Some((_, at_us)) => over(*at_us, RETRY_MS * 1_000),
+            Some(failure) => over(failure.1, RETRY_MS * 1_000),
             None => over(since_us, OUT_OF_REACH_US),
         };
         if is_due {
@@ -63,7 +63,7 @@ impl Way {
                 retry_ms: RETRY_MS,
                 patience_ms: 0,
             };
-            self.failure = Some((failure, now_us));
+            self.failure = Some(Box::new((failure, now_us)));
         }
     }
 }
@@ -82,12 +82,12 @@ impl FunctionState {
 
     /// What keeps its pods from answering, as soon as it is known.
     pub(super) fn failing(&self) -> Option<&FailureFact> {
-        let out_of_reach = self.way.failure.as_ref().map(|(failure, _)| failure);
+        let out_of_reach = self.way.failure.as_deref().map(|(failure, _)| failure);
         self.of_pods().or(out_of_reach)
     }
 
     fn of_pods(&self) -> Option<&FailureFact> {
-        self.seen.as_ref()?.pods.failure.as_ref()
+        self.seen.as_ref()?.pods.failure.as_deref()
     }
 
     /// Why requests are refused, if they are.
@@ -99,7 +99,7 @@ impl FunctionState {
         let (fact, at_us) = match (self.of_pods(), &self.seen) {
             (Some(fact), Some(seen)) if fact.patience_ms > 0 => (fact, seen.failing_us),
             (Some(fact), Some(seen)) => (fact, seen.at_us),
-            _ => self.way.failure.as_ref().map(|(fact, at_us)| (fact, *at_us))?,
+            _ => self.way.failure.as_deref().map(|(fact, at_us)| (fact, *at_us))?,
         };
         let retry_ms = left_ms(fact, now_us.saturating_sub(at_us) / 1_000)?;
         Some(Failure { code: fact.code.clone(), retry_ms })
@@ -161,7 +161,7 @@ mod tests {
         let mut way = Way::default();
         let mut at_us = |reach, second| {
             way.look(reach, second * SECOND_US);
-            way.failure.as_ref().map(|(_, at_us)| at_us / SECOND_US)
+            way.failure.as_ref().map(|failure| failure.1 / SECOND_US)
         };
         at_us(Reach::Wanting, 0);
         assert_eq!(at_us(Reach::Wanting, 5), Some(5));

@@ -25,7 +25,8 @@ use crate::server::Victims;
 /// changed its mind: an order up overtook it, and the pod stays.
 const STOPPED_US_MAX: u64 = 30_000_000;
 
-/// A function: what it is, what is seen of it, what is done about it.
+/// A function: what it is, what is seen of it, what is done about it. Most sleep: what only one has
+/// that is awake, or in trouble, is boxed.
 pub(super) struct FunctionState {
     pub(super) description: Arc<Function>,
     /// Why it is neither routed nor scaled, in one sentence.
@@ -68,10 +69,10 @@ pub(super) struct Scaling {
     pub(super) coverage: f64,
     pub(super) last: Option<Arc<Decision>>,
     /// The one order whose outcome is open.
-    pub(super) order: Option<Order>,
+    pub(super) order: Option<Box<Order>>,
     /// The last order that was placed, until its manager's word is certain to be newer.
     pub(super) placed: Option<Placed>,
-    pub(super) retiring: Option<Retiring>,
+    pub(super) retiring: Option<Box<Retiring>>,
     /// Pods stopped by our orders, and when.
     pub(super) stopped: BTreeMap<String, u64>,
     /// When this was last written down.
@@ -285,4 +286,20 @@ fn ordinal(workload: &str, pod: &str) -> Option<u32> {
     let rest = pod.strip_prefix(workload)?.strip_prefix('-')?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::FunctionState;
+
+    /// What a function that sleeps may take up beside its description, in bytes: ten thousand of
+    /// them are to leave room in 64 MiB for all else that is known of them.
+    const BYTES_MAX: usize = 960;
+
+    #[test]
+    fn one_that_sleeps_takes_little_room() {
+        assert!(size_of::<FunctionState>() <= BYTES_MAX, "{}", size_of::<FunctionState>());
+    }
 }

@@ -130,7 +130,7 @@ mod tests {
     fn decision(now_us: u64) -> Arc<Decision> {
         let none = Annotations::new();
         let settings = parse(&none, &none, &ClusterDefaults::default()).unwrap().settings;
-        let mut scaler = Scaler::new(Arc::new(settings.scaling), Missing::Unknown, 0, 0, 0);
+        let mut scaler = Scaler::new(settings.scaling, Missing::Unknown, 0, 0, 0);
         let load = Load::default();
         Arc::new(scaler.decide(&Observation::new(now_us, Why::Wake, 0, 0, load)))
     }

@@ -72,13 +72,13 @@ impl Core {
         {
             let replicas = scaling.wish;
             self.orders += 1;
-            scaling.order = Some(Order {
+            scaling.order = Some(Box::new(Order {
                 id: self.orders,
                 scale: Scale { function: name.clone(), replicas, victims: Vec::new() },
                 epoch: None,
                 failed: 0,
                 due_us: Some(now_us + turn * WAKE_TURN_US),
-            });
+            }));
         }
     }
 
@@ -92,7 +92,7 @@ impl Core {
         let Some(scaling) = &mut state.scaling else {
             return;
         };
-        let is_due = |order: &&mut Order| order.due_us.is_some_and(|due_us| due_us <= now_us);
+        let is_due = |order: &&mut Box<Order>| order.due_us.is_some_and(|due_us| due_us <= now_us);
         let Some(order) = scaling.order.as_mut().filter(is_due) else {
             return;
         };

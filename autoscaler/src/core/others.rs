@@ -45,10 +45,10 @@ pub(super) enum Unnamed {
 pub(super) struct Others {
     seen: Option<Written>,
     /// What is respected for the time being.
-    asked: Option<Asked>,
+    asked: Option<Box<Asked>>,
     /// When ours was undone, and by whom; oldest first.
     undone: VecDeque<(u64, Arc<str>)>,
-    reapplier: Option<Reapplier>,
+    reapplier: Option<Box<Reapplier>>,
     /// When ours was last written.
     ours_us: Option<u64>,
     /// What was ordered since a change was seen; oldest first, as they come to be seen.
@@ -141,7 +141,8 @@ impl Others {
             _ if replicas > before.replicas => Some(now_us + window_us),
             _ => None,
         };
-        self.asked = until_us.map(|until_us| Asked { by: Arc::clone(by), replicas, until_us });
+        self.asked =
+            until_us.map(|until_us| Box::new(Asked { by: Arc::clone(by), replicas, until_us }));
     }
 
     /// Whether a figure that nobody is named for is one that we ordered, or may be.
@@ -164,7 +165,7 @@ impl Others {
         }
         let (replicas, last_us) = (0, now_us);
         if self.undone.iter().filter(|(_, who)| who == by).count() >= FLIPS {
-            self.reapplier = Some(Reapplier { by: Arc::clone(by), replicas, last_us });
+            self.reapplier = Some(Box::new(Reapplier { by: Arc::clone(by), replicas, last_us }));
         }
     }
 
@@ -176,14 +177,14 @@ impl Others {
 
     /// Who re-applies, and what. Forgotten once a figure of ours has stood for a while.
     pub(super) fn reapplier(&self, now_us: u64) -> Option<(&str, u32)> {
-        let Reapplier { by, replicas, last_us } = self.reapplier.as_ref()?;
+        let Reapplier { by, replicas, last_us } = self.reapplier.as_deref()?;
         let is_its = self.seen.as_ref().is_some_and(|seen| seen.is_by(by));
         (is_its || now_us < last_us + FLIPS_US).then_some((&**by, *replicas))
     }
 
     /// When [`Others::reapplier`] is forgotten unless something is written, in microseconds.
     pub(super) fn forgets_us(&self) -> Option<u64> {
-        let Reapplier { by, last_us, .. } = self.reapplier.as_ref()?;
+        let Reapplier { by, last_us, .. } = self.reapplier.as_deref()?;
         let is_its = self.seen.as_ref().is_some_and(|seen| seen.is_by(by));
         (!is_its).then_some(last_us + FLIPS_US)
     }

@@ -358,12 +358,12 @@ fn a_failure_is_passed_through_with_what_is_left_of_its_time() {
     let pods = Pods {
         replicas: 1,
         pods: vec![],
-        failure: Some(FailureFact {
+        failure: Some(Box::new(FailureFact {
             code: "crash-loop".into(),
             message: "exit status: 1".into(),
             retry_ms: 10_000,
             patience_ms: 0,
-        }),
+        })),
         ..Pods::default()
     };
     world.cluster.insert(name("hello"), pods);

@@ -88,7 +88,7 @@ impl Sim<'_> {
         link.lead(self.leaders.into());
         let mut deciders = Vec::with_capacity(self.functions.len());
         for function in &self.functions {
-            let mut scaling = function.spec.settings.scaling.clone();
+            let mut scaling = (*function.spec.settings.scaling).clone();
             let (ready, replicas) = (function.seen_ready, function.replicas);
             let hpa = match function.spec.policy {
                 Policy::Hpa(hpa) => {

@@ -15,7 +15,7 @@ const NOON_MS: u64 = 12 * 3600 * 1000;
 fn explained(loads: &[f64]) -> Explanation {
     let none = Annotations::new();
     let settings = parse(&none, &none, &ClusterDefaults::default()).unwrap().settings;
-    let mut scaler = Scaler::new(Arc::new(settings.scaling), Missing::Unknown, 1, 1, 0);
+    let mut scaler = Scaler::new(settings.scaling, Missing::Unknown, 1, 1, 0);
     let decisions = (1_u64..).zip(loads).map(|(number, concurrency)| {
         for second in 2 * number - 2..2 * number {
             scaler.record(second, Sample { concurrency: *concurrency, ..Sample::default() });

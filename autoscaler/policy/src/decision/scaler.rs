@@ -36,7 +36,7 @@ pub struct Scaler {
     fresh: Option<Fresh>,
     /// None without an idle-cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    idle: Option<Idle>,
+    idle: Option<Box<Idle>>,
 }
 
 /// A function keeps the replicas it began with until they were ready.
@@ -77,7 +77,7 @@ impl Scaler {
                 _ => Phase::Active { since_us: now_us },
             },
             fresh: (initial > 0).then_some(Fresh { initial, since_us: now_us }),
-            idle: scaling.idle_cost.map(|_| Idle::default()),
+            idle: scaling.idle_cost.map(|_| Box::default()),
             scaling,
         }
     }
@@ -132,7 +132,7 @@ impl Scaler {
     /// What was learnt of the function's idle times; none without an idle-cost.
     #[must_use]
     pub fn gaps(&self) -> Option<&Gaps> {
-        self.idle.as_ref().map(Idle::gaps)
+        self.idle.as_deref().map(Idle::gaps)
     }
 
     /// Goes on with pods of another template: it keeps its replicas until that many were ready, or

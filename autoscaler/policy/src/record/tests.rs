@@ -26,7 +26,12 @@ fn name(number: usize) -> FunctionName {
 fn settings(target: f64) -> Arc<Scaling> {
     let none = Annotations::new();
     let parsed = parse(&none, &none, &ClusterDefaults::default()).unwrap();
-    Arc::new(Scaling { target, stable_window_s: 12, panic_window_s: 3, ..parsed.settings.scaling })
+    Arc::new(Scaling {
+        target,
+        stable_window_s: 12,
+        panic_window_s: 3,
+        ..Arc::unwrap_or_clone(parsed.settings.scaling)
+    })
 }
 
 impl World {

@@ -1,5 +1,7 @@
 //! Annotations on top of settings whose own annotations are not known.
 
+use std::sync::Arc;
+
 use super::{
     Aggregation, Annotations, Burst, ClusterDefaults, Fault, Metric, Paused, Scaling,
     ZeroInitialScale, keys, parse,
@@ -18,7 +20,7 @@ pub fn amend(scaling: &Scaling, set: &Annotations) -> Result<Scaling, Vec<Fault>
     let kept = kept.map(|(key, text)| (key.name.to_owned(), text));
     let all = kept.chain(set.clone()).collect();
     let settings = parse(&all, &Annotations::new(), &defaults(scaling))?.settings;
-    let mut amended = settings.scaling;
+    let mut amended = Arc::unwrap_or_clone(settings.scaling);
     // By way of percentages the last digit may be another.
     let of_target =
         [keys::METRIC, keys::TARGET, keys::TARGET_UTILIZATION, keys::CONTAINER_CONCURRENCY];
@@ -123,7 +125,12 @@ mod tests {
             ("dormouse.dev/paused", "true"),
         ]);
         let none = Annotations::new();
-        parse(&annotations, &none, &ClusterDefaults::default()).unwrap().settings.scaling
+        parse(&annotations, &none, &ClusterDefaults::default())
+            .unwrap()
+            .settings
+            .scaling
+            .as_ref()
+            .clone()
     }
 
     #[test]

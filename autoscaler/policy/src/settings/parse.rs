@@ -43,7 +43,7 @@ pub fn parse(
         request_ms: duration_ms(&keys::REQUEST_TIMEOUT).unwrap_or(REQUEST_TIMEOUT_MS_DEFAULT),
     };
     let settings = Settings {
-        scaling: scaling(&given, admission.container_concurrency, defaults),
+        scaling: scaling(&given, admission.container_concurrency, defaults).into(),
         admission,
         timeouts,
         hosts: given.hosts(&keys::HOSTS).to_vec(),

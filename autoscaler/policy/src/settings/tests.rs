@@ -21,7 +21,12 @@ fn read(pairs: Pairs<'_>) -> Result<Parsed, Vec<Fault>> {
 }
 
 fn scaling(pairs: Pairs<'_>) -> Scaling {
-    read(pairs).unwrap().settings.scaling
+    Arc::unwrap_or_clone(read(pairs).unwrap().settings.scaling)
+}
+
+/// What is to be changed of them.
+fn its(settings: &mut Settings) -> &mut Scaling {
+    Arc::make_mut(&mut settings.scaling)
 }
 
 fn fault(pairs: Pairs<'_>) -> Fault {
@@ -36,7 +41,7 @@ fn without_annotations_the_defaults_hold() {
         read(&[("team", "x"), ("serving.knative.dev/a", "b")]).unwrap();
     assert!(not_yet.is_empty());
     let want = Settings {
-        scaling: Scaling {
+        scaling: Arc::new(Scaling {
             metric: Metric::Concurrency,
             target: 70.0,
             total: 100.0,
@@ -58,7 +63,7 @@ fn without_annotations_the_defaults_hold() {
             burst: Burst::Kpa,
             idle_cost: None,
             paused: Paused::No,
-        },
+        }),
         admission: Admission {
             queue_depth: 1000,
             queue_timeout_ms: 55_000,
@@ -69,7 +74,7 @@ fn without_annotations_the_defaults_hold() {
         local_command: None,
     };
     assert_eq!(settings, want);
-    assert_eq!(settings.scaling, Scaling::default());
+    assert_eq!(*settings.scaling, Scaling::default());
 }
 
 #[test]
@@ -102,49 +107,50 @@ fn each_honoured_value_arrives_in_the_settings() {
     let cases: [(&str, &str, Change); 26] = [
         ("autoscaling.knative.dev/metric", "rps", |it| {
             let (total, target) = (200.0, 140.0);
-            it.scaling = Scaling { metric: Metric::Rps, total, target, ..it.scaling.clone() };
+            let scaling = its(it);
+            *scaling = Scaling { metric: Metric::Rps, total, target, ..scaling.clone() };
         }),
         ("autoscaling.knative.dev/target", "10", |it| {
-            (it.scaling.total, it.scaling.target) = (10.0, 7.0);
+            (its(it).total, its(it).target) = (10.0, 7.0);
         }),
         ("autoscaling.knative.dev/target-utilization-percentage", "50", |it| {
-            it.scaling.target = 50.0;
+            its(it).target = 50.0;
         }),
         ("autoscaling.knative.dev/target-burst-capacity", "-1", |it| {
-            it.scaling.target_burst_capacity = -1.0;
+            its(it).target_burst_capacity = -1.0;
         }),
         ("autoscaling.knative.dev/window", "1m30s", |it| {
-            (it.scaling.stable_window_s, it.scaling.panic_window_s) = (90, 9);
+            (its(it).stable_window_s, its(it).panic_window_s) = (90, 9);
         }),
         ("autoscaling.knative.dev/metric-aggregation-algorithm", "weightedExponential", |it| {
-            it.scaling.aggregation = Aggregation::WeightedExponential;
+            its(it).aggregation = Aggregation::WeightedExponential;
         }),
         ("autoscaling.knative.dev/panic-window-percentage", "20", |it| {
-            it.scaling.panic_window_s = 12;
+            its(it).panic_window_s = 12;
         }),
         ("autoscaling.knative.dev/panic-threshold-percentage", "150", |it| {
-            it.scaling.panic_threshold = 1.5;
+            its(it).panic_threshold = 1.5;
         }),
-        ("autoscaling.knative.dev/min-scale", "2", |it| it.scaling.min_scale = 2),
-        ("autoscaling.knative.dev/max-scale", "9", |it| it.scaling.max_scale = 9),
-        ("autoscaling.knative.dev/initial-scale", "3", |it| it.scaling.initial_scale = Some(3)),
-        ("autoscaling.knative.dev/activation-scale", "4", |it| it.scaling.activation_scale = 4),
+        ("autoscaling.knative.dev/min-scale", "2", |it| its(it).min_scale = 2),
+        ("autoscaling.knative.dev/max-scale", "9", |it| its(it).max_scale = 9),
+        ("autoscaling.knative.dev/initial-scale", "3", |it| its(it).initial_scale = Some(3)),
+        ("autoscaling.knative.dev/activation-scale", "4", |it| its(it).activation_scale = 4),
         ("autoscaling.knative.dev/scale-down-delay", "1m", |it| {
-            it.scaling.scale_down_delay_s = 60;
+            its(it).scale_down_delay_s = 60;
         }),
         ("autoscaling.knative.dev/scale-to-zero-pod-retention-period", "1500us", |it| {
-            it.scaling.scale_to_zero_retention_us = 1500;
+            its(it).scale_to_zero_retention_us = 1500;
         }),
-        ("dormouse.dev/burst", "queue", |it| it.scaling.burst = Burst::Queue),
-        ("dormouse.dev/burst", "start-up", |it| it.scaling.burst = Burst::StartUp),
-        ("dormouse.dev/idle-cost", "300", |it| it.scaling.idle_cost = Some(300.0)),
-        ("dormouse.dev/paused", "true", |it| it.scaling.paused = Paused::Yes),
+        ("dormouse.dev/burst", "queue", |it| its(it).burst = Burst::Queue),
+        ("dormouse.dev/burst", "start-up", |it| its(it).burst = Burst::StartUp),
+        ("dormouse.dev/idle-cost", "300", |it| its(it).idle_cost = Some(300.0)),
+        ("dormouse.dev/paused", "true", |it| its(it).paused = Paused::Yes),
         ("dormouse.dev/hosts", "B.example, a.example,b.example", |it| {
             it.hosts = vec!["b.example".to_owned(), "a.example".to_owned()];
         }),
         ("dormouse.dev/container-concurrency", "10", |it| {
             it.admission.container_concurrency = 10;
-            (it.scaling.total, it.scaling.target) = (10.0, 7.0);
+            (its(it).total, its(it).target) = (10.0, 7.0);
         }),
         ("dormouse.dev/queue-depth", "7", |it| it.admission.queue_depth = 7),
         ("dormouse.dev/queue-timeout", "2.5s", |it| it.admission.queue_timeout_ms = 2500),

@@ -130,7 +130,7 @@ pub(super) struct Seen {
     /// Pods its controller counts.
     pub(super) pods: u32,
     /// Why it has no pods.
-    pub(super) failure: Option<FailureFact>,
+    pub(super) failure: Option<Box<FailureFact>>,
     /// Its pods' labels, as the API is asked for them.
     pub(super) selector: String,
     /// Why it is left alone whatever it is annotated with.
@@ -272,7 +272,7 @@ impl Workloads {
             revision,
             rollout: status.rollout(&spec),
             pods: positive(status.replicas),
-            failure: failure::of_workload(&status.conditions),
+            failure: failure::of_workload(&status.conditions).map(Box::new),
             ruled_out: metadata.owner_references.iter().find_map(rules_out),
             selector: selector(&spec.selector),
             workload: Workload {

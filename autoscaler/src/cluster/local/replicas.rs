@@ -164,7 +164,7 @@ impl Replicas {
         Pods {
             replicas: self.wanted,
             pods: pods.collect(),
-            failure: self.failure(now),
+            failure: self.failure(now).map(Box::new),
             ..Pods::default()
         }
     }

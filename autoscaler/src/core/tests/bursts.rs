@@ -1,5 +1,7 @@
 //! When decisions are made, and the modes of `dormouse.dev/burst`.
 
+use std::sync::Arc;
+
 use dormouse_policy::decision::{Decision, Why};
 use dormouse_policy::settings::Burst;
 use dormouse_policy::tick::TICK_US;
@@ -8,7 +10,7 @@ use super::*;
 
 fn bursting(burst: Burst, annotations: &[(&str, &str)]) -> Function {
     let mut function = function("hello", annotations);
-    function.settings.scaling.burst = burst;
+    Arc::make_mut(&mut function.settings.scaling).burst = burst;
     function
 }
 
@@ -152,7 +154,7 @@ fn a_start_that_fails_teaches_nothing() {
         retry_ms: 10_000,
         patience_ms: 0,
     };
-    world.cluster.get_mut(&name("hello")).unwrap().failure = Some(failure);
+    world.cluster.get_mut(&name("hello")).unwrap().failure = Some(Box::new(failure));
     world.tell(&name("hello"));
     world.run(3);
     world.cluster.get_mut(&name("hello")).unwrap().failure = None;

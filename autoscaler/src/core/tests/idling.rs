@@ -1,5 +1,7 @@
 //! Sleeping by plan. What each test did is replayed from its record at its end.
 
+use std::sync::Arc;
+
 use dormouse_policy::decision::Rule;
 
 use super::*;
@@ -8,7 +10,7 @@ const GAP_S: u64 = 120;
 
 fn learning() -> Function {
     let mut function = function("hello", &[]);
-    function.settings.scaling.idle_cost = Some(100.0);
+    Arc::make_mut(&mut function.settings.scaling).idle_cost = Some(100.0);
     function
 }
 

@@ -177,7 +177,7 @@ fn what_may_pass_is_given_its_time_from_when_it_began() {
         retry_ms: 10_000,
         patience_ms: 15_000,
     };
-    world.change(|pods| (pods.failure, pods.pods) = (Some(failure), Vec::new()));
+    world.change(|pods| (pods.failure, pods.pods) = (Some(Box::new(failure)), Vec::new()));
     assert_eq!(world.entry("hello").failure, None, "requests are held");
     world.run(14);
     assert_eq!(world.entry("hello").failure, None);
@@ -220,7 +220,7 @@ fn what_pods_say_themselves_is_told_before_that_they_are_out_of_reach() {
         patience_ms: 0,
     };
     world.change(|pods| {
-        pods.failure = Some(failure);
+        pods.failure = Some(Box::new(failure));
         pods.pods[0].phase = PodPhase::Starting;
     });
     assert_eq!(told(&world).as_deref(), Some("crash-loop"));

@@ -1,11 +1,13 @@
 //! `dormouse.dev/paused`: decided on, and left alone.
 
+use std::sync::Arc;
+
 use dormouse_policy::settings::Paused;
 
 use super::*;
 
 fn paused(mut function: Function) -> Function {
-    function.settings.scaling.paused = Paused::Yes;
+    Arc::make_mut(&mut function.settings.scaling).paused = Paused::Yes;
     function
 }
 

@@ -11,7 +11,7 @@ fn faults(pairs: Pairs<'_>) -> Vec<String> {
 fn scaling_with(default: (&str, &str), pairs: Pairs<'_>) -> Scaling {
     let defaults = parse_defaults(&annotations(&[default])).unwrap().defaults;
     let parsed = parse(&annotations(pairs), &Annotations::new(), &defaults);
-    parsed.unwrap().settings.scaling
+    Arc::unwrap_or_clone(parsed.unwrap().settings.scaling)
 }
 
 #[test]

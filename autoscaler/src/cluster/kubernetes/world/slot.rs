@@ -61,13 +61,13 @@ impl Slot {
         }
         self.is_pods_news = false;
         let seen = self.holder();
-        let refused = seen.and_then(|seen| seen.failure.as_ref());
+        let refused = seen.and_then(|seen| seen.failure.as_deref());
         let pods = Pods {
             replicas: seen.map_or(0, |seen| seen.replicas),
             set_by: seen.and_then(|seen| seen.set_by.clone()),
             revision: seen.map(|seen| seen.revision.clone()).unwrap_or_default(),
             rollout: seen.map_or(Rollout::Done, |seen| seen.rollout),
-            failure: self.pods.as_ref().and_then(|pods| pods.failure(refused)),
+            failure: self.pods.as_ref().and_then(|pods| pods.failure(refused)).map(Box::new),
             pods: self.pods.as_ref().map(|it| it.list(&function.pod_ports)).unwrap_or_default(),
         };
         Some(Fact::Pods(name.clone(), pods))
