@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use dormouse_autoscaler::status::{FunctionStatus, State};
 use dormouse_policy::decision::{Missing, Observation, Scaler, Why};
 use dormouse_policy::function::{FunctionName, WorkloadKind};
