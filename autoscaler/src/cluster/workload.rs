@@ -17,7 +17,7 @@ use self::probe::Probing;
 use self::service::{TargetPort, port_number};
 
 pub(super) use self::labels::Labels;
-pub(super) use self::service::{Family, Reading, Service};
+pub(super) use self::service::{Families, Family, Reading, Service};
 
 /// When a replica is tried for readiness. Kubernetes' words and defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +60,39 @@ pub(super) struct Workload {
 pub(super) struct Container {
     pub(super) name: String,
     #[serde(default)]
-    pub(super) ports: Box<[core::ContainerPort]>,
+    pub(super) ports: Box<[ContainerPort]>,
     pub(super) readiness_probe: Option<Box<core::Probe>>,
     pub(super) startup_probe: Option<Box<core::Probe>>,
+}
+
+/// A container's port, as far as it says where a pod listens.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerPort {
+    pub(super) name: Option<Box<str>>,
+    pub(super) container_port: i32,
+    /// None is TCP.
+    pub(super) protocol: Option<Protocol>,
+}
+
+/// What is spoken at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum Protocol {
+    #[serde(rename = "TCP")]
+    Tcp,
+    #[serde(other)]
+    Other,
+}
+
+impl From<core::ContainerPort> for ContainerPort {
+    fn from(port: core::ContainerPort) -> Self {
+        let protocol = |name: String| if name == "TCP" { Protocol::Tcp } else { Protocol::Other };
+        Self {
+            name: port.name.map(Into::into),
+            container_port: port.container_port,
+            protocol: port.protocol.map(protocol),
+        }
+    }
 }
 
 /// A function and what else its workload says.
@@ -260,12 +290,10 @@ impl Workload {
     /// The containers' TCP ports, those at fault left out.
     fn declared_ports(&self) -> impl Iterator<Item = PodPort> {
         let ports = self.containers.iter().flat_map(|container| &container.ports);
-        ports.filter(|port| port.protocol.as_deref().is_none_or(|name| name == "TCP")).filter_map(
-            |port| {
-                let number = port_number(port.container_port)?;
-                Some(PodPort { name: port.name.clone().unwrap_or_default(), number })
-            },
-        )
+        ports.filter(|port| port.protocol != Some(Protocol::Other)).filter_map(|port| {
+            let number = port_number(port.container_port)?;
+            Some(PodPort { name: port.name.as_deref().unwrap_or_default().to_owned(), number })
+        })
     }
 }
 

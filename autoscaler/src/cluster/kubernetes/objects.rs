@@ -350,6 +350,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::workload::Protocol;
 
     #[test]
     fn of_a_workload_what_is_used_is_kept() {
@@ -371,7 +372,10 @@ mod tests {
                 },
                 "template": {
                     "metadata": {"labels": {"app": "cart"}, "annotations": null},
-                    "spec": {"containers": [{"name": "app", "image": "x"}]},
+                    "spec": {"containers": [{"name": "app", "image": "x", "ports": [
+                        {"containerPort": 80},
+                        {"containerPort": 81, "protocol": "TCP", "name": "web"},
+                        {"containerPort": 82, "protocol": "SCTP"}]}]},
                 },
             },
         });
@@ -381,7 +385,11 @@ mod tests {
         assert_eq!((seen.replicas, seen.pods, seen.workload.created), (0, 0, 9));
         assert_eq!(seen.workload.annotations.iter().count(), 1);
         assert_eq!(seen.workload.labels.iter().count(), 1);
-        assert_eq!(seen.workload.containers[0].name, "app");
+        let container = &seen.workload.containers[0];
+        let ports = container.ports.iter().map(|port| (port.container_port, port.protocol));
+        let protocols = [(80, None), (81, Some(Protocol::Tcp)), (82, Some(Protocol::Other))];
+        assert_eq!(container.name, "app");
+        assert_eq!(ports.collect::<Vec<_>>(), protocols);
     }
 
     #[test]

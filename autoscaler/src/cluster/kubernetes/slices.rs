@@ -19,7 +19,7 @@ use dormouse_link::frame::Standing;
 use dormouse_policy::function::FunctionName;
 use tokio::time::Instant;
 
-use crate::cluster::workload::Family;
+use crate::cluster::workload::{Families, Family};
 use crate::cluster::{Activator, Activators};
 use ports::Ports;
 use slice::{Slice, family, read_name};
@@ -51,7 +51,7 @@ pub(super) type Key = (String, String);
 pub(super) struct Asked {
     pub(super) uid: String,
     pub(super) function: FunctionName,
-    pub(super) families: Vec<Family>,
+    pub(super) families: Families,
     pub(super) ports: Vec<AskedPort>,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct NoPort;
 struct Front {
     uid: String,
     function: FunctionName,
-    families: Vec<Family>,
+    families: Families,
     ports: Vec<FrontPort>,
 }
 
@@ -357,7 +357,7 @@ impl Slices {
             let write = |kind, activators| {
                 Some(Write { service: service.clone(), slice: key.clone(), kind, activators })
             };
-            let front = front.filter(|front| front.families.contains(&family));
+            let front = front.filter(|front| front.families.have(family));
             let (Some(front), true) = (front, seen.is_none_or(|seen| seen.is_of(family))) else {
                 let Slice { uid, resource_version, .. } = seen?.clone();
                 return write(Kind::Delete { uid, resource_version }, Vec::new());

@@ -138,7 +138,7 @@ impl Runnable {
             template_labels: template.labels.into(),
             containers: Box::new([Container {
                 name: container.name.clone(),
-                ports: container.ports.clone().unwrap_or_default().into(),
+                ports: container.ports.iter().flatten().cloned().map(Into::into).collect(),
                 readiness_probe: container.readiness_probe.clone().map(Box::new),
                 startup_probe: container.startup_probe.clone().map(Box::new),
             }]),

@@ -11,12 +11,12 @@ use super::{Labels, Workload, target};
 /// A Service that can lead to a function.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cluster) struct Service {
-    namespace: String,
-    name: String,
+    /// `namespace/service`.
+    name: Box<str>,
     way: Way,
     /// Its TCP ports, in order; none if it is at fault.
     pub(super) ports: Option<Box<[Port]>>,
-    families: Vec<Family>,
+    families: Families,
 }
 
 /// How a Service says whom it leads to.
@@ -54,6 +54,13 @@ pub(in crate::cluster) struct Port {
 pub(in crate::cluster) enum TargetPort {
     Number(u16),
     Name(String),
+}
+
+/// The families of a Service's own addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) enum Families {
+    One(Family),
+    Both,
 }
 
 /// A family of addresses.
@@ -94,11 +101,10 @@ impl Service {
             }
         }
         let service = Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            name: format!("{namespace}/{name}").into(),
             way,
             ports: broken.is_empty().then(|| ports.into_boxed_slice()),
-            families: families(spec.ip_families.unwrap_or_default()),
+            families: families(spec.ip_families.as_deref().unwrap_or_default()),
         };
         Ok(Reading::Leads(service, broken, notices))
     }
@@ -109,7 +115,7 @@ impl Service {
             Way::Target(target) => *target == workload.name,
             Way::Selector(selector) => {
                 selector.are_among(&workload.template_labels)
-                    && self.namespace == workload.name.namespace()
+                    && self.parts().0 == workload.name.namespace()
             }
         }
     }
@@ -132,23 +138,29 @@ impl Service {
     }
 
     /// The families of its own addresses.
-    pub(in crate::cluster) fn families(&self) -> &[Family] {
-        &self.families
+    pub(in crate::cluster) fn families(&self) -> Families {
+        self.families
+    }
+
+    /// Namespace and name.
+    fn parts(&self) -> (&str, &str) {
+        self.name.split_once('/').unwrap_or_default()
     }
 
     /// `namespace/service`.
-    pub(super) fn name(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// `namespace/service:port`.
     pub(in crate::cluster) fn endpoint_name(&self, port: u16) -> String {
-        format!("{}/{}:{port}", self.namespace, self.name)
+        format!("{}:{port}", self.name)
     }
 
     /// The host name that leads to its first port at the gateway.
     pub(super) fn host(&self, domain: &str) -> String {
-        format!("{}.{}{domain}", self.name, self.namespace)
+        let (namespace, name) = self.parts();
+        format!("{name}.{namespace}{domain}")
     }
 }
 
@@ -164,13 +176,23 @@ fn unfit(spec: &core::ServiceSpec, selector: Option<&Labels>) -> Option<&'static
 }
 
 /// A Service that says nothing has one of the first family, as an API server would give it.
-fn families(named: Vec<String>) -> Vec<Family> {
-    let mut families: Vec<Family> =
-        named.iter().map(|name| if name == "IPv6" { Family::V6 } else { Family::V4 }).collect();
-    if families.is_empty() {
-        families.push(Family::V4);
+fn families(named: &[String]) -> Families {
+    let is_v6 = |name: &String| name == "IPv6";
+    match (named.iter().any(is_v6), named.iter().all(is_v6)) {
+        (false, _) => Families::One(Family::V4),
+        (true, true) => Families::One(Family::V6),
+        (true, false) => Families::Both,
     }
-    families
+}
+
+impl Families {
+    /// Whether this is one of them.
+    pub(in crate::cluster) fn have(self, family: Family) -> bool {
+        match self {
+            Self::One(one) => one == family,
+            Self::Both => true,
+        }
+    }
 }
 
 /// Names our annotations but for the target: on a Service no other has an effect yet. The error is

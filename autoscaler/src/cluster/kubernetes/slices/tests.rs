@@ -18,7 +18,7 @@ fn key(service: &str) -> Key {
     ("shop".to_owned(), service.to_owned())
 }
 
-fn asked(service: &str, ports: &[&str], families: &[Family]) -> Asked {
+fn asked(service: &str, ports: &[&str], families: Families) -> Asked {
     let port = |name: &&str| AskedPort {
         name: (*name).to_owned(),
         endpoint: format!("shop/{service}:{name}"),
@@ -27,7 +27,7 @@ fn asked(service: &str, ports: &[&str], families: &[Family]) -> Asked {
     Asked {
         uid: format!("uid of {service}"),
         function: FunctionName::new("shop", service),
-        families: families.to_vec(),
+        families,
         ports: ports.iter().map(port).collect(),
     }
 }
@@ -48,7 +48,9 @@ impl Stage {
     }
 
     fn ask(&mut self, service: &str) {
-        self.slices.ask(&key(service), asked(service, &["web"], &[Family::V4])).unwrap();
+        self.slices
+            .ask(&key(service), asked(service, &["web"], Families::One(Family::V4)))
+            .unwrap();
     }
 
     /// An activator that listens wherever it has to.
@@ -196,8 +198,7 @@ fn what_somebody_else_changed_is_put_right() {
 #[test]
 fn every_family_asked_for_has_a_slice_of_its_own() {
     let mut stage = Stage::new();
-    let both = [Family::V4, Family::V6];
-    stage.slices.ask(&key("cart"), asked("cart", &["web", "more"], &both)).unwrap();
+    stage.slices.ask(&key("cart"), asked("cart", &["web", "more"], Families::Both)).unwrap();
     stage.lead(&["10.0.0.1,fd00::1"], &[]);
     stage.settle();
     assert_eq!(stage.named("cart"), ["10.0.0.1"]);
@@ -205,14 +206,20 @@ fn every_family_asked_for_has_a_slice_of_its_own() {
     assert_eq!(stage.server["cart-dormouse-ipv6"]["addressType"], "IPv6");
     let ports = stage.server["cart-dormouse-ipv6"]["ports"].as_array().unwrap();
     assert_eq!((ports.len(), ports[0]["port"] != ports[1]["port"]), (2, true));
-    stage.slices.ask(&key("cart"), asked("cart", &["web", "more"], &[Family::V6])).unwrap();
+    stage
+        .slices
+        .ask(&key("cart"), asked("cart", &["web", "more"], Families::One(Family::V6)))
+        .unwrap();
     assert_eq!(stage.settle(), ["delete cart-dormouse-ipv4"]);
 }
 
 #[test]
 fn only_one_that_listens_on_every_port_is_named() {
     let mut stage = Stage::new();
-    stage.slices.ask(&key("cart"), asked("cart", &["web", "more"], &[Family::V4])).unwrap();
+    stage
+        .slices
+        .ask(&key("cart"), asked("cart", &["web", "more"], Families::One(Family::V4)))
+        .unwrap();
     let (all, mut half) = (
         stage.activator("10.0.0.1", Standing::Stays),
         stage.activator("10.0.0.2", Standing::Stays),
@@ -229,7 +236,10 @@ fn only_one_that_listens_on_every_port_is_named() {
 fn one_not_heard_of_is_not_named_for_ports_that_it_never_spoke_of() {
     let mut stage = Stage::with(&["10.0.0.1", "10.0.0.2"]);
     stage.lead(&["10.0.0.1"], &[]);
-    stage.slices.ask(&key("cart"), asked("cart", &["web", "more"], &[Family::V4])).unwrap();
+    stage
+        .slices
+        .ask(&key("cart"), asked("cart", &["web", "more"], Families::One(Family::V4)))
+        .unwrap();
     stage.lead(&["10.0.0.1"], &[]);
     assert_eq!(stage.settle(), ["patch cart-dormouse-ipv4"]);
     assert_eq!(stage.named("cart"), ["10.0.0.1"]);
@@ -239,7 +249,7 @@ fn one_not_heard_of_is_not_named_for_ports_that_it_never_spoke_of() {
 fn a_port_that_is_not_asked_for_any_more_is_given_back() {
     let mut stage = Stage::new();
     for (ports, has_more) in [(&["web", "more"][..], true), (&["web"], false)] {
-        stage.slices.ask(&key("cart"), asked("cart", ports, &[Family::V4])).unwrap();
+        stage.slices.ask(&key("cart"), asked("cart", ports, Families::One(Family::V4))).unwrap();
         assert_eq!(stage.slices.port_of("shop/cart:more").is_some(), has_more);
     }
 }
@@ -265,7 +275,10 @@ fn few_writes_are_under_way_at_once() {
 fn a_new_port_is_named_once_somebody_listens_there() {
     let mut stage = Stage::with(&["10.0.0.1"]);
     let before = stage.activator("10.0.0.1", Standing::Stays);
-    stage.slices.ask(&key("cart"), asked("cart", &["web", "more"], &[Family::V4])).unwrap();
+    stage
+        .slices
+        .ask(&key("cart"), asked("cart", &["web", "more"], Families::One(Family::V4)))
+        .unwrap();
     stage.lead_through(vec![before], BTreeMap::new());
     assert_eq!(stage.settle(), [""; 0]);
     stage.lead(&["10.0.0.1"], &[]);
@@ -348,7 +361,8 @@ fn a_port_is_given_to_nobody_else_while_a_slice_names_it() {
     let own = stage.slices.port_of("shop/cart:web").unwrap();
     stage.slices.withdraw(&key("cart"));
     // One that would be given the same: the name of its endpoint is the same.
-    let impostor = Asked { uid: "x".to_owned(), ..asked("cart", &["web"], &[Family::V4]) };
+    let impostor =
+        Asked { uid: "x".to_owned(), ..asked("cart", &["web"], Families::One(Family::V4)) };
     stage.slices.ask(&key("impostor"), impostor).unwrap();
     assert_ne!(stage.slices.port_of("shop/cart:web"), Some(own));
 }
@@ -358,13 +372,13 @@ fn when_every_port_is_taken_a_service_gets_none_and_others_keep_theirs() {
     let mut stage = Stage::new();
     let names: Vec<String> = PORTS.map(|number| number.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    stage.slices.ask(&key("big"), asked("big", &names, &[Family::V4])).unwrap();
-    stage.slices.ask(&key("big"), asked("big", &names[1..], &[Family::V4])).unwrap();
-    let greedy = asked("greedy", &["web", "more"], &[Family::V4]);
+    stage.slices.ask(&key("big"), asked("big", &names, Families::One(Family::V4))).unwrap();
+    stage.slices.ask(&key("big"), asked("big", &names[1..], Families::One(Family::V4))).unwrap();
+    let greedy = asked("greedy", &["web", "more"], Families::One(Family::V4));
     assert_eq!(stage.slices.ask(&key("greedy"), greedy), Err(NoPort), "there is one");
-    let last = asked("last", &["web"], &[Family::V4]);
+    let last = asked("last", &["web"], Families::One(Family::V4));
     assert_eq!(stage.slices.ask(&key("last"), last), Ok(true), "and it was given back");
-    let late = asked("late", &["web"], &[Family::V4]);
+    let late = asked("late", &["web"], Families::One(Family::V4));
     assert_eq!(stage.slices.ask(&key("late"), late.clone()), Err(NoPort));
     assert_eq!(stage.slices.port_of("shop/late:web"), None);
     stage.slices.withdraw(&key("big"));

@@ -213,7 +213,7 @@ impl World {
         Ok(Asked {
             uid: uid.clone(),
             function: target.clone(),
-            families: service.families().to_vec(),
+            families: service.families(),
             ports: ports.collect(),
         })
     }
