@@ -22,6 +22,7 @@ use super::slices::Slices;
 use super::watch::Change;
 use crate::cluster::{Fact, Note};
 use crate::leader::is_older;
+use defaults::Common;
 use neighbours::Neighbours;
 use services::ServiceSeen;
 use slot::Slot;
@@ -89,6 +90,7 @@ pub(super) struct World {
     pub(super) complaints: Complaints,
     /// What holds where an annotation is absent.
     defaults: ClusterDefaults,
+    common: Common,
     /// Whether the source of them has one, since it began anew.
     is_configured: bool,
     outputs: Vec<Output>,
@@ -117,6 +119,7 @@ impl World {
             queued: BTreeSet::new(),
             complaints: Complaints::default(),
             defaults: ClusterDefaults::default(),
+            common: Common::default(),
             is_configured: false,
             outputs: Vec::new(),
             watches: 0,
@@ -416,8 +419,9 @@ impl World {
             };
             let regarding = regarding(name, workload.kind);
             match described {
-                Ok(described) => {
+                Ok(mut described) => {
                     self.complaints.settle(&regarding, SET_ASIDE);
+                    self.common.share(&mut described.function.settings.scaling);
                     function = Some(Arc::new(described.function));
                 }
                 Err(faults) => {

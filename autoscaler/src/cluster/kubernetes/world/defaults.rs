@@ -1,7 +1,9 @@
 //! What holds where annotations are absent: the ConfigMap of cluster defaults in our own namespace.
 
+use std::sync::Arc;
+
 use dormouse_policy::function::FunctionName;
-use dormouse_policy::settings::{ClusterDefaults, ParsedDefaults, parse_defaults};
+use dormouse_policy::settings::{ClusterDefaults, ParsedDefaults, Scaling, parse_defaults};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -9,6 +11,21 @@ use super::{Source, World};
 use crate::cluster::kubernetes::complaints::Regarding;
 use crate::cluster::kubernetes::objects::{ConfigMaps, Watched};
 use crate::cluster::kubernetes::watch::Change;
+
+/// How the function described last scales. Most scale as the cluster's defaults have it, and share
+/// one description of that.
+#[derive(Default)]
+pub(super) struct Common(Option<Arc<Scaling>>);
+
+impl Common {
+    /// Shares `scaling` with the last that was the same.
+    pub(super) fn share(&mut self, scaling: &mut Arc<Scaling>) {
+        match &self.0 {
+            Some(last) if last == scaling => *scaling = Arc::clone(last),
+            _ => self.0 = Some(Arc::clone(scaling)),
+        }
+    }
+}
 
 impl World {
     /// Takes in what the source of cluster defaults tells.
@@ -77,5 +94,20 @@ fn regarding(object: &ConfigMaps) -> Regarding {
         name: metadata.name.clone(),
         kind: "ConfigMap",
         api_version: "v1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_scale_alike_share_one_description() {
+        let mut common = Common::default();
+        let other = Scaling { max_scale: 3, ..Scaling::default() };
+        let mut all = [Scaling::default(), Scaling::default(), other].map(Arc::new);
+        all.iter_mut().for_each(|scaling| common.share(scaling));
+        assert!(Arc::ptr_eq(&all[0], &all[1]));
+        assert_eq!((all[0].max_scale, all[2].max_scale), (0, 3));
     }
 }
