@@ -19,16 +19,15 @@ pub(super) fn compare(args: &CompareArgs) -> Exit {
 
 fn try_compare(args: &CompareArgs) -> Result<Exit, Exit> {
     let plans = plans(args)?;
-    let judged = plans.iter().zip(&args.scenarios);
-    let judged = judged.map(|(plan, file)| simulate::judged(plan, file, &args.work));
+    let judged = plans.iter().map(|plan| simulate::judged(plan, &args.work));
     let (outcomes, verdicts): (Vec<_>, Vec<_>) =
         judged.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let mut comparison = compared(args, &outcomes);
     for percent in START_UPS {
         let scaled: Vec<_> = plans.iter().map(|plan| plan.with_start_up(percent)).collect();
-        let outcomes = scaled.iter().zip(&args.scenarios).map(|(plan, file)| {
-            simulate::cards(plan, file, &args.work).map(|cards| Outcome { plan, cards })
-        });
+        let outcomes = scaled
+            .iter()
+            .map(|plan| simulate::cards(plan, &args.work).map(|cards| Outcome { plan, cards }));
         let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
         comparison.note_start_up(percent, &compared(args, &outcomes));
     }

@@ -32,7 +32,7 @@ fn try_explain(args: &ExplainArgs) -> Result<Exit, Exit> {
     let mut told = String::new();
     for (policy, own) in plan.scenario.policies.iter().enumerate() {
         let job = Job { policy, seed: first, cuts_ns: vec![0], log: Log::All };
-        let card = simulate::one(&plan, &job, &args.scenario)?;
+        let card = simulate::one(&plan, &job)?;
         for (place, function) in plan.functions.iter().enumerate() {
             told += &format!("policy {}, seed {first}, {}\n", own.name, function.name);
             let is_it = |logged: &&Logged| logged.function == place;

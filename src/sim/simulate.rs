@@ -1,5 +1,6 @@
 //! `dormouse sim run`, `check` and `init`.
 
+use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -44,24 +45,23 @@ pub(super) fn plan(path: &str, options: &Options) -> Result<Plan, Exit> {
 /// Runs every policy with every seed, and judges what came of it; or says why that cannot be.
 pub(super) fn judged<'a>(
     plan: &'a Plan,
-    scenario: &str,
     work: &WorkArgs,
 ) -> Result<(Outcome<'a>, Vec<Verdict>), Exit> {
-    let cards = cards(plan, scenario, work)?;
+    let cards = cards(plan, work)?;
     let outcome = Outcome { plan, cards };
     let mut verdicts = outcome.verdicts();
-    let broken = |broken: Broken| is_broken(&broken, scenario);
+    let broken = |broken: Broken| is_broken(&broken);
     outcome.find_moments(&mut verdicts, threads(work)).map_err(broken)?;
     Ok((outcome, verdicts))
 }
 
 /// Runs every policy with every seed.
-pub(super) fn cards(plan: &Plan, scenario: &str, work: &WorkArgs) -> Result<Vec<Scorecard>, Exit> {
+pub(super) fn cards(plan: &Plan, work: &WorkArgs) -> Result<Vec<Scorecard>, Exit> {
     let jobs = plan.jobs();
     let progress = Progress::of(work);
     progress.tell(0, jobs.len());
     let done = |done| progress.tell(done, jobs.len());
-    plan.run(&jobs, threads(work), done).map_err(|broken| is_broken(&broken, scenario))
+    plan.run(&jobs, threads(work), done).map_err(|broken| is_broken(&broken))
 }
 
 /// How many runs there are at once.
@@ -71,25 +71,38 @@ pub(super) fn threads(work: &WorkArgs) -> NonZeroUsize {
 }
 
 /// One run.
-pub(super) fn one(plan: &Plan, job: &Job, scenario: &str) -> Result<Scorecard, Exit> {
+pub(super) fn one(plan: &Plan, job: &Job) -> Result<Scorecard, Exit> {
     let cards = plan.run(std::slice::from_ref(job), NonZeroUsize::MIN, |_| {});
-    let card = cards.map_err(|broken| is_broken(&broken, scenario))?.pop();
+    let card = cards.map_err(|broken| is_broken(&broken))?.pop();
     Ok(card.expect("a job has a scorecard"))
 }
 
 /// Says why a run has no scorecard.
-pub(super) fn is_broken(broken: &Broken, scenario: &str) -> Exit {
+pub(super) fn is_broken(broken: &Broken) -> Exit {
     complain(broken);
     match broken {
-        Broken::Invariant { policy, seed, .. } => {
+        Broken::Invariant { .. } => {
+            // Nothing but what was typed has everything that led to it: settings, files, flags.
+            let typed = typed(env::args().skip(1));
             complain(format_args!(
-                "this is a fault of dormouse; it happens again by: \
-                 dormouse sim run {scenario} --policy {policy} --seed {seed}"
+                "this is a fault of dormouse; it happens again by: dormouse {typed}"
             ));
             Exit::Broken
         }
         Broken::Refused { .. } => Exit::Input,
     }
+}
+
+/// Arguments as a shell takes them.
+fn typed(arguments: impl Iterator<Item = String>) -> String {
+    let is_plain = |character: char| {
+        character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '/' | '=' | ':' | ',')
+    };
+    let quoted = |argument: String| match !argument.is_empty() && argument.chars().all(is_plain) {
+        true => argument,
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    };
+    arguments.map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn run(args: &RunArgs) -> Exit {
@@ -100,7 +113,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
 
 fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
     let plan = plan(&args.scenario, &args.change.options())?;
-    let (outcome, verdicts) = judged(&plan, &args.scenario, &args.work)?;
+    let (outcome, verdicts) = judged(&plan, &args.work)?;
     let mut exit = ruling(&outcome, &verdicts, args.baseline.is_some());
     if args.work.quiet {
         complain_of(&outcome, &verdicts);
@@ -113,7 +126,7 @@ fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
     let courses = match is_drawn {
         true => {
             let courses = outcome.courses(threads(&args.work));
-            Some(courses.map_err(|broken| is_broken(&broken, &args.scenario))?)
+            Some(courses.map_err(|broken| is_broken(&broken))?)
         }
         false => None,
     };
@@ -250,4 +263,26 @@ pub(super) fn init(args: &InitArgs) -> Exit {
         return Exit::Input;
     }
     put(args.file.as_deref(), BEGINNING).err().unwrap_or(Exit::Fine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_a_shell_takes_it() {
+        let typed = |arguments: &[&str]| typed(arguments.iter().map(|it| (*it).to_owned()));
+        let plain = ["sim", "run", "a/b.toml", "--seed", "1..3", "--set=a.b/c=30s"];
+        assert_eq!(typed(&plain), plain.join(" "));
+        assert_eq!(typed(&["--assert", "wait.p99 <= 1s", ""]), "--assert 'wait.p99 <= 1s' ''");
+        assert_eq!(typed(&["it's"]), r"'it'\''s'");
+    }
+
+    #[test]
+    fn who_broke_a_rule_of_the_world_exits_otherwise_than_who_was_refused() {
+        let (policy, what) = ("now".to_owned(), "something".to_owned());
+        let refused = Broken::Refused { policy: policy.clone(), seed: 1, what: what.clone() };
+        assert_eq!(is_broken(&refused), Exit::Input);
+        assert_eq!(is_broken(&Broken::Invariant { policy, seed: 1, what }), Exit::Broken);
+    }
 }

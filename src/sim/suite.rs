@@ -56,7 +56,7 @@ fn one(path: &Path, args: &TestArgs) -> Result<Exit, Exit> {
     let name = path.to_string_lossy();
     let plan = simulate::plan(&name, &Options::default())?;
     let golden = path.with_extension("json");
-    let (outcome, verdicts) = simulate::judged(&plan, &name, &args.work)?;
+    let (outcome, verdicts) = simulate::judged(&plan, &args.work)?;
     simulate::complain_of(&outcome, &verdicts);
     let has_golden = golden.exists() || args.bless;
     if verdicts.is_empty() && !has_golden {

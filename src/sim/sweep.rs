@@ -49,7 +49,7 @@ fn try_sweep(args: &SweepArgs) -> Result<Exit, Exit> {
     );
     let made = made.map_err(|error| match error {
         Error::Run(run::Error::Faults(faults)) => unusable(&faults),
-        Error::Run(run::Error::Broken(broken)) => simulate::is_broken(&broken, &args.scenario),
+        Error::Run(run::Error::Broken(broken)) => simulate::is_broken(&broken),
         Error::Nothing(what) => {
             complain(what);
             Exit::Nothing

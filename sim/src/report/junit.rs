@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::markup::escaped;
 use super::told;
 use crate::judge::{Outcome, Ruling, Verdict};
+use crate::world::NOT_MODELLED;
 
 pub(super) fn write(outcome: &Outcome<'_>, verdicts: &[Verdict]) -> String {
     let scenario = &outcome.plan.scenario;
@@ -13,8 +14,13 @@ pub(super) fn write(outcome: &Outcome<'_>, verdicts: &[Verdict]) -> String {
     let counts = format!("tests=\"{}\" failures=\"{failures}\"", verdicts.len());
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  \
-         <testsuite name=\"{suite}\" {counts} errors=\"0\" skipped=\"0\">\n"
+         <testsuite name=\"{suite}\" {counts} errors=\"0\" skipped=\"0\">\n    <properties>\n"
     );
+    for left_out in NOT_MODELLED {
+        let value = escaped(left_out);
+        text += &format!("      <property name=\"not-modelled\" value=\"{value}\"/>\n");
+    }
+    text += "    </properties>\n";
     for verdict in verdicts {
         let name = escaped(&verdict.assertion.text);
         let policy = escaped(&scenario.policies[verdict.policy].name);

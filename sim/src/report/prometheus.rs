@@ -5,6 +5,7 @@ use dormouse_metrics::exposition::{Format, Kind, Text, label};
 
 use crate::judge::{Outcome, Ruling, Verdict};
 use crate::metric::{Metric, Span, Unit};
+use crate::world::NOT_MODELLED;
 
 /// Functions of the scenario that have series of their own: each has some forty under each policy.
 const FUNCTIONS_MAX: usize = 200;
@@ -58,7 +59,8 @@ pub(super) fn write(outcome: &Outcome<'_>, verdicts: &[Verdict]) -> String {
         label(&mut labels, "assertion", &verdict.assertion.text);
         text.sample("", &labels, None, u8::from(verdict.ruling == Ruling::Holds));
     }
-    text.finish()
+    let not_modelled = NOT_MODELLED.map(|left_out| format!("# Not modelled: {left_out}\n"));
+    not_modelled.concat() + &text.finish()
 }
 
 /// The family of a metric, and the value by which it is told apart there.

@@ -5,6 +5,7 @@ use super::heading;
 use super::markup::escaped;
 use crate::courses::Courses;
 use crate::judge::Outcome;
+use crate::world::NOT_MODELLED;
 
 /// Of each function's name above its chart, and around all.
 const HEAD: f64 = 34.0;
@@ -43,10 +44,12 @@ pub(super) fn image<'a>(title: &str, charts: impl Iterator<Item = Drawn<'a>>) ->
         top += height;
     }
     let title = escaped(title);
+    let not_modelled = escaped(&NOT_MODELLED.join("; "));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" width=\"{WIDTH}\" \
          height=\"{top:.0}\" viewBox=\"0 0 {WIDTH} {top:.0}\" role=\"img\" \
-         aria-labelledby=\"title\">\n<title id=\"title\">{title}</title>\n<style>{STYLE}</style>\n\
+         aria-labelledby=\"title\">\n<title id=\"title\">{title}</title>\n\
+         <desc>Not modelled: {not_modelled}.</desc>\n<style>{STYLE}</style>\n\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n\
          <text class=\"title\" x=\"12\" y=\"24\">{title}</text>\n{inside}</svg>\n"
     )

@@ -34,6 +34,8 @@ pub(super) struct Sim<'a> {
     pub(super) seed: u64,
     pub(super) clock: Clock<'a>,
     pub(super) now_ns: u64,
+    /// How many parts of the score have begun.
+    cuts: usize,
     pub(super) queue: Queue,
     pub(super) calendar: Calendar,
     pub(super) functions: Vec<State<'a>>,
@@ -194,6 +196,7 @@ impl<'a> Sim<'a> {
             seed,
             clock,
             now_ns: 0,
+            cuts: 0,
             queue: Queue::default(),
             calendar: Calendar::new(std::iter::empty()),
             names: names(setup)?,
@@ -221,6 +224,8 @@ impl<'a> Sim<'a> {
     }
 
     fn begin(&mut self) {
+        // Before anything is ordered: what is ordered then is of the part that begins then.
+        self.cut_until(0);
         let mut first = Vec::new();
         for (at, function) in self.functions.iter_mut().enumerate() {
             if function.spec.policy != Policy::Floor
@@ -245,16 +250,11 @@ impl<'a> Sim<'a> {
     }
 
     fn live(&mut self, check: fn(&Self) -> Result<(), String>) -> Result<Ended, RunError> {
-        let mut cuts = self.setup.cuts_ns.iter().copied().peekable();
         loop {
             let arrival = self.calendar.next_key();
             let (other, which) = self.queue.next();
             let next_ns = at_ns(arrival.min(other));
-            while let Some(cut_ns) =
-                cuts.next_if(|cut_ns| *cut_ns <= next_ns.min(self.setup.end_ns))
-            {
-                self.cut(cut_ns);
-            }
+            self.cut_until(next_ns.min(self.setup.end_ns));
             if next_ns >= self.setup.end_ns {
                 self.pass_to(self.setup.end_ns);
                 self.count_ticks(self.setup.end_ns);
@@ -283,11 +283,17 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// Another part of the score begins.
-    fn cut(&mut self, cut_ns: u64) {
-        for function in &mut self.functions {
-            if function.spec.policy != Policy::Floor {
-                function.ledger.cut(cut_ns);
+    /// Each part of the score begins that does so by then.
+    #[inline]
+    fn cut_until(&mut self, until_ns: u64) {
+        while let Some(&cut_ns) = self.setup.cuts_ns.get(self.cuts)
+            && cut_ns <= until_ns
+        {
+            self.cuts += 1;
+            for function in &mut self.functions {
+                if function.spec.policy != Policy::Floor {
+                    function.ledger.cut(cut_ns);
+                }
             }
         }
     }
@@ -427,7 +433,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// What a request that arrives now and is held has found; `expected` replicas are ordered.
+    /// What a request has found that arrives now and cannot be sent on.
     pub(super) fn cause(&self) -> Cause {
         let ready = self.ledger.ready();
         match ready {

@@ -17,7 +17,7 @@ pub(super) enum Fate {
     Lost,
 }
 
-/// What a held request found when it arrived.
+/// What a request found that could not be sent on when it arrived; else all pods were ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// No ready pod.
@@ -61,14 +61,15 @@ pub(super) struct Ledger {
     pods: u32,
     pods_since_ns: u64,
     held: u32,
-    /// The most ready pods and the most need since the first increase after a decrease.
+    /// The most ready pods and the most need since the first increase of this part after a
+    /// decrease.
     rising: Option<(u32, u32)>,
     /// The last decrease: when, and from how many.
     lowered: Option<(u64, u32)>,
     /// When the last request ended.
     pub(super) ended_ns: u64,
-    /// Pods came for no request and none was sent there yet.
-    unused_pre_warm: bool,
+    /// Pods came for no request and none was sent there yet; in which part they were ordered.
+    unused_pre_warm: Option<u16>,
     /// The function's way through the run, if it is recorded.
     pub(super) series: Option<Box<Series>>,
 }
@@ -99,7 +100,7 @@ impl Ledger {
             rising: None,
             lowered: None,
             ended_ns: 0,
-            unused_pre_warm: false,
+            unused_pre_warm: None,
             series: None,
         }
     }
@@ -134,15 +135,15 @@ impl Ledger {
             Fate::TimedOut => score.timed_out += 1,
             Fate::Lost => score.lost += 1,
         }
-        if fate != Fate::Answered {
+        let wait_ns = visit.sent_ns - visit.arrived_ns;
+        if fate == Fate::Answered {
+            score.wait.record(wait_ns, &self.wait_bounds_ns);
+            score.latency.record(now_ns - visit.arrived_ns, &self.latency_bounds_ns);
+        } else {
             score.wait.record_infinite();
             score.latency.record_infinite();
-            return;
         }
-        let wait_ns = visit.sent_ns - visit.arrived_ns;
-        score.wait.record(wait_ns, &self.wait_bounds_ns);
-        score.latency.record(now_ns - visit.arrived_ns, &self.latency_bounds_ns);
-        if wait_ns > self.waited_over_ns {
+        if fate != Fate::Answered || wait_ns > self.waited_over_ns {
             match visit.cause {
                 Cause::AtZero => score.waited.at_zero += 1,
                 Cause::Scaling => score.waited.scaling += 1,
@@ -154,7 +155,7 @@ impl Ledger {
     /// A request is sent to a pod.
     #[inline]
     pub(super) fn send(&mut self) {
-        self.unused_pre_warm = false;
+        self.unused_pre_warm = None;
     }
 
     pub(super) fn hold(&mut self, now_ns: u64) {
@@ -230,7 +231,9 @@ impl Ledger {
             Some(false) => score.pre_warms += 1,
             None => {}
         }
-        self.unused_pre_warm |= from_zero == Some(false);
+        if from_zero == Some(false) {
+            self.unused_pre_warm = Some(self.part);
+        }
         if self.rising.is_none() {
             self.rising = Some((self.ready, self.need));
         }
@@ -239,16 +242,19 @@ impl Ledger {
     /// An order lowers replicas.
     pub(super) fn lower(&mut self, from: u32, to: u32, now_ns: u64) {
         self.lowered = Some((now_ns, from));
-        let wasted = to == 0 && std::mem::take(&mut self.unused_pre_warm);
+        if to == 0
+            && let Some(part) = self.unused_pre_warm.take()
+        {
+            self.parts[usize::from(part)].pre_warms_wasted += 1;
+        }
         self.end_rise();
-        let score = self.now();
-        score.scale_downs += 1;
-        score.pre_warms_wasted += u64::from(wasted);
+        self.now().scale_downs += 1;
     }
 
     /// From now on another part of the score counts.
     pub(super) fn cut(&mut self, now_ns: u64) {
         self.pass(now_ns);
+        self.end_rise();
         self.part += 1;
         let (pods, held) = (self.pods, self.held);
         let score = self.now();

@@ -103,14 +103,15 @@ pub struct Score {
     pub held_most: u32,
 }
 
-/// Requests that waited longer than is no wait, by what there was when they arrived.
+/// Requests that waited longer than is no wait, or were never answered, by what there was when they
+/// arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waited {
-    /// No ready pod and none on its way.
+    /// No ready pod.
     pub at_zero: u64,
-    /// Pods on their way.
+    /// Ready pods, and others on their way.
     pub scaling: u64,
-    /// Neither: all pods were ready, and busy.
+    /// All pods were ready, and busy.
     pub saturated: u64,
 }
 

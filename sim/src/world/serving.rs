@@ -29,7 +29,9 @@ impl<'a> Sim<'a> {
         let service_ns = function.service_ns(index);
         let Some(way) = self.way(at, index) else {
             // Nobody listens.
-            return self.functions[at].ledger.leave(visit, Fate::Lost, now_ns);
+            let function = &mut self.functions[at];
+            let visit = Visit { cause: function.cause(), ..visit };
+            return function.ledger.leave(visit, Fate::Lost, now_ns);
         };
         let begun_us = self.now_us();
         let activator = &mut self.activators[way];
@@ -62,7 +64,11 @@ impl<'a> Sim<'a> {
         );
         match arrival {
             Arrival::Forward(grant) => self.dispatch(id, grant),
-            Arrival::Shed(_) => self.conclude(id, Fate::Refused),
+            Arrival::Shed(_) => {
+                let cause = self.functions[at].cause();
+                self.requests[id.at as usize].visit.cause = cause;
+                self.conclude(id, Fate::Refused);
+            }
             Arrival::Hold(ticket) => {
                 let function = &mut self.functions[at];
                 function.ledger.hold(now_ns);

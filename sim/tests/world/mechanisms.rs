@@ -37,6 +37,24 @@ fn of_two_pods_the_less_busy_one_is_chosen() {
 }
 
 #[test]
+fn what_is_ordered_at_the_beginning_is_scored() {
+    let floor = [("autoscaling.knative.dev/min-scale", "2")];
+    let mut setup = setup(vec![function("one", &floor, At(Vec::new()))], 60);
+    setup.cuts_ns = vec![0];
+    let score = checked(&setup);
+    assert_eq!((score.scale_ups, score.pre_warms), (1, 1));
+}
+
+/// Three requests at once for one place in the queue, and no pod in time for it.
+#[test]
+fn who_is_refused_or_times_out_waited_at_zero() {
+    let annotations = [("dormouse.dev/queue-depth", "1"), ("dormouse.dev/queue-timeout", "1s")];
+    let score = checked(&setup(vec![one_at_a_time(&annotations, &[5, 5, 5], 1)], 60));
+    assert_eq!((score.refused, score.timed_out, score.answered), (2, 1, 0));
+    assert_eq!((score.waited.at_zero, score.waited.total()), (3, 3));
+}
+
+#[test]
 fn a_request_ends_when_its_whole_time_is_over() {
     let annotations = [("dormouse.dev/request-timeout", "10s")];
     let mut function = one_at_a_time(&annotations, &[0], 100);

@@ -41,11 +41,11 @@ fn ledger() -> Ledger {
         wait_bounds_ns: Vec::new(),
         latency_bounds_ns: Vec::new(),
     };
-    Ledger::new(&function, 0, 20_000_000)
+    Ledger::new(&function, 1, 20_000_000)
 }
 
 fn score(ledger: Ledger, now_s: u64) -> Score {
-    ledger.close(now_s * SECOND_NS).pop().unwrap()
+    ledger.close(now_s * SECOND_NS).remove(0)
 }
 
 #[test]
@@ -126,4 +126,41 @@ fn a_wake_for_a_held_request_is_a_cold_start_and_never_wasted() {
     ledger.lower(1, 0, 60 * SECOND_NS);
     let score = score(ledger, 100);
     assert_eq!((score.pre_warms, score.pre_warms_wasted, score.cold_starts), (0, 0, 1));
+}
+
+#[test]
+fn what_comes_of_an_order_is_of_the_part_that_it_was_given_in() {
+    let mut ledger = ledger();
+    ledger.raise(0, 2, STABLE_NS, SECOND_NS);
+    ledger.set_ready(2, 2 * SECOND_NS);
+    ledger.enter(3 * SECOND_NS);
+    ledger.cut(4 * SECOND_NS);
+    ledger.lower(2, 0, 60 * SECOND_NS);
+    let parts = ledger.close(100 * SECOND_NS);
+    let of = |part: &Score| {
+        (part.scale_ups, part.overshoot.count, part.pre_warms, part.pre_warms_wasted)
+    };
+    assert_eq!(parts.iter().map(of).collect::<Vec<_>>(), [(1, 1, 1, 1), (0, 0, 0, 0)]);
+    assert_eq!(parts[1].scale_downs, 1);
+}
+
+#[test]
+fn who_was_not_answered_waited_longer_than_any() {
+    let mut ledger = ledger();
+    let visit = |sent_ns, cause| Visit { part: 0, arrived_ns: 0, sent_ns, cause };
+    let ends = [
+        (visit(20_000_000, Cause::AtZero), Fate::Answered),
+        (visit(20_000_001, Cause::AtZero), Fate::Answered),
+        (visit(0, Cause::AtZero), Fate::TimedOut),
+        (visit(0, Cause::Scaling), Fate::Refused),
+        (visit(0, Cause::Saturated), Fate::Lost),
+    ];
+    for (visit, fate) in ends {
+        ledger.enter(SECOND_NS);
+        ledger.leave(visit, fate, SECOND_NS);
+    }
+    let score = score(ledger, 1);
+    let waited = score.waited;
+    assert_eq!((waited.at_zero, waited.scaling, waited.saturated), (2, 1, 1));
+    assert_eq!(score.wait.total(), 5);
 }
