@@ -423,6 +423,17 @@ mod tests {
     }
 
     #[test]
+    fn cost_is_of_pods_cold_starts_and_requests_without_an_answer() {
+        let pod_ns = 90 * 60 * 1_000_000_000;
+        let gone = Score { refused: 2, timed_out: 3, lost: 5, ..Score::default() };
+        let score = Score { pod_ns, cold_starts: 7, answered: 100, ..gone };
+        let currency = String::from("EUR");
+        let price = Price { pod_hour: 2.0, cold_start: 100.0, refused: 1_000.0, currency };
+        assert_eq!(Metric::Cost.of(&score, Some(&price)), Some(3.0 + 700.0 + 10_000.0));
+        assert_eq!(Metric::Cost.of(&score, None), None);
+    }
+
+    #[test]
     fn a_name_that_is_none_is_answered_with_the_nearest() {
         for (name, want) in [
             ("cold_start", "there is no metric \"cold_start\"; did you mean cold_starts?"),

@@ -3,7 +3,7 @@
 use dormouse_policy::decision::Why;
 use dormouse_sim::draw::Distribution;
 use dormouse_sim::world::{
-    Capacity, Function, Kill, Log, Rate, SECOND_NS, Score, Setup, run_checked,
+    Capacity, Function, Kill, Log, Nodes, Policy, Rate, SECOND_NS, Score, Setup, run_checked,
 };
 
 use crate::kit::*;
@@ -43,6 +43,66 @@ fn what_is_ordered_at_the_beginning_is_scored() {
     setup.cuts_ns = vec![0];
     let score = checked(&setup);
     assert_eq!((score.scale_ups, score.pre_warms), (1, 1));
+}
+
+/// A request at 10 s for a pod that listens after 2 s and serves it in one; the world ends at 30 s.
+#[test]
+fn the_integrals_are_those_of_the_definitions_to_the_nanosecond() {
+    let one = [("autoscaling.knative.dev/max-scale", "1")];
+    let mut setup = setup(vec![one_at_a_time(&one, &[10], 1)], 30);
+    let s = |seconds: u64| u128::from(seconds * SECOND_NS);
+    let integrals = |score: &Score| {
+        let Score { pod_ns, ready_ns, need_ns, under_ns, over_ns, inside_ns, .. } = score;
+        [*pod_ns, *ready_ns, *need_ns, *under_ns, *over_ns, *inside_ns]
+    };
+    let checked = |setup: &Setup| integrals(&checked(setup));
+    assert_eq!(checked(&setup), [s(20), s(18), s(3), s(2), s(17), s(3)]);
+    // Without a limit one pod is needed for any number.
+    setup.functions[0] = function("one", &[], At(vec![10 * SECOND_NS; 3]));
+    setup.functions[0].service = Distribution::Constant(SECOND_NS);
+    assert_eq!(checked(&setup), [s(20), s(18), s(3), s(2), s(17), s(9)]);
+    // A pod is there until its containers are gone, a second after its last order.
+    setup.functions[0].policy = Policy::FixedIdle { keep_ns: 0 };
+    setup.functions[0].start_up.stop = Distribution::Constant(5 * SECOND_NS);
+    let [long, ..] = checked(&setup);
+    setup.functions[0].start_up.stop = Distribution::Constant(SECOND_NS);
+    let [short, ..] = checked(&setup);
+    assert_eq!(long - short, s(4));
+}
+
+/// Two pods' start-up is 2 s: the layer of the first is needed from 10 to 11 s and from 12 to 13 s,
+/// and again from 60 s on; the second's once.
+#[test]
+fn the_floor_is_the_least_of_staying_and_starting_anew_in_each_layer() {
+    let mut function = one_at_a_time(&[], &[10, 12, 60, 60], 1);
+    (function.policy, function.capacity) = (Policy::Floor, Capacity::Slots(count(1)));
+    let floor = checked(&setup(vec![function], 100));
+    // Of the first layer: 2 s to start, 3 s needed, 1 s of a short gap, 2 s instead of a long one;
+    // of the second: 2 s and 1 s.
+    assert_eq!(floor.pod_ns, u128::from((2 + 3 + 1 + 2 + 2 + 1) * SECOND_NS));
+    assert_eq!((floor.arrived, floor.answered, floor.waited.total()), (4, 4, 0));
+}
+
+/// What takes time on the way is waited for: a request at zero, by each of them alone.
+#[test]
+fn every_delay_of_a_wake_is_in_the_wait() {
+    let wait_ns = |change: &dyn Fn(&mut Setup)| {
+        let mut setup = setup(vec![one_at_a_time(&[], &[10], 1)], 60);
+        change(&mut setup);
+        checked(&setup).wait.most_ns
+    };
+    let at_once_ns = wait_ns(&|_| {});
+    assert_eq!(at_once_ns, 2 * SECOND_NS);
+    let later_ns = |change: &dyn Fn(&mut Setup)| wait_ns(change) - at_once_ns;
+    let ms = 1_000_000;
+    assert_eq!(later_ns(&|it| it.world.api.latency_ns = 30 * ms), 30 * ms);
+    let nodes = |it: &mut Setup| {
+        it.world.nodes = Some(Nodes { count: count(1), pods: count(1), schedule_ns: 40 * ms });
+    };
+    assert_eq!(later_ns(&nodes), 40 * ms);
+    // Said to the autoscaler, and told by it of the pod.
+    let delay_ns = later_ns(&|it| it.world.report.delay_ns = 50 * ms);
+    assert!((50 * ms..=100 * ms).contains(&delay_ns), "{delay_ns}");
 }
 
 /// Three requests at once for one place in the queue, and no pod in time for it.

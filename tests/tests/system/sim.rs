@@ -362,6 +362,33 @@ fn how_far_it_is_is_a_bar_on_a_terminal_and_lines_where_asked_for() {
 }
 
 #[test]
+fn flags_come_before_set_and_set_before_the_manifest() {
+    let folder = folder();
+    let window = "autoscaling.knative.dev/window";
+    let set = |of_one: &str| {
+        let policy = "[policy.wide]\nmanifest = \"app.yaml\"\n";
+        let all = format!("{policy}set.\"{window}\" = \"30s\"\n{of_one}");
+        let start = SCENARIO.find("[policy.wide]").unwrap();
+        let end = SCENARIO.find("[function.api]").unwrap();
+        fs::write(folder.path().join("set.toml"), SCENARIO.replace(&SCENARIO[start..end], &all))
+            .unwrap();
+    };
+    let windows = |flags: &[&str]| {
+        let args = [&["run", "set.toml", "-o", "json"], flags].concat();
+        let report: serde_json::Value =
+            serde_json::from_str(&ends(folder.path(), &args, 1, "")).unwrap();
+        let scaling = |policy| &report["settings"][policy]["api"]["scaling"];
+        ["now", "wide"].map(|policy| scaling(policy)["stable_window_s"].as_u64().unwrap())
+    };
+    set("");
+    assert_eq!(windows(&[]), [20, 30]);
+    set(&format!("[policy.wide.set.api]\n\"{window}\" = \"40s\"\n"));
+    assert_eq!(windows(&[]), [20, 40]);
+    let flag = format!("{window}=50s");
+    assert_eq!(windows(&["--set", &flag]), [50, 50]);
+}
+
+#[test]
 fn an_interrupted_run_ends_at_once_and_leaves_nothing() {
     let folder = folder();
     let long = SCENARIO.replace("3m", "8000h").replace("2/s", "100/s");
