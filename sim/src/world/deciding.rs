@@ -358,3 +358,32 @@ fn falls_blindly(decision: &Decision) -> Option<String> {
     (blind && within && !planned && decision.desired < inputs.replicas)
         .then(|| format!("scaled down with {known_s} s of the stable window known: {decision}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use dormouse_policy::decision::{Average, Averages};
+    use dormouse_policy::readings::Load;
+    use dormouse_policy::settings::Scaling;
+
+    use super::*;
+
+    /// What is wrong with going from three replicas to so many with so much known.
+    fn fault(why: Why, known_s: u32, desired: u32, max_scale: u32) -> Option<String> {
+        let scaling = Arc::new(Scaling { max_scale, ..Scaling::default() });
+        let mut scaler = Scaler::new(scaling, Missing::Unknown, 3, 3, 0);
+        let mut decision = scaler.decide(&Observation::new(1, why, 3, 3, Load::default()));
+        let stable = Average { value: 0.0, known_s };
+        decision.inputs.averages = Some(Averages { stable, panic: stable });
+        falls_blindly(&Decision { desired, ..decision })
+    }
+
+    #[test]
+    fn nothing_is_lowered_while_part_of_the_window_is_not_known() {
+        assert!(fault(Why::Tick, 59, 2, 0).unwrap().contains("with 59 s of the stable window"));
+        assert!(fault(Why::Wake, 0, 0, 0).is_some());
+        assert_eq!(fault(Why::Tick, 60, 2, 0), None);
+        assert_eq!(fault(Why::Tick, 59, 3, 0), None, "it stays");
+        assert_eq!(fault(Why::Tick, 59, 2, 2), None, "an upper bound may lower it");
+        assert_eq!(fault(Why::Start, 0, 2, 0), None);
+    }
+}
