@@ -84,6 +84,9 @@ pub enum RunError {
     /// There are too many activators.
     #[error("a world has at most 1024 activators")]
     Activators,
+    /// What is to be killed is not there.
+    #[error("a fault is of an activator, a node or a function that there is")]
+    Faults,
     /// The cuts are not in order, or too many.
     #[error("cuts must be in order of time and fewer than 65535")]
     Cuts,

@@ -185,6 +185,19 @@ fn each_rule_has_its_words() {
             "7:30: world.fault[0].kill: needs world.nodes",
         ),
         (
+            with(
+                "[world]\nfault = [{ at = \"1s\", kill = \"activator\", number = 1, for = \"1s\" }]",
+            ),
+            "7:52: world.fault[0].number: must be below world.activators (1)",
+        ),
+        (
+            with(
+                "[world]\nnodes = { count = 2, pods = 9 }\n\
+                 fault = [{ at = \"1s\", kill = \"node\", number = 2, for = \"1s\" }]",
+            ),
+            "8:47: world.fault[0].number: must be below world.nodes.count (2)",
+        ),
+        (
             with("[world]\nfault = [{ at = \"1s\", kill = \"pod\" }]"),
             "7:10: world.fault[0]: function is missing",
         ),

@@ -98,7 +98,7 @@ pub struct Event {
     pub at: Time,
     /// What.
     pub kill: Kill,
-    /// Which of the activators or nodes, counted from 0 and around.
+    /// Which of the activators or nodes, counted from 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub number: u32,
     /// Whose pod.
@@ -153,8 +153,12 @@ impl World {
         let Some(section) = root.get("world").and_then(|node| node.section()) else {
             return world;
         };
-        let count = section.get("activators").and_then(|node| small(&node, ACTIVATORS_MAX));
-        world.activators = count.unwrap_or(world.activators);
+        let mut there = There { end, functions, activators: world.activators, nodes: 0 };
+        if let Some(node) = section.get("activators") {
+            let count = small(&node, ACTIVATORS_MAX);
+            world.activators = count.unwrap_or(world.activators);
+            there.activators = count.unwrap_or(There::UNKNOWN);
+        }
         if let Some(node) = section.get("report") {
             report(&node, &mut world.report);
         }
@@ -167,14 +171,16 @@ impl World {
             *shortcut = time(&section, "shortcut").unwrap_or(*shortcut);
             section.finish();
         }
-        world.nodes = section.get("nodes").and_then(|node| nodes(&node));
+        if let Some(node) = section.get("nodes") {
+            world.nodes = nodes(&node);
+            there.nodes = world.nodes.map_or(There::UNKNOWN, |nodes| nodes.count);
+        }
         if let Some(node) = section.get("fault") {
             let events = node.elements();
             if events.len() > FAULTS_MAX {
                 node.fault(format_args!("must be at most {FAULTS_MAX} faults"));
             }
-            let read = |node: &Node<'_>| event(node, end, functions, world.nodes.is_some());
-            world.fault = events.iter().filter_map(read).collect();
+            world.fault = events.iter().filter_map(|node| event(node, &there)).collect();
             world.fault.sort_by_key(|event| event.at);
         }
         section.finish();
@@ -237,9 +243,23 @@ fn nodes(node: &Node<'_>) -> Option<Nodes> {
     Some(Nodes { count: count?, pods: pods?, schedule: schedule.unwrap_or_default() })
 }
 
-fn event(node: &Node<'_>, end: Time, functions: &[Function], has_nodes: bool) -> Option<Event> {
+/// What there is to be killed, and until when.
+struct There<'a> {
+    end: Time,
+    functions: &'a [Function],
+    activators: u32,
+    /// 0 = there are none that could be told apart.
+    nodes: u32,
+}
+
+impl There<'_> {
+    /// How many there are where that itself is at fault: nothing is said about their numbers then.
+    const UNKNOWN: u32 = u32::MAX;
+}
+
+fn event(node: &Node<'_>, there: &There<'_>) -> Option<Event> {
     let section = node.section()?;
-    let at = moment(&section, "at", end);
+    let at = moment(&section, "at", there.end);
     let kill = section.need("kill").and_then(|node| {
         let kill = node.read(|text| match text {
             "activator" => Ok(Kill::Activator),
@@ -248,30 +268,41 @@ fn event(node: &Node<'_>, end: Time, functions: &[Function], has_nodes: bool) ->
             "node" => Ok(Kill::Node),
             _ => Err("must be activator, leader, pod or node".to_owned()),
         })?;
-        if kill == Kill::Node && !has_nodes {
+        if kill == Kill::Node && there.nodes == 0 {
             node.fault("needs world.nodes");
         }
         Some(kill)
     });
-    let (mut number, mut function, mut lasts) = (None, None, Some(Time::ZERO));
+    let (mut function, mut lasts) = (None, Some(Time::ZERO));
+    let number = match kill {
+        Some(Kill::Activator) => number(&section, there.activators, "world.activators"),
+        Some(Kill::Node) => number(&section, there.nodes, "world.nodes.count"),
+        _ => None,
+    };
     match kill {
         Some(Kill::Pod) => {
             function = section.need("function").and_then(|node| {
                 let name = node.text()?;
                 let is_one = |function: &&Function| function.name == name;
-                if !functions.iter().any(|function| is_one(&function)) || name.ends_with("/*") {
+                if !there.functions.iter().any(|function| is_one(&function)) || name.ends_with("/*")
+                {
                     node.fault("must be the key of one function");
                 }
                 Some(name.to_owned())
             })
         }
-        Some(Kill::Activator | Kill::Node) => {
-            number = section.get("number").and_then(|node| node.whole_number(0..=NODES_MAX));
-            lasts = at_least(&section, "for", FAULT_MIN);
-        }
-        Some(Kill::Leader) | None => lasts = at_least(&section, "for", FAULT_MIN),
+        _ => lasts = at_least(&section, "for", FAULT_MIN),
     }
     section.finish();
-    let number = number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
-    Some(Event { at: at?, kill: kill?, number, function, lasts: lasts? })
+    Some(Event { at: at?, kill: kill?, number: number.unwrap_or(0), function, lasts: lasts? })
+}
+
+/// Which one is killed, of as many as `of` says that there are.
+fn number(section: &Section<'_>, count: u32, of: &str) -> Option<u32> {
+    let node = section.get("number")?;
+    let number = u32::try_from(node.whole_number(0..=NODES_MAX)?).ok()?;
+    if number >= count {
+        node.fault(format_args!("must be below {of} ({count})"));
+    }
+    Some(number)
 }

@@ -425,16 +425,12 @@ impl Sim<'_> {
 
     /// A node is gone, with its pods; or it is back.
     pub(super) fn turn_node(&mut self, number: u32, state: NodeState) {
-        if self.cluster.nodes.is_empty() {
-            return;
-        }
-        let node = number as usize % self.cluster.nodes.len();
-        self.cluster.nodes[node].0 = state;
+        self.cluster.nodes[number as usize].0 = state;
         if state == NodeState::Down {
             for place in 0..self.pods.len() {
                 let pod = &self.pods[place];
                 let id = Id { at: place as u32, life: pod.life };
-                if pod.node == Some(node as u32) && pod.phase != Phase::Gone {
+                if pod.node == Some(number) && pod.phase != Phase::Gone {
                     self.break_pod(id);
                 }
             }

@@ -20,7 +20,7 @@ use super::pod::Pod;
 use super::queue::{Calendar, Class, Event, FUNCTIONS_MAX, Id, Queue, at_ns};
 use super::reporting::{Frame, Message};
 use super::series::{Recording, Series};
-use super::setup::{Arrivals, Function, Policy, Services, Setup};
+use super::setup::{Arrivals, Function, Kill, Policy, Services, Setup};
 use super::silence::Reports;
 use super::{Ended, Log, Logged, RunError, Scorecard, silence};
 use crate::draw::Stream;
@@ -178,6 +178,16 @@ pub(super) fn validate(setup: &Setup) -> Result<(), RunError> {
     }
     if setup.world.activators.get() > ACTIVATORS_MAX {
         return Err(RunError::Activators);
+    }
+    let nodes = setup.world.nodes.map_or(0, |nodes| nodes.count.get());
+    let is_there = |kill: &Kill| match *kill {
+        Kill::Activator(number) => number < setup.world.activators.get(),
+        Kill::Leader => true,
+        Kill::Pod(function) => function < setup.functions.len(),
+        Kill::Node(number) => number < nodes,
+    };
+    if !setup.world.faults.iter().all(|fault| is_there(&fault.kill)) {
+        return Err(RunError::Faults);
     }
     if !setup.cuts_ns.is_sorted() || setup.cuts_ns.len() >= usize::from(u16::MAX) {
         return Err(RunError::Cuts);

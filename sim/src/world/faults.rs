@@ -15,10 +15,10 @@ impl Sim<'_> {
         let mended_ns = self.now_ns.saturating_add(fault.for_ns);
         self.queue.push(mended_ns, Class::Fault, 0, Event::Mends(number as u32));
         match fault.kill {
-            Kill::Activator(which) => self.kill_activator(self.activator(which)),
+            Kill::Activator(which) => self.kill_activator(which as usize),
             Kill::Leader => self.cease_to_lead(),
             Kill::Pod(at) => {
-                let pods = self.functions.get(at).map_or(&[][..], |function| &function.pods);
+                let pods = &self.functions[at].pods;
                 let ready = pods.iter().find(|id| self.pods[id.at as usize].ready);
                 if let Some(&ready) = ready {
                     self.break_pod(ready);
@@ -41,15 +41,11 @@ impl Sim<'_> {
             return;
         }
         match fault.kill {
-            Kill::Activator(which) => self.start_activator(self.activator(which)),
+            Kill::Activator(which) => self.start_activator(which as usize),
             Kill::Leader if self.leader.is_none() => self.lead(),
             Kill::Leader | Kill::Pod(_) => {}
             Kill::Node(node) => self.turn_node(node, NodeState::Up),
         }
-    }
-
-    fn activator(&self, which: u32) -> usize {
-        which as usize % self.activators.len()
     }
 
     /// An activator is gone with what it holds and has in flight.

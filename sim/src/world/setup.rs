@@ -258,13 +258,13 @@ pub struct Fault {
 /// What breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kill {
-    /// The activator of that number, counted from 0 and around. What it holds and has in flight is
-    /// lost; it comes back with counters at zero.
+    /// The activator of that number, counted from 0. What it holds and has in flight is lost; it
+    /// comes back with counters at zero.
     Activator(u32),
     /// The autoscaler that decides. Another one begins without what this one knew.
     Leader,
     /// A ready pod of the function of that place in [`Setup::functions`], with what it serves.
     Pod(usize),
-    /// The node of that number, counted from 0 and around, with its pods.
+    /// The node of that number, counted from 0, with its pods.
     Node(u32),
 }

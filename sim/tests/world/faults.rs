@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 
 use dormouse_policy::decision::Why;
 use dormouse_sim::draw::Distribution;
-use dormouse_sim::world::{Capacity, Fault, Kill, Nodes, SECOND_NS, Score, Setup, run_checked};
+use dormouse_sim::world::{
+    Capacity, Fault, Kill, Nodes, RunError, SECOND_NS, Score, Setup, run_checked,
+};
 
 use crate::kit::*;
 
@@ -107,6 +109,16 @@ fn an_activators_restart_changes_a_decision() {
     let fault = Fault { at_ns: 120 * SECOND_NS, kill, for_ns: 8 * SECOND_NS };
     let (before_us, after_us) = (to_zero_us(Vec::new()), to_zero_us(vec![fault]));
     assert!(after_us >= before_us + 20_000_000, "{before_us} {after_us}");
+}
+
+/// Else it would be another one's fault, and be mended with that.
+#[test]
+fn what_is_not_there_cannot_be_killed() {
+    for kill in [Kill::Activator(3), Kill::Pod(1), Kill::Node(4)] {
+        let mut setup = steady();
+        setup.world.faults = vec![Fault { at_ns: SECOND_NS, kill, for_ns: SECOND_NS }];
+        assert_eq!(run_checked(&setup, 1), Err(RunError::Faults));
+    }
 }
 
 /// Reports that do not arrive are made up for by the next; the world goes on as it would.

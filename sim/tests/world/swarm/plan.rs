@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     nodes: u32,
     shortcut: bool,
     pub(crate) functions: Vec<Shape>,
+    /// When, what, and for how long in milliseconds; numbers count around, so that a smaller world
+    /// has them too.
     pub(crate) faults: Vec<(u64, Kill, u64)>,
 }
 
@@ -111,7 +113,7 @@ impl Plan {
         };
         let functions = self.functions.iter().enumerate();
         let functions: String = functions.map(|(number, shape)| shape.scenario(number)).collect();
-        let faults: String = self.faults.iter().map(fault).collect();
+        let faults: String = self.faults.iter().map(|it| self.fault(it)).collect();
         format!(
             "schema = 1\nlength = \"{seconds}s\"\n\
              [world]\nactivators = {activators}\n\
@@ -120,6 +122,22 @@ impl Plan {
              readiness = {{ probe = \"1s\", shortcut = \"{shortcut}\" }}\n\
              {nodes}fault = [\n{faults}]\n{functions}"
         )
+    }
+
+    fn fault(&self, (at_ms, kill, for_ms): &(u64, Kill, u64)) -> String {
+        let what = match kill {
+            Kill::Activator(number) => {
+                let number = number % self.activators;
+                format!("kill = \"activator\", number = {number}, for = \"{for_ms}ms\"")
+            }
+            Kill::Leader => format!("kill = \"leader\", for = \"{for_ms}ms\""),
+            Kill::Pod(function) => format!("kill = \"pod\", function = \"f{function}\""),
+            Kill::Node(number) => {
+                let number = number % self.nodes;
+                format!("kill = \"node\", number = {number}, for = \"{for_ms}ms\"")
+            }
+        };
+        format!("    {{ at = \"{at_ms}ms\", {what} }},\n")
     }
 
     /// Plans that are smaller by one thing.
@@ -189,20 +207,6 @@ impl Plan {
 
 fn rate(every_ms: u64) -> String {
     format!("{}/h", 3_600_000 / every_ms)
-}
-
-fn fault((at_ms, kill, for_ms): &(u64, Kill, u64)) -> String {
-    let what = match kill {
-        Kill::Activator(number) => {
-            format!("kill = \"activator\", number = {number}, for = \"{for_ms}ms\"")
-        }
-        Kill::Leader => format!("kill = \"leader\", for = \"{for_ms}ms\""),
-        Kill::Pod(function) => format!("kill = \"pod\", function = \"f{function}\""),
-        Kill::Node(number) => {
-            format!("kill = \"node\", number = {number}, for = \"{for_ms}ms\"")
-        }
-    };
-    format!("    {{ at = \"{at_ms}ms\", {what} }},\n")
 }
 
 impl Shape {
