@@ -24,7 +24,7 @@ use crate::scenario::{self, Capacity, Fault, Faults, Kill, Kind, Rate, Scenario,
 use crate::trace::indexed::{Faulty, Indexed};
 use crate::world::{self, Log, Setup, Ticking};
 
-pub use options::{Checks, Options, SeedRange};
+pub use options::{Checks, Options, SeedRange, unknown};
 
 /// Everything that is to be run.
 #[derive(Clone)]

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use dormouse_sim::plan;
 use dormouse_sim::replay::Tally;
-use dormouse_sim::scenario::Time;
+use dormouse_sim::scenario::{Faults, Time};
 
 use super::args::ReplayArgs;
 use super::{Exit, complain, files};
@@ -21,6 +22,11 @@ const OTHER_POLICY: &str = "--policy: a record holds what followed from its own 
 pub(super) fn replay(args: &ReplayArgs) -> Exit {
     if args.policy.is_some() {
         complain(OTHER_POLICY);
+        return Exit::Input;
+    }
+    let unknown = plan::unknown(&args.set);
+    if !unknown.is_empty() {
+        complain(Faults(unknown));
         return Exit::Input;
     }
     match try_replay(args) {

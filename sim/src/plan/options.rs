@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dormouse_policy::settings::Annotations;
+use dormouse_policy::settings::{ANNOTATIONS, Annotations};
 
 use crate::assertion::{Assertion, Names};
 use crate::scenario::{Fault, Faults, Policy, Scenario};
@@ -59,7 +59,7 @@ impl Options {
 
     /// Changes a scenario.
     pub(super) fn amend(&self, scenario: &mut Scenario) -> Result<(), Faults> {
-        let mut faults = Vec::new();
+        let mut faults = unknown(&self.set);
         for (flag, wanted) in [("--policy", &self.policies), ("--only", &self.only)] {
             let known: Vec<&str> = match flag {
                 "--policy" => scenario.policies.iter().map(|it| it.name.as_str()).collect(),
@@ -116,6 +116,13 @@ impl Options {
             self.seeds.unwrap_or(SeedRange { first: 1, last: scenario.seeds });
         (first..=last).collect()
     }
+}
+
+/// What `--set` names that is no annotation.
+#[must_use]
+pub fn unknown(set: &[(String, String)]) -> Vec<Fault> {
+    let rule = |key: &String| ANNOTATIONS.known(key).err().map(|rule| format!("{key:?}: {rule}"));
+    set.iter().filter_map(|(key, _)| Some(Fault::whole("--set", rule(key)?))).collect()
 }
 
 impl Default for Options {

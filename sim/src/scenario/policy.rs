@@ -240,6 +240,9 @@ fn sets(node: &Node<'_>, functions: &[Function]) -> Vec<Set> {
 }
 
 fn set(function: Option<&String>, key: String, node: &Node<'_>) -> Option<Set> {
+    if let Err(rule) = ANNOTATIONS.known(&key) {
+        node.fault(rule);
+    }
     let value = node.written()?;
     Some(Set { function: function.cloned(), key, value, place: node.place() })
 }

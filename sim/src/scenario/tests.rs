@@ -207,6 +207,16 @@ fn each_rule_has_its_words() {
             "7:9: policy.now.set.apis: there is no function of this name",
         ),
         (
+            with("[policy.now]\nset = { \"autoscaling.knative.de/window\" = \"30s\" }"),
+            "7:43: policy.now.set.\"autoscaling.knative.de/window\": there is no such annotation; \
+             did you mean autoscaling.knative.dev/window?",
+        ),
+        (
+            with("[policy.now.set.api]\nwindow = \"30s\""),
+            "7:10: policy.now.set.api.window: there is no such annotation; did you mean \
+             autoscaling.knative.dev/window?",
+        ),
+        (
             with("[score]\nassert = [\"wait.p99 < 1\"]"),
             "7:11: score.assert[0]: \"wait.p99 < 1\": \"1\": must be a duration",
         ),

@@ -153,8 +153,7 @@ fn between(low: f64, high: f64, unit: f64) -> f64 {
 /// Key and rest of `text`.
 fn split<'a>(text: &'a str, shape: &str) -> Result<(&'static Key, &'a str), String> {
     let (name, rest) = text.split_once('=').ok_or_else(|| format!("{text:?}: must be {shape}"))?;
-    let key =
-        ANNOTATIONS.lookup(name).ok_or_else(|| format!("{name}: {}", ANNOTATIONS.no_such(name)))?;
+    let key = ANNOTATIONS.known(name).map_err(|rule| format!("{name:?}: {rule}"))?;
     match (key.standing, key.grammar) {
         (Standing::NotYet, _) => Err(format!("{name}: is not yet supported")),
         (_, Grammar::Hosts | Grammar::Text) => Err(format!("{name}: says nothing of scaling")),

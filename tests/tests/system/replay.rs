@@ -58,6 +58,9 @@ fn other_settings_are_tried_on_the_same_readings() {
     assert!(code == Some(0) && told.ends_with(" 9 decisions, 0 differ\n"), "{told}");
     let (code, _, complaint) = replay(&record(), &["--set", "dormouse.dev/bursts=kpa"]);
     assert!(code == Some(2) && complaint.contains("did you mean dormouse.dev/burst?"));
+    let (code, told, complaint) = replay(&record(), &["--set", "dormouse.de/burst=kpa"]);
+    assert_eq!((code, told.as_str()), (Some(2), ""));
+    assert!(complaint.contains("--set: \"dormouse.de/burst\": there is no such annotation"));
     let (code, told, complaint) = replay(&record(), &["--policy", "hpa"]);
     assert_eq!((code, told.as_str()), (Some(2), ""));
     assert!(

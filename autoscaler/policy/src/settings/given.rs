@@ -112,10 +112,10 @@ impl<'a> Given<'a> {
         let names: BTreeMap<&str, &str> = names.collect();
         let mut not_yet = Vec::new();
         for (name, text) in names {
-            match self.table.lookup(name) {
-                Some(key) if key.standing == Standing::NotYet => not_yet.push(key.name.to_owned()),
-                Some(_) => {}
-                None => self.object((name, text), self.table.no_such(name)),
+            match self.table.known(name) {
+                Ok(key) if key.standing == Standing::NotYet => not_yet.push(key.name.to_owned()),
+                Ok(_) => {}
+                Err(rule) => self.object((name, text), rule),
             }
         }
         not_yet.sort();

@@ -261,6 +261,14 @@ impl Table {
         nearest(name, self.keys.iter().map(|key| key.name))
     }
 
+    /// The key that `name` spells.
+    ///
+    /// # Errors
+    /// The rule that it breaks: there is none.
+    pub fn known(&self, name: &str) -> Result<&'static Key, String> {
+        self.lookup(name).ok_or_else(|| self.no_such(name))
+    }
+
     /// The rule that a key breaks which is not in the table.
     #[must_use]
     pub fn no_such(&self, name: &str) -> String {
