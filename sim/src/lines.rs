@@ -1,5 +1,6 @@
 //! Text by the line, from files that may be of any size and be packed.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use crate::input::unpacked;
@@ -7,6 +8,9 @@ use crate::input::unpacked;
 /// Longest line read, in bytes: some hundred times the longest recorded run, and little enough to
 /// hold in memory, whatever a compressed file makes of itself.
 const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Characters that are shown of a text: more than any that is right has, and little enough to read.
+const SHOWN_CHARS_MAX: usize = 80;
 
 /// A file that cannot be read or used, and where.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +119,14 @@ impl<'a> Lines<'a> {
     #[must_use]
     pub fn unreadable(&self, fault: Fault) -> Unreadable {
         Unreadable { file: self.file.clone(), line: self.line, fault }
+    }
+}
+
+/// A text as messages show it: whole, or its beginning.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => Cow::Borrowed(text),
+        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::by_line::{Layout, shown, wrong};
+use super::by_line::{Layout, wrong};
 use super::time::{Unit, decimal_ns, log_ns};
 use super::{ALL, Found, Options};
-use crate::lines::Fault;
+use crate::lines::{Fault, shown};
 
 /// How a line's parts are read.
 pub(super) struct AccessLog {

@@ -1,6 +1,5 @@
 //! Formats that have a request a line.
 
-use std::borrow::Cow;
 use std::io::Read;
 
 use super::order::Order;
@@ -54,13 +53,4 @@ fn take(
 /// What is wrong with a field.
 pub(super) fn wrong(field: &str, rule: impl Into<String>) -> Fault {
     Fault::Field { field: field.to_owned(), rule: rule.into() }
-}
-
-/// A text as it is shown: whole, or its beginning.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    const SHOWN_MAX: usize = 80;
-    match text.char_indices().nth(SHOWN_MAX) {
-        None => Cow::Borrowed(text),
-        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
-    }
 }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::by_line::{Layout, shown, wrong};
+use super::by_line::{Layout, wrong};
 use super::time::{Unit, date_ns, decimal_ns};
 use super::{ALL, Found, Options};
-use crate::lines::Fault;
+use crate::lines::{Fault, shown};
 
 /// Which fields are read.
 pub(super) struct JsonLines {

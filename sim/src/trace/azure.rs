@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use super::indexed::FUNCTIONS_MAX;
 use super::table::{Fault, Line, Table};
 use super::{CELLS_MAX, COUNT_MAX, Filter};
 use crate::draw::Distribution;
+use crate::lines::shown;
 
 /// The last minute of a day: minutes are counted from 1.
 const MINUTE_MAX: u32 = 1440;
+
+/// Longest name or trigger, in bytes: what names are in Kubernetes, four times a hash.
+const TEXT_BYTES_MAX: usize = 253;
 
 /// The percentiles given, as columns and as shares.
 const PERCENTILES: [(&str, f64); 7] = [
@@ -69,7 +74,11 @@ pub fn counts(file: &str, input: impl Read, filter: &Filter) -> Result<Vec<Row>,
     let mut seen = BTreeMap::new();
     let mut cells = 0;
     while let Some(line) = table.next()? {
-        let text = |place: usize| line.text(columns[place]).map(str::to_owned);
+        let text = |place: usize| {
+            let is_name = |text: &str| text.len() <= TEXT_BYTES_MAX;
+            let rule = format_args!("at most {TEXT_BYTES_MAX} bytes");
+            line.read(columns[place], rule, |text| is_name(text).then(|| text.to_owned()))
+        };
         let mut row = Row {
             owner: text(0)?,
             app: text(1)?,
@@ -81,6 +90,10 @@ pub fn counts(file: &str, input: impl Read, filter: &Filter) -> Result<Vec<Row>,
         check_hash(&line, columns[2], &row.function)?;
         if let Some(first) = seen.insert(row.function.clone(), row.line) {
             return Err(line.fault(columns[2], format!("stands in line {first} already")));
+        }
+        if seen.len() > FUNCTIONS_MAX {
+            let rule = format!("is too much: at most {FUNCTIONS_MAX} functions are taken");
+            return Err(line.fault(usize::MAX, rule));
         }
         // What is wrong with a row that is left out is told all the same.
         let per_minute = minutes.clone().map(|column| count(&line, column));
@@ -124,7 +137,7 @@ fn minutes(table: &Table<'_>, named: &[usize]) -> Result<std::ops::Range<usize>,
 fn check_hash(line: &Line<'_>, column: usize, hash: &str) -> Result<(), Fault> {
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if hash.is_empty() || !hash.bytes().all(is_name) {
-        return Err(line.fault(column, format!("{hash:?}: must be of a-z, 0-9 and -")));
+        return Err(line.fault(column, format!("{:?}: must be of a-z, 0-9 and -", shown(hash))));
     }
     Ok(())
 }

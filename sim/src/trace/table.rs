@@ -1,11 +1,21 @@
 //! A CSV file with a header, row by row.
 
-use std::fmt;
-use std::io::{BufRead, Read};
+use std::cell::Cell;
+use std::io::{self, Cursor, Read};
+use std::rc::Rc;
+use std::{fmt, str};
 
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, Terminator, Trim};
 
 use crate::input::unpacked;
+use crate::lines::shown;
+
+/// Longest row, in bytes: some fifty times the longest of a day by the minute, and little enough to
+/// hold in memory, whatever a compressed file makes of itself.
+const ROW_BYTES_MAX: usize = 1 << 20;
+
+/// What may stand before a text in UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What is wrong with a trace, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,9 +42,29 @@ fn of(column: &str) -> String {
 /// A file being read.
 pub(crate) struct Table<'a> {
     file: String,
-    reader: Reader<Box<dyn BufRead + 'a>>,
+    reader: Reader<Bounded<'a>>,
+    /// How many bytes the row that is read may still have.
+    left: Rc<Cell<usize>>,
     header: Vec<String>,
     record: ByteRecord,
+}
+
+/// A file of whose every row so many bytes are read at most, for a row is held whole.
+struct Bounded<'a> {
+    input: Box<dyn Read + 'a>,
+    left: Rc<Cell<usize>>,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(self.left.get());
+        if most == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let length = self.input.read(&mut buffer[..most])?;
+        self.left.set(self.left.get() - length);
+        Ok(length)
+    }
 }
 
 /// A row of a file.
@@ -49,15 +79,17 @@ impl<'a> Table<'a> {
     pub(crate) fn new(file: &str, input: impl Read + 'a) -> Result<Self, Fault> {
         let fault =
             |rule: String| Fault { file: file.to_owned(), line: 0, column: String::new(), rule };
-        let input = unpacked(file, input).map_err(|error| fault(unreadable(&error)))?;
+        let input = unpacked(file, input).and_then(unmarked);
+        let input = input.map_err(|error| fault(unreadable(&error)))?;
+        let left = Rc::new(Cell::new(ROW_BYTES_MAX));
         // Lines end with LF, and CR before it is trimmed as a blank: so lines are counted right.
         let reader = ReaderBuilder::new()
             .trim(Trim::All)
             .terminator(Terminator::Any(b'\n'))
             .flexible(true)
-            .from_reader(input);
-        let mut table =
-            Self { file: file.to_owned(), reader, header: Vec::new(), record: ByteRecord::new() };
+            .from_reader(Bounded { input, left: Rc::clone(&left) });
+        let (file, header, record) = (file.to_owned(), Vec::new(), ByteRecord::new());
+        let mut table = Self { file, reader, left, header, record };
         let header = match table.reader.byte_headers() {
             Ok(header) => header.clone(),
             Err(error) => return Err(table.wrong(&error)),
@@ -65,9 +97,7 @@ impl<'a> Table<'a> {
         if header.is_empty() {
             return Err(fault("is empty".to_owned()));
         }
-        // A byte-order mark is no part of the first name.
-        let name =
-            |name: &[u8]| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').to_owned();
+        let name = |name: &[u8]| shown(&String::from_utf8_lossy(name)).into_owned();
         table.header = header.iter().map(name).collect();
         Ok(table)
     }
@@ -93,6 +123,7 @@ impl<'a> Table<'a> {
     /// The next row; an empty line is none.
     pub(crate) fn next(&mut self) -> Result<Option<Line<'_>>, Fault> {
         loop {
+            self.left.set(ROW_BYTES_MAX);
             match self.reader.read_byte_record(&mut self.record) {
                 Ok(true) if self.record.len() == 1 && self.record[0].is_empty() => {}
                 Ok(true) => break,
@@ -111,6 +142,9 @@ impl<'a> Table<'a> {
 
     fn wrong(&self, error: &csv::Error) -> Fault {
         let rule = match error.kind() {
+            ErrorKind::Io(_) if self.left.get() == 0 => {
+                format!("has no end within {ROW_BYTES_MAX} bytes")
+            }
             ErrorKind::Io(error) => unreadable(error),
             _ => error.to_string(),
         };
@@ -124,7 +158,7 @@ impl<'t> Line<'t> {
     /// The text of a cell.
     pub(crate) fn text(&self, column: usize) -> Result<&'t str, Fault> {
         let cell = self.record.get(column).unwrap_or_default();
-        std::str::from_utf8(cell).map_err(|_| self.fault(column, "is not UTF-8"))
+        str::from_utf8(cell).map_err(|_| self.fault(column, "is not UTF-8"))
     }
 
     /// What a cell holds; `rule` says what it must.
@@ -135,7 +169,7 @@ impl<'t> Line<'t> {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Fault> {
         let text = self.text(column)?;
-        read(text).ok_or_else(|| self.fault(column, format!("{text:?}: must be {rule}")))
+        read(text).ok_or_else(|| self.fault(column, format!("{:?}: must be {rule}", shown(text))))
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -148,6 +182,14 @@ impl<'t> Line<'t> {
     }
 }
 
-fn unreadable(error: &std::io::Error) -> String {
+/// The same without a byte-order mark before it, which quotes may follow.
+fn unmarked<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut first = Vec::new();
+    input.by_ref().take(MARK.len() as u64).read_to_end(&mut first)?;
+    first.splice(..if first == MARK { MARK.len() } else { 0 }, []);
+    Ok(Box::new(Cursor::new(first).chain(input)))
+}
+
+fn unreadable(error: &io::Error) -> String {
     format!("cannot be read: {error}")
 }

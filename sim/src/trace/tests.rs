@@ -33,6 +33,7 @@ fn counts_are_read_however_they_are_written() {
         COUNTS.replace('\n', "\r\n"),
         format!("{}\r\n", COUNTS.replace('\n', "\r\n")),
         format!("\u{feff}{COUNTS}"),
+        format!("\u{feff}{}", COUNTS.replacen("HashOwner", "\"HashOwner\"", 1)),
         COUNTS.replace("http", "\"http\""),
         COUNTS.trim_end().to_owned(),
     ];
@@ -99,6 +100,42 @@ fn what_is_wrong_with_counts_is_named() {
     let gzip = packed(COUNTS);
     let fault = read(&gzip[..gzip.len() - 9]).unwrap_err();
     assert!(fault.rule.starts_with("cannot be read"), "{fault}");
+}
+
+/// Whatever a packed file makes of itself: no more of it is read than the longest row, nor told of
+/// it than the beginning.
+#[test]
+fn a_row_has_an_end() {
+    let header = COUNTS.lines().next().unwrap();
+    let long = |of: &[u8]| of.repeat((3 << 20) / of.len());
+    for (before, of) in [("", "\0"), ("", "a,"), ("\n", "7,"), ("\n\"", "o\n"), ("\no,\"", "\"\"")]
+    {
+        let before = if before.is_empty() { String::new() } else { format!("{header}{before}") };
+        let mut read_bytes = 0;
+        let input = [before.as_bytes(), &long(of.as_bytes())].concat();
+        let counted = Counted { input: &input, read_bytes: &mut read_bytes };
+        let fault = counts("c.csv", counted, &Filter::default()).unwrap_err().to_string();
+        assert!(fault.ends_with("has no end within 1048576 bytes"), "{fault}");
+        assert!(read_bytes < 1_200_000, "{read_bytes}");
+    }
+    let long = String::from_utf8(vec![b'x'; 100_000]).unwrap();
+    for from in ["HashApp", "480", "http", "f1", "3"] {
+        let told = read(COUNTS.replacen(from, &long, 1).as_bytes()).unwrap_err().to_string();
+        assert!(told.len() < 400 && told.contains("xxx…"), "{from}: {told}");
+    }
+}
+
+struct Counted<'a> {
+    input: &'a [u8],
+    read_bytes: &'a mut usize,
+}
+
+impl std::io::Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.input.read(buffer)?;
+        *self.read_bytes += length;
+        Ok(length)
+    }
 }
 
 #[test]
