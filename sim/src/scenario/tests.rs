@@ -218,7 +218,8 @@ fn each_rule_of_the_world_of_policies_and_scores_has_its_words() {
         ),
         (
             with(
-                "[world]\nfault = [{ at = \"1s\", kill = \"activator\", number = 1, for = \"1s\" }]",
+                "[world]\n\
+                 fault = [{ at = \"1s\", kill = \"activator\", number = 1, for = \"1s\" }]",
             ),
             "7:52: world.fault[0].number: must be below world.activators (1)",
         ),

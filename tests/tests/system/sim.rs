@@ -110,10 +110,6 @@ fn flags_come_before_the_scenario() {
     run(&["--only", "apo"], 2, "--only: apo: there is none of this name; there are api");
     run(&["--seed", "9..1"], 2, "must not end before it begins");
     run(&["--set", "autoscaling.knative.dev/min-scale=-3"], 2, "must be a whole number");
-    let unknown = "--set: \"window\": there is no such annotation; did you mean \
-                   autoscaling.knative.dev/window?";
-    run(&["--set", "window=30s"], 2, unknown);
-    run(&["--set", "=1"], 2, "--set: \"\": there is no such annotation");
     run(&["--max-events", "100"], 2, "raise --max-events");
     run(&["--manifest", "none.yaml"], 2, "none.yaml: cannot be read");
     fs::write(folder.path().join("other.yaml"), MANIFEST.replace("20s", "30s")).unwrap();

@@ -1,0 +1,55 @@
+//! `dormouse sim`: what cannot be used, or cannot come to anything, is refused with its place.
+
+use std::fs;
+
+use dormouse_tests::program::Scratch;
+
+use crate::sim::ends;
+
+const SCENARIO: &str = r#"schema = 1
+length = "3m"
+[policy.now]
+[policy.wide]
+set = { "autoscaling.knative.dev/min-scale" = "2" }
+[function.api]
+load = { poisson = "2/s" }
+service = "50ms"
+[score]
+assert = ["arrived >= 100", "wide pods.max >= 2"]
+"#;
+
+/// A folder with one scenario.
+fn folder(scenario: &str) -> Scratch {
+    let scratch = Scratch::new();
+    fs::write(scratch.path().join("x.toml"), scenario).unwrap();
+    scratch
+}
+
+/// What `run` and `check` say of a scenario that cannot be used.
+#[track_caller]
+fn is_refused(scenario: &str, rule: &str) {
+    for command in ["check", "run"] {
+        ends(folder(scenario).path(), &[command, "x.toml"], 2, rule);
+    }
+}
+
+#[test]
+fn annotations_that_there_are_none_of_are_not_set() {
+    let rule = "there is no such annotation";
+    is_refused(&SCENARIO.replace("autoscaling.knative.dev/", ""), rule);
+    let folder = folder(SCENARIO);
+    let set = |set: &str, rule: &str| {
+        ends(folder.path(), &["run", "x.toml", "--set", set], 2, rule);
+    };
+    let near = "did you mean autoscaling.knative.dev/window?";
+    set("window=30s", &format!("--set: \"window\": {rule}; {near}"));
+    set("=1", &format!("--set: \"\": {rule}"));
+}
+
+#[test]
+fn a_fault_of_what_is_not_there_is_refused() {
+    let world =
+        "[world]\nfault = [{ at = \"1s\", kill = \"activator\", number = 1, for = \"1s\" }]";
+    let rule = "x.toml:12:52: world.fault[0].number: must be below world.activators (1)";
+    is_refused(&format!("{SCENARIO}{world}\n"), rule);
+}
