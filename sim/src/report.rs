@@ -22,6 +22,7 @@ use crate::courses::Courses;
 use crate::judge::{Outcome, Verdict};
 
 pub use json::{SCHEMA, effective};
+pub use junit::Suites;
 pub use sweep::SweepKind;
 pub use text::verdict_line;
 

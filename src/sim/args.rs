@@ -14,6 +14,7 @@ use dormouse_sim::plan::{Checks, Options, SeedRange};
 use dormouse_sim::report::{Kind, comparison};
 use dormouse_sim::scenario::Time;
 
+use super::suite;
 pub(crate) use import::ImportArgs;
 use sweep::{MERGE_EXAMPLES, SWEEP_EXAMPLES};
 pub(crate) use sweep::{MergeArgs, SweepArgs, SweepOutput};
@@ -45,6 +46,7 @@ of `run`; 1 also: a figure is worse.";
 const TEST_EXAMPLES: &str = "\
 Examples:
   dormouse sim test sim/scenarios               every scenario of a folder
+  dormouse sim test sim/scenarios -o junit=out.xml    for CI
   dormouse sim test sim/scenarios --bless       and take what comes of them as right
 
 Each NAME.toml is run; its assertions must hold, and every figure must be that of NAME.json beside
@@ -220,6 +222,15 @@ pub(crate) struct TestArgs {
     /// The folder
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
+    /// A report: text, or junit with a suite for each scenario, on stdout or in a file; may be given
+    /// several times
+    #[arg(
+        short,
+        long,
+        value_name = "KIND[=PATH]",
+        value_parser = |text: &str| output(text, suite::Kind::parse)
+    )]
+    pub(crate) output: Vec<Output<suite::Kind>>,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
     /// Write what comes of each scenario beside it, as right

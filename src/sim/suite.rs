@@ -4,10 +4,34 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use dormouse_sim::plan::Options;
-use dormouse_sim::report::Kind;
+use dormouse_sim::report::{self, Suites};
 
 use super::args::TestArgs;
+use super::simulate::Unasked;
 use super::{Exit, complain, simulate};
+
+/// A report on a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A line for each scenario.
+    Text,
+    /// The assertions of all, for CI.
+    Junit,
+}
+
+impl Kind {
+    /// The kind of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "text" => Ok(Self::Text),
+            "junit" => Ok(Self::Junit),
+            _ => Err(format!("{name:?}: must be text or junit")),
+        }
+    }
+}
 
 pub(super) fn test(args: &TestArgs) -> Exit {
     let scenarios = match scenarios(&args.folder) {
@@ -22,11 +46,13 @@ pub(super) fn test(args: &TestArgs) -> Exit {
         return Exit::Nothing;
     }
     let mut told = String::new();
+    let mut suites = Suites::default();
     let mut worst = Exit::Fine;
     for path in &scenarios {
-        let exit = match one(path, args) {
-            Ok(exit) | Err(exit) => exit,
-        };
+        let exit = one(path, args, &mut suites).unwrap_or_else(|exit| {
+            suites.add_error(&path.to_string_lossy(), "cannot be run; stderr says why");
+            exit
+        });
         let word = match exit {
             Exit::Fine => "ok     ",
             Exit::Nothing => "NOTHING",
@@ -35,12 +61,14 @@ pub(super) fn test(args: &TestArgs) -> Exit {
         told += &format!("{word} {}\n", path.display());
         worst = worst.max(exit);
     }
-    if !args.work.quiet
-        && let Err(exit) = simulate::put(None, &told)
-    {
-        return exit;
+    let write = |kind| match kind {
+        Kind::Text => told.clone(),
+        Kind::Junit => suites.clone().finish(),
+    };
+    match simulate::put_all(&args.output, Kind::Text, Unasked::of(&args.work), write) {
+        Ok(()) => worst,
+        Err(exit) => exit,
     }
-    worst
 }
 
 /// The scenarios in a folder itself, by name.
@@ -52,21 +80,29 @@ fn scenarios(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn one(path: &Path, args: &TestArgs) -> Result<Exit, Exit> {
+fn one(path: &Path, args: &TestArgs, suites: &mut Suites) -> Result<Exit, Exit> {
     let name = path.to_string_lossy();
     let plan = simulate::plan(&name, &Options::default())?;
     let golden = path.with_extension("json");
     let (outcome, verdicts) = simulate::judged(&plan, &args.work)?;
     simulate::complain_of(&outcome, &verdicts);
+    suites.add(&outcome, &verdicts);
     let has_golden = golden.exists() || args.bless;
     if verdicts.is_empty() && !has_golden {
-        complain(format_args!("{name}: asserts nothing, and has no {}", golden.display()));
+        let nothing = format!("asserts nothing, and has no {}", golden.display());
+        complain(format_args!("{name}: {nothing}"));
+        suites.add_error(&name, &nothing);
         return Ok(Exit::Nothing);
     }
     let mut exit = simulate::ruling(&outcome, &verdicts, has_golden);
     if has_golden {
-        let now = Kind::Json.write(&outcome, &verdicts, None);
-        exit = exit.max(simulate::beside(&plan, &[], &golden, &now, args.bless)?);
+        let now = report::Kind::Json.write(&outcome, &verdicts, None);
+        let beside = simulate::beside(&plan, &[], &golden, &now, args.bless)?;
+        if beside == Exit::Failed {
+            let differs = "what came of it is not what it holds; stderr says which figures";
+            suites.add_error(&golden.to_string_lossy(), differs);
+        }
+        exit = exit.max(beside);
     }
     Ok(exit)
 }

@@ -362,6 +362,25 @@ fn how_far_it_is_is_a_bar_on_a_terminal_and_lines_where_asked_for() {
 }
 
 #[test]
+fn a_folder_is_told_of_in_junits_words_too() {
+    let folder = folder();
+    fs::write(folder.path().join("bad.toml"), "schema = 1\n[oops]\n").unwrap();
+    fs::write(folder.path().join("small.json"), "{}").unwrap();
+    let told = ends(folder.path(), &["test", ".", "-o", "junit=out.xml", "-o", "text"], 2, "oops");
+    assert_eq!(told, "FAILED  ./bad.toml\nFAILED  ./small.toml\n");
+    let xml = fs::read_to_string(folder.path().join("out.xml")).unwrap();
+    for part in [
+        "<testsuites tests=\"5\" failures=\"0\" errors=\"2\">",
+        "<testsuite name=\"small\" tests=\"3\" failures=\"0\" errors=\"0\"",
+        "<testcase classname=\"wide\" name=\"wide pods.max &gt;= 2\">",
+        "<error message=\"cannot be run; stderr says why\"/>",
+    ] {
+        assert!(xml.contains(part), "{part} is not in {xml}");
+    }
+    ends(folder.path(), &["test", ".", "-o", "csv"], 2, "must be text or junit");
+}
+
+#[test]
 fn flags_come_before_set_and_set_before_the_manifest() {
     let folder = folder();
     let window = "autoscaling.knative.dev/window";
