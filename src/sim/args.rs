@@ -222,8 +222,8 @@ pub(crate) struct TestArgs {
     /// The folder
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// A report: text, or junit with a suite for each scenario, on stdout or in a file; may be given
-    /// several times
+    /// A report: text, or junit with a suite for each scenario, on stdout or in a file; may be
+    /// given several times
     #[arg(
         short,
         long,
