@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dormouse_policy::function::{FunctionName, Probe};
+use dormouse_policy::function::{FunctionName, HttpGet, Probe};
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::{Request, Uri};
 use http_body_util::Empty;
@@ -151,9 +151,9 @@ async fn try_once(
             let connected = network.connect(address(*pod_port)?);
             within(Duration::from_millis(*timeout_ms), connected).await.map(drop)
         }
-        Probe::Http { pod_port, path, host, headers, timeout_ms } => {
-            let got = get(network, address(*pod_port)?, path, host.as_deref(), headers);
-            within(Duration::from_millis(*timeout_ms), got).await
+        Probe::Http(probe) => {
+            let got = get(network, address(probe.pod_port)?, probe);
+            within(Duration::from_millis(probe.timeout_ms), got).await
         }
     }
 }
@@ -163,14 +163,8 @@ async fn within<T>(bound: Duration, doing: impl Future<Output = io::Result<T>>) 
 }
 
 /// One HTTP probe, as kubelet makes it: any status from 200 to 399 is readiness.
-async fn get(
-    network: &impl Network,
-    address: SocketAddr,
-    path: &str,
-    host: Option<&str>,
-    headers: &[(String, String)],
-) -> io::Result<()> {
-    let request = probe_request(address, path, host, headers).map_err(io::Error::other)?;
+async fn get(network: &impl Network, address: SocketAddr, probe: &HttpGet) -> io::Result<()> {
+    let request = probe_request(address, probe).map_err(io::Error::other)?;
     let stream = network.connect(address).await?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
@@ -193,13 +187,9 @@ async fn get(
     }
 }
 
-fn probe_request(
-    address: SocketAddr,
-    path: &str,
-    host: Option<&str>,
-    headers: &[(String, String)],
-) -> http::Result<Request<Empty<Bytes>>> {
-    let host = host.map_or_else(|| address.to_string(), str::to_owned);
+fn probe_request(address: SocketAddr, probe: &HttpGet) -> http::Result<Request<Empty<Bytes>>> {
+    let HttpGet { path, host, headers, .. } = probe;
+    let host = host.clone().unwrap_or_else(|| address.to_string());
     let mut request = Request::get(path.parse::<Uri>()?)
         .header(HOST, HeaderValue::try_from(host)?)
         .header(USER_AGENT, HeaderValue::from_static("kube-probe/dormouse"))

@@ -338,3 +338,19 @@ impl Failure {
     /// It lasts until another entry says otherwise.
     pub const UNTIL_TOLD: u64 = u64::MAX;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::Entry;
+
+    /// What an entry may take up beside its lists, in bytes: an autoscaler keeps one for each of
+    /// ten thousand functions that sleep.
+    const BYTES_MAX: usize = 200;
+
+    #[test]
+    fn an_entry_takes_little_room() {
+        assert!(size_of::<Entry>() <= BYTES_MAX, "{}", size_of::<Entry>());
+    }
+}

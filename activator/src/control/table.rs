@@ -266,7 +266,7 @@ fn fresh(listed: &frame::Pod, workers: usize) -> Pod {
 fn heed(pod: &Pod, probe: &Probe, was_ready: bool, is_ready: bool) {
     match probe {
         Probe::Connect => {}
-        Probe::Http { .. } | Probe::Tcp { .. } | Probe::Reported => {
+        Probe::Http(_) | Probe::Tcp { .. } | Probe::Reported => {
             if is_ready && !was_ready {
                 pod.set_state(State::Usable);
             } else if was_ready && !is_ready {

@@ -122,19 +122,8 @@ pub struct Endpoint {
 pub enum Probe {
     /// No probe in the manifest: an accepted TCP connection is readiness.
     Connect,
-    /// Connect, then `GET path`; ready on 200–399.
-    Http {
-        /// Index into the function's `pod_ports`.
-        pod_port: usize,
-        /// Path and query, starting with `/`.
-        path: String,
-        /// Host header; the pod's address when absent.
-        host: Option<String>,
-        /// Further headers, in order.
-        headers: Vec<(String, String)>,
-        /// The longest wait for an answer, in milliseconds, at least 1.
-        timeout_ms: u64,
-    },
+    /// Connect, then `GET path`; ready on 200–399. Shared by all that know of the function.
+    Http(Arc<HttpGet>),
     /// A TCP connection to that port is readiness.
     Tcp {
         /// Index into the function's `pod_ports`.
@@ -145,4 +134,40 @@ pub enum Probe {
     /// Cannot be tried from outside (exec, gRPC, several probed containers): the pod's own
     /// readiness, as its manager reports it, is the only word.
     Reported,
+}
+
+/// What a pod is asked for to find out whether it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpGet {
+    /// Index into the function's `pod_ports`.
+    pub pod_port: usize,
+    /// Path and query, starting with `/`.
+    pub path: String,
+    /// Host header; the pod's address when absent.
+    pub host: Option<String>,
+    /// Further headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The longest wait for an answer, in milliseconds, at least 1.
+    pub timeout_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_written_as_peers_read_them() {
+        let headers = vec![("a".to_owned(), "b".to_owned())];
+        let path = "/".to_owned();
+        let get = HttpGet { pod_port: 1, path, host: None, headers, timeout_ms: 5 };
+        let http = r#"{"http":{"pod_port":1,"path":"/","host":null,"headers":[["a","b"]],"#;
+        for (probe, text) in [
+            (Probe::Connect, r#""connect""#),
+            (Probe::Http(Arc::new(get)), &format!(r#"{http}"timeout_ms":5}}}}"#)),
+            (Probe::Tcp { pod_port: 1, timeout_ms: 5 }, r#"{"tcp":{"pod_port":1,"timeout_ms":5}}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&probe).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Probe>(text).unwrap(), probe);
+        }
+    }
 }

@@ -44,6 +44,9 @@ const KEPT_PERMILLE: u64 = 980;
 pub(super) struct Loss(u32);
 
 impl Loss {
+    /// Before the first gap.
+    pub(super) const NONE: Self = Self(0);
+
     /// The view gave that share to what came.
     pub(super) fn pay(&mut self, share: f64) {
         #[allow(

@@ -1,8 +1,9 @@
 //! How long a function was idle before its requests, of late.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::bins::{BINS, BOUNDS_US, bin};
 use super::forecast::{self, Loss, Shares, VIEWS};
@@ -34,9 +35,15 @@ const REQUESTS_MAX: u32 = 1_000;
 /// A function's idle times.
 ///
 /// It is known in several places, which outlive each other; [`Gaps::merge`] brings them together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Within one process they share it until one of them learns more; of most functions there is
+/// nothing to know, and that takes a pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(from = "Told")]
-pub struct Gaps {
+pub struct Gaps(Option<Arc<Known>>);
+
+/// What is known of idle times; never [`NOTHING`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Known {
     /// Gaps ever recorded.
     seen: u64,
     /// Gaps after which requests were counted, decaying.
@@ -50,6 +57,16 @@ pub struct Gaps {
     /// What each view of the gaps paid of late.
     losses: [Loss; VIEWS],
 }
+
+/// What is known before the first gap.
+static NOTHING: Known = Known {
+    seen: 0,
+    openings: 0,
+    requests: 0,
+    masses: Vec::new(),
+    last: Kind::Middling,
+    losses: [Loss::NONE; VIEWS],
+};
 
 /// What a gap was among those of its function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,13 +105,80 @@ impl From<Told> for Gaps {
         }
         let openings = openings.min(MASS_MAX);
         let requests = requests.min(u64::from(MASS_MAX) * u64::from(REQUESTS_MAX));
-        Self { seen, openings, requests, masses, last, losses }
+        let known = Known { seen, openings, requests, masses, last, losses };
+        Self((known != NOTHING).then(|| Arc::new(known)))
+    }
+}
+
+impl Serialize for Gaps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.known().serialize(serializer)
     }
 }
 
 impl Gaps {
     /// Adds that the function was idle for `gap_us` before a request.
     pub fn record(&mut self, gap_us: u64) {
+        self.known_mut().record(gap_us);
+    }
+
+    /// Adds that `requests` came within one start-up time of a gap's end.
+    pub(super) fn record_opening(&mut self, requests: u32) {
+        self.known_mut().record_opening(requests);
+    }
+
+    /// Becomes `other` if that has seen more. Of two that saw as many it is a matter of order which
+    /// is kept; so all who hear of both keep the same.
+    pub fn merge(&mut self, other: &Self) {
+        if other > self {
+            self.clone_from(other);
+        }
+    }
+
+    /// Whether no gap was seen yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.seen() == 0
+    }
+
+    /// Gaps ever recorded.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.known().seen
+    }
+
+    /// What it takes in memory beside itself.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let counts = 2 * size_of::<usize>();
+        let known = self.0.as_ref();
+        known.map_or(0, |it| counts + size_of::<Known>() + it.masses.capacity() * size_of::<u32>())
+    }
+
+    /// The share of gaps that is expected to end in each bin, and beyond all.
+    pub(super) fn expected(&self) -> Shares {
+        let known = self.known();
+        forecast::together(&known.views(), &known.losses)
+    }
+
+    /// Requests that come within one start-up time of a gap's end, on average; at least 1. A gap
+    /// that nobody saw counts as one with one request.
+    pub(super) fn requests(&self) -> f64 {
+        let (known, gap) = (self.known(), f64::from(GAP));
+        (known.requests as f64 + gap) / (f64::from(known.openings) + gap)
+    }
+
+    fn known(&self) -> &Known {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+
+    fn known_mut(&mut self) -> &mut Known {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
+impl Known {
+    fn record(&mut self, gap_us: u64) {
         let (smeared, views) = (smeared(gap_us), self.views());
         for (loss, view) in self.losses.iter_mut().zip(views) {
             let shares = smeared.iter().zip(view).map(|(mass, share)| in_gaps(*mass) * share);
@@ -133,43 +217,11 @@ impl Gaps {
         }
     }
 
-    /// Adds that `requests` came within one start-up time of a gap's end.
-    pub(super) fn record_opening(&mut self, requests: u32) {
+    fn record_opening(&mut self, requests: u32) {
         let requests = requests.clamp(1, REQUESTS_MAX);
         self.openings = decayed(self.openings) + GAP;
         self.requests =
             self.requests * u64::from(KEPT_PERMILLE) / 1000 + u64::from(GAP) * u64::from(requests);
-    }
-
-    /// Becomes `other` if that has seen more. Of two that saw as many it is a matter of order which
-    /// is kept; so all who hear of both keep the same.
-    pub fn merge(&mut self, other: &Self) {
-        if other > self {
-            self.clone_from(other);
-        }
-    }
-
-    /// Whether no gap was seen yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.seen == 0
-    }
-
-    /// Gaps ever recorded.
-    #[must_use]
-    pub fn seen(&self) -> u64 {
-        self.seen
-    }
-
-    /// What it takes in memory beside itself.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.masses.capacity() * size_of::<u32>()
-    }
-
-    /// The share of gaps that is expected to end in each bin, and beyond all.
-    pub(super) fn expected(&self) -> Shares {
-        forecast::together(&self.views(), &self.losses)
     }
 
     fn views(&self) -> [Shares; VIEWS] {
@@ -183,13 +235,6 @@ impl Gaps {
             }
         }
         forecast::views(&own, &like)
-    }
-
-    /// Requests that come within one start-up time of a gap's end, on average; at least 1. A gap
-    /// that nobody saw counts as one with one request.
-    pub(super) fn requests(&self) -> f64 {
-        let gap = f64::from(GAP);
-        (self.requests as f64 + gap) / (f64::from(self.openings) + gap)
     }
 }
 
@@ -229,12 +274,12 @@ mod tests {
 
     /// The masses of all kinds together.
     fn own(gaps: &Gaps) -> Vec<u32> {
-        let of = |at: usize| gaps.masses.iter().skip(at).step_by(MASSES).sum();
+        let of = |at: usize| gaps.known().masses.iter().skip(at).step_by(MASSES).sum();
         (0..MASSES).map(of).collect()
     }
 
     fn total(gaps: &Gaps) -> u32 {
-        gaps.masses.iter().sum()
+        gaps.known().masses.iter().sum()
     }
 
     /// What it has learnt of gaps of so many seconds, one after the other.
@@ -274,16 +319,16 @@ mod tests {
             gaps.record(10_000_000);
             gaps.record_opening(u32::MAX);
         }
-        assert!(total(&gaps) <= MASS_MAX && gaps.openings <= MASS_MAX);
+        assert!(total(&gaps) <= MASS_MAX && gaps.known().openings <= MASS_MAX);
         assert!((gaps.requests() - f64::from(REQUESTS_MAX)).abs() < 10.0);
     }
 
     #[test]
     fn a_gap_is_short_or_long_beside_the_others_of_its_function() {
         let gaps = learnt([10, 100, 1_000]);
-        let kinds = [5, 10, 100, 1_000, 5_000].map(|s| gaps.kind(bin(s * 1_000_000)));
+        let kinds = [5, 10, 100, 1_000, 5_000].map(|s| gaps.known().kind(bin(s * 1_000_000)));
         assert_eq!(kinds, [Kind::Short, Kind::Short, Kind::Middling, Kind::Long, Kind::Long]);
-        assert_eq!(learnt([300; 9]).last, learnt([300; 10]).last, "all alike");
+        assert_eq!(learnt([300; 9]).known().last, learnt([300; 10]).known().last, "all alike");
     }
 
     #[test]
@@ -329,11 +374,28 @@ mod tests {
     }
 
     #[test]
+    fn nothing_known_takes_a_pointer_and_is_written_out_whole() {
+        assert_eq!((size_of::<Gaps>(), Gaps::default().bytes()), (size_of::<usize>(), 0));
+        let line = r#"{"seen":0,"openings":0,"requests":0,"masses":[],"last":"middling","#;
+        let line = format!(r#"{line}"losses":[0,0,0]}}"#);
+        assert_eq!(serde_json::to_string(&Gaps::default()).unwrap(), line);
+        assert_eq!(NOTHING, Known::default());
+    }
+
+    #[test]
+    fn what_one_learns_those_who_shared_with_it_do_not() {
+        let before = learnt([5]);
+        let mut after = before.clone();
+        after.record(5_000_000);
+        assert_eq!((before.seen(), after.seen()), (1, 2));
+    }
+
+    #[test]
     fn what_others_tell_is_brought_within_bounds() {
         let told = r#"{"seen":3,"openings":4294967295,"requests":9,"masses":[4294967295,1]}"#;
         let mut gaps: Gaps = serde_json::from_str(told).unwrap();
-        assert_eq!(gaps.masses.len(), KINDS * MASSES);
-        assert_eq!((gaps.masses[0], gaps.openings), (MASS_MAX, MASS_MAX));
+        assert_eq!(gaps.known().masses.len(), KINDS * MASSES);
+        assert_eq!((gaps.known().masses[0], gaps.known().openings), (MASS_MAX, MASS_MAX));
         gaps.record(1_000_000);
         for gaps in [gaps, Gaps::default()] {
             let line = serde_json::to_string(&gaps).unwrap();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dormouse_policy::function::Probe;
+use dormouse_policy::function::{HttpGet, Probe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -32,7 +32,8 @@ pub(super) async fn attempt(
     longest: Duration,
 ) -> Result<(), Refusal> {
     let pod_port = match probe {
-        Probe::Http { pod_port, .. } | Probe::Tcp { pod_port, .. } => *pod_port,
+        Probe::Http(get) => get.pod_port,
+        Probe::Tcp { pod_port, .. } => *pod_port,
         // What cannot be tried from outside is taken to be ready when its first port is open.
         Probe::Connect | Probe::Reported => 0,
     };
@@ -43,9 +44,10 @@ pub(super) async fn attempt(
     let Ok(Ok(stream)) = timeout(longest, TcpStream::connect(address)).await else {
         return Err(refusal);
     };
-    let Probe::Http { path, host, headers, .. } = probe else {
+    let Probe::Http(get) = probe else {
         return Ok(());
     };
+    let HttpGet { path, host, headers, .. } = &**get;
     let host = host.clone().unwrap_or_else(|| address.to_string());
     let request = request(path, &host, headers);
     match timeout(longest, status(stream, &request)).await {
@@ -100,13 +102,14 @@ mod tests {
     async fn check(answer: &str) -> (Result<(), Refusal>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let probe = Probe::Http {
+        let get = HttpGet {
             pod_port: 1,
             path: "/ready".to_owned(),
             host: None,
             headers: vec![("user-agent".to_owned(), "me".to_owned())],
             timeout_ms: 1,
         };
+        let probe = Probe::Http(get.into());
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();

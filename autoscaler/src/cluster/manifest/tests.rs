@@ -99,10 +99,10 @@ fn ports_are_listed_by_services_then_probe_then_the_rest() {
     let ports = local.function.pod_ports.iter();
     let ports: Vec<_> = ports.map(|port| (port.name.as_str(), port.number)).collect();
     assert_eq!(ports, [("web", 8080), ("", 7), ("admin", 9)]);
-    let Probe::Http { pod_port, path, timeout_ms, .. } = local.function.probe else {
+    let Probe::Http(get) = &local.function.probe else {
         panic!("{:?}", local.function.probe);
     };
-    assert_eq!((pod_port, path.as_str(), timeout_ms), (1, "/ready", 1000));
+    assert_eq!((get.pod_port, get.path.as_str(), get.timeout_ms), (1, "/ready", 1000));
     assert_eq!(local.readiness.period_unready, Duration::from_secs(10));
 }
 

@@ -1,8 +1,9 @@
 //! The containers' probes to the one by which its readiness is found.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_policy::function::Probe;
+use dormouse_policy::function::{HttpGet, Probe};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -54,13 +55,15 @@ pub(super) fn read(
         }
         (Some(get), _) => {
             let headers = get.http_headers.iter().flatten();
-            Probe::Http {
+            let get = HttpGet {
                 pod_port: port(&get.port)?,
                 path: path(get.path.as_deref()),
                 host: get.host.clone(),
                 headers: headers.map(|h| (h.name.clone(), h.value.clone())).collect(),
                 timeout_ms,
-            }
+            };
+            check_text(field, &get)?;
+            Probe::Http(Arc::new(get))
         }
         (None, Some(tcp)) => Probe::Tcp { pod_port: port(&tcp.port)?, timeout_ms },
         (None, None) => {
@@ -69,7 +72,6 @@ pub(super) fn read(
             return Ok(connecting(Probe::Reported, Some(notice)));
         }
     };
-    check_text(field, &probe)?;
     Ok(Probing { probe, readiness, notice: None })
 }
 
@@ -119,10 +121,8 @@ fn path(path: Option<&str>) -> String {
 }
 
 /// What is sent as is must not break out of its line.
-fn check_text(field: &str, probe: &Probe) -> Result<(), String> {
-    let Probe::Http { path, host, headers, .. } = probe else {
-        return Ok(());
-    };
+fn check_text(field: &str, get: &HttpGet) -> Result<(), String> {
+    let HttpGet { path, host, headers, .. } = get;
     let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if !is_visible(path) || !host.as_deref().is_none_or(is_visible) {
@@ -160,7 +160,7 @@ mod tests {
         ] {
             let read: Vec<Container> = serde_json::from_value(containers.clone()).unwrap();
             let probe = super::read(&read, |_| Ok(0)).unwrap().probe;
-            let is_ours = matches!(probe, Probe::Http { .. } | Probe::Tcp { .. });
+            let is_ours = matches!(probe, Probe::Http(_) | Probe::Tcp { .. });
             assert_eq!((is_ours, probe == Probe::Reported), (is_tried, !is_tried), "{containers}");
         }
     }
