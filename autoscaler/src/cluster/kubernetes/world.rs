@@ -253,24 +253,13 @@ impl World {
             let Some(slot) = self.slots.get_mut(&name) else {
                 continue;
             };
-            let mut fact = slot.tell(&name);
+            let fact = slot.tell(&name, &self.slices);
             let is_empty = slot.workloads.is_empty() && !slot.has_news();
             if slot.has_news() {
                 self.queue(&name);
             }
             if is_empty {
                 self.slots.remove(&name);
-            }
-            if let Some(Fact::Function(function)) = &mut fact {
-                let ports = function.endpoints.iter().map(|it| self.slices.port_of(&it.name));
-                let ports: Vec<Option<u16>> = ports.collect();
-                // What has none is shared with whoever is told.
-                if ports.iter().any(Option::is_some) {
-                    let endpoints = &mut Arc::make_mut(function).endpoints;
-                    for (endpoint, port) in endpoints.iter_mut().zip(ports) {
-                        endpoint.own_port = port;
-                    }
-                }
             }
             if fact.is_some() {
                 return fact;
@@ -430,10 +419,7 @@ impl World {
                 }
             }
         }
-        if slot.function != function {
-            slot.function = function;
-            slot.is_function_news = true;
-        }
+        slot.describe(function, &self.slices);
         self.attend(name);
         self.judge_targeting(name, now);
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use dormouse_policy::function::{Function, FunctionName};
+use dormouse_policy::function::{Endpoint, Function, FunctionName};
 
 use crate::cluster::kubernetes::objects::Seen;
 use crate::cluster::kubernetes::pods::PodsSeen;
+use crate::cluster::kubernetes::slices::Slices;
 use crate::cluster::{Fact, Pods, Rollout};
 
 /// Everything of one name.
@@ -13,7 +14,7 @@ use crate::cluster::{Fact, Pods, Rollout};
 pub(super) struct Slot {
     /// Usually one; a Deployment and a StatefulSet may share a name.
     pub(super) workloads: Vec<(Seen, u64)>,
-    /// What is to be served under this name.
+    /// What is to be served under this name; shared with whoever was told.
     pub(super) function: Option<Arc<Function>>,
     pub(super) pods: Option<PodsSeen>,
     /// Whether the description was told.
@@ -23,6 +24,17 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// This is to be served now. What is the same as before stays the one that others share.
+    pub(super) fn describe(&mut self, mut function: Option<Arc<Function>>, slices: &Slices) {
+        if let Some(function) = &mut function {
+            give_ports(function, slices);
+        }
+        if self.function != function {
+            self.function = function;
+            self.is_function_news = true;
+        }
+    }
+
     /// The workload that is served.
     pub(super) fn holder(&self) -> Option<&Seen> {
         self.function.as_ref()?;
@@ -45,8 +57,8 @@ impl Slot {
         }
     }
 
-    pub(super) fn tell(&mut self, name: &FunctionName) -> Option<Fact> {
-        let Some(function) = &self.function else {
+    pub(super) fn tell(&mut self, name: &FunctionName, slices: &Slices) -> Option<Fact> {
+        let Some(function) = &mut self.function else {
             (self.is_function_news, self.is_pods_news) = (false, true);
             return std::mem::take(&mut self.is_told).then(|| Fact::Gone(name.clone()));
         };
@@ -54,12 +66,14 @@ impl Slot {
             self.is_told = true;
             // Ports may have changed, and with them every address.
             self.is_pods_news = true;
+            give_ports(function, slices);
             return Some(Fact::Function(Arc::clone(function)));
         }
         if !self.has_news() {
             return None;
         }
         self.is_pods_news = false;
+        let watched = self.pods.as_ref().zip(self.function.as_ref());
         let seen = self.holder();
         let refused = seen.and_then(|seen| seen.failure.as_deref());
         let pods = Pods {
@@ -68,8 +82,18 @@ impl Slot {
             revision: seen.map(|seen| seen.revision.clone()).unwrap_or_default(),
             rollout: seen.map_or(Rollout::Done, |seen| seen.rollout),
             failure: self.pods.as_ref().and_then(|pods| pods.failure(refused)).map(Box::new),
-            pods: self.pods.as_ref().map(|it| it.list(&function.pod_ports)).unwrap_or_default(),
+            pods: watched.map(|(pods, of)| pods.list(&of.pod_ports)).unwrap_or_default(),
         };
         Some(Fact::Pods(name.clone(), pods))
+    }
+}
+
+/// Gives its endpoints the ports that are theirs now; a copy is made only where one is another.
+fn give_ports(function: &mut Arc<Function>, slices: &Slices) {
+    let is_other = |it: &Endpoint| it.own_port != slices.port_of(&it.name);
+    if function.endpoints.iter().any(is_other) {
+        for endpoint in &mut Arc::make_mut(function).endpoints {
+            endpoint.own_port = slices.port_of(&endpoint.name);
+        }
     }
 }

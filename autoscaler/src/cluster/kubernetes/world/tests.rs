@@ -1,6 +1,7 @@
 //! Changes in, facts and outputs out.
 
 mod others;
+mod sharing;
 
 use dormouse_policy::function::FunctionName;
 use serde::de::DeserializeOwned;
