@@ -183,6 +183,7 @@ impl Plan {
         }
         if faults.is_empty() {
             plan.set_replicas(&files);
+            faults.extend(plan.is_there_twice(file));
             faults.extend(plan.is_too_much(file));
         }
         plan.traces = files.traces.into_values().collect();
@@ -328,6 +329,19 @@ impl Plan {
             functions: &self.scenario.functions,
             end: self.scenario.end(),
         }
+    }
+
+    /// Two keys may stand for one function: with its namespace and without, or a row of a trace. The
+    /// first one that is there twice.
+    fn is_there_twice(&self, file: &str) -> Option<Fault> {
+        let mut keys = BTreeMap::new();
+        self.functions.iter().find_map(|Function { key, name, spec, .. }| {
+            let first = keys.insert(name, key)?;
+            let rule = format!(
+                "function.{key}: stands for {name}, as function.{first} does; a function has one key"
+            );
+            Some(Fault { file: file.to_owned(), place: spec.place, rule })
+        })
     }
 
     /// More requests than a run may have events would never be all of them.

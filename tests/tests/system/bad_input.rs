@@ -53,3 +53,22 @@ fn a_fault_of_what_is_not_there_is_refused() {
     let rule = "x.toml:12:52: world.fault[0].number: must be below world.activators (1)";
     is_refused(&format!("{SCENARIO}{world}\n"), rule);
 }
+
+#[test]
+fn a_function_has_one_key() {
+    let function = |key: &str| {
+        format!("[function.{key:?}]\nload = {{ poisson = \"1/s\" }}\nservice = \"1ms\"\n")
+    };
+    let twice = SCENARIO.replace("[score]", &(function("default/api") + "[score]"));
+    let rule = "x.toml:9:11: function.default/api: stands for default/api, as function.api does";
+    is_refused(&twice, rule);
+    let folder = folder(&format!(
+        "schema = 1\nlength = \"2m\"\n{}[function.\"f/*\"]\nservice = \"1ms\"\n\
+         trace = {{ format = \"azure-2019\", counts = \"c.csv\" }}\n",
+        function("f/a"),
+    ));
+    let row = "HashOwner,HashApp,HashFunction,Trigger,1,2\no,p,b,http,3,1\no,p,a,http,3,1\n";
+    fs::write(folder.path().join("c.csv"), row).unwrap();
+    let rule = "x.toml:6:11: function.f/*: stands for f/a, as function.f/a does; a function has";
+    ends(folder.path(), &["check", "x.toml"], 2, rule);
+}
