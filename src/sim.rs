@@ -22,7 +22,7 @@ pub(crate) use args::SimCommand;
 use crate::signals::Signals;
 
 /// How a command of the simulator ends, by exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     /// All is as it should be.
     Fine = 0,
@@ -38,6 +38,26 @@ enum Exit {
     Unwritten = 74,
     /// Somebody wished it to end.
     Interrupted = 130,
+}
+
+/// The worst first: what this program got wrong, what the machine did, what cannot be used, what does
+/// not hold, and what there was nothing to say of.
+const WORST_FIRST: [Exit; 7] = [
+    Exit::Interrupted,
+    Exit::Broken,
+    Exit::Unwritten,
+    Exit::Input,
+    Exit::Failed,
+    Exit::Nothing,
+    Exit::Fine,
+];
+
+impl Exit {
+    /// What two things come to: the worse of them.
+    fn worse(self, other: Self) -> Self {
+        let is_either = |exit: &Self| *exit == self || *exit == other;
+        WORST_FIRST.into_iter().find(is_either).unwrap_or(self)
+    }
 }
 
 impl From<Exit> for ExitCode {

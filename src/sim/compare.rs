@@ -34,7 +34,7 @@ fn try_compare(args: &CompareArgs) -> Result<Exit, Exit> {
     let each = outcomes.iter().zip(&verdicts);
     let rulings = each.map(|(outcome, verdicts)| simulate::ruling(outcome, verdicts, false));
     let is_worse = comparison.is_worse().then_some(Exit::Failed);
-    let exit = rulings.chain(is_worse).fold(Exit::Fine, Exit::max);
+    let exit = rulings.chain(is_worse).fold(Exit::Fine, Exit::worse);
     if args.work.quiet {
         outcomes
             .iter()

@@ -120,7 +120,7 @@ fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
     }
     if let Some(path) = &args.baseline {
         let now = Kind::Json.write(&outcome, &verdicts, None);
-        exit = exit.max(beside(&plan, &args.tolerance, path, &now, args.bless)?);
+        exit = exit.worse(beside(&plan, &args.tolerance, path, &now, args.bless)?);
     }
     let is_drawn = args.output.iter().any(|output| matches!(output.kind, Kind::Drawn(_)));
     let courses = match is_drawn {

@@ -59,7 +59,7 @@ pub(super) fn test(args: &TestArgs) -> Exit {
             _ => "FAILED ",
         };
         told += &format!("{word} {}\n", path.display());
-        worst = worst.max(exit);
+        worst = worst.worse(exit);
     }
     let write = |kind| match kind {
         Kind::Text => told.clone(),
@@ -67,7 +67,7 @@ pub(super) fn test(args: &TestArgs) -> Exit {
     };
     match simulate::put_all(&args.output, Kind::Text, Unasked::of(&args.work), write) {
         Ok(()) => worst,
-        Err(exit) => exit,
+        Err(exit) => worst.worse(exit),
     }
 }
 
@@ -102,7 +102,7 @@ fn one(path: &Path, args: &TestArgs, suites: &mut Suites) -> Result<Exit, Exit> 
             let differs = "what came of it is not what it holds; stderr says which figures";
             suites.add_error(&golden.to_string_lossy(), differs);
         }
-        exit = exit.max(beside);
+        exit = exit.worse(beside);
     }
     Ok(exit)
 }

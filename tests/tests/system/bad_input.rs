@@ -72,3 +72,18 @@ fn a_function_has_one_key() {
     let rule = "x.toml:6:11: function.f/*: stands for f/a, as function.f/a does; a function has";
     ends(folder.path(), &["check", "x.toml"], 2, rule);
 }
+
+#[test]
+fn a_folder_ends_as_the_worst_of_its_scenarios() {
+    let mute = SCENARIO.split("[score]").next().unwrap();
+    let folder = folder(mute);
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let test = |code| ends(folder.path(), &["test", "."], code, "asserts nothing, and has no");
+    test(3);
+    write("failing.toml", &SCENARIO.replace("arrived >= 100", "arrived >= 100000"));
+    test(1);
+    write("bad.toml", "schema = 1\n");
+    test(2);
+    fs::remove_file(folder.path().join("failing.toml")).unwrap();
+    test(2);
+}
