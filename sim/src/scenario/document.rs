@@ -11,6 +11,8 @@ use dormouse_policy::settings::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::lines::shown;
+
 /// Faults noted of one document: beyond these nobody reads on.
 const FAULTS_MAX: usize = 100;
 
@@ -105,7 +107,11 @@ impl<'a> Document<'a> {
         let mut faults = self.faults.borrow_mut();
         if faults.len() < FAULTS_MAX {
             let (file, place) = (self.file.to_owned(), self.place(at));
-            faults.push(Fault { file, place, rule: rule.to_string() });
+            let fault = Fault { file, place, rule: rule.to_string() };
+            // What is nested is complained of at every depth.
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
         }
     }
 
@@ -146,7 +152,7 @@ impl<'d> Node<'d> {
     /// What `read` makes of the text.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text()?;
-        read(text).map_err(|rule| self.fault(format_args!("{text:?}: {rule}"))).ok()
+        read(text).map_err(|rule| self.fault(format_args!("{:?}: {rule}", shown(text)))).ok()
     }
 
     pub(crate) fn whole_number(&self, range: RangeInclusive<u64>) -> Option<u64> {
@@ -225,7 +231,7 @@ impl<'d> Node<'d> {
                 DeValue::Table(_) | DeValue::Array(_) => {
                     self.fault(format_args!("must be {wanted}, not a {}", self.value.type_str()));
                 }
-                _ => self.fault(format_args!("{}: must be {wanted}", written.trim())),
+                _ => self.fault(format_args!("{}: must be {wanted}", shown(written.trim()))),
             }
         }
         found
@@ -323,8 +329,8 @@ impl<'d> Section<'d> {
 fn join(path: &str, key: &str) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let key = match key.bytes().all(is_bare) {
-        true => key.to_owned(),
-        false => format!("{key:?}"),
+        true => shown(key).into_owned(),
+        false => format!("{:?}", shown(key)),
     };
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }

@@ -204,6 +204,11 @@ fn each_rule_of_the_world_of_policies_and_scores_has_its_words() {
     let with = |rest: &str| minimal("") + rest;
     are_refused(&[
         (
+            with("[policy.now]\nkind = \"hpas\""),
+            "7:8: policy.now.kind: \"hpas\": must be \"kpa\", \"hpa\", { hpa = { window = \"15s\" } }, \
+             \"hybrid-histogram\", \"floor\" or { fixed-idle = \"10m\" }",
+        ),
+        (
             with("[world]\nreport = { loss = nan }"),
             "7:19: world.report.loss: nan: must be a number",
         ),
@@ -258,6 +263,24 @@ fn each_rule_of_the_world_of_policies_and_scores_has_its_words() {
             "7:23: score.tolerance.waits: there is no such metric",
         ),
     ]);
+}
+
+#[test]
+fn complaints_are_short_and_each_is_made_once() {
+    for opened in ["[", "{a=", "[\n"] {
+        let faults = faults(&format!("a = {}", opened.repeat(20_000)));
+        assert_eq!(faults.len(), 2, "{faults:#?}");
+    }
+    let long = "x".repeat(100_000);
+    for text in [
+        minimal("").replace("20ms", &long),
+        minimal(&format!("seeds = {}", "7".repeat(long.len()))),
+        minimal(&format!("{long} = 1")),
+        minimal(&format!("{long}.{long} = \"\"")),
+    ] {
+        let told = faults(&text).join("\n");
+        assert!(told.len() < 1_000 && told.contains('…'), "{told}");
+    }
 }
 
 #[test]
