@@ -20,7 +20,7 @@ use crate::assertion::{Judged, Names};
 use crate::draw::Distribution;
 use crate::input::{Hashed, Inputs, Manifest};
 use crate::metric::Span;
-use crate::scenario::{self, Capacity, Fault, Faults, Kill, Kind, Rate, Scenario, Time};
+use crate::scenario::{self, Capacity, Fault, Faults, FileName, Kill, Kind, Rate, Scenario, Time};
 use crate::trace::indexed::{Faulty, Indexed};
 use crate::world::{self, Log, Setup, Ticking};
 
@@ -93,6 +93,8 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Files as they are read, with their hashes.
 struct Files<'a> {
+    /// The scenario's, as messages have it.
+    scenario: &'a str,
     inputs: &'a dyn Inputs,
     hashed: BTreeMap<String, String>,
     manifests: BTreeMap<String, Manifest>,
@@ -103,13 +105,13 @@ impl Files<'_> {
     /// What `read` makes of a file, which it reads to the end.
     fn read<T>(
         &mut self,
-        name: &str,
-        read: impl FnOnce(&mut dyn Read) -> Result<T, crate::trace::Fault>,
+        file: &FileName,
+        read: impl FnOnce(&str, &mut dyn Read) -> Result<T, crate::trace::Fault>,
     ) -> Result<T, Fault> {
-        let unreadable = |error| Fault::whole(name, format_args!("cannot be read: {error}"));
-        let input = self.inputs.open(name).map_err(unreadable)?;
+        let FileName { name, .. } = file;
+        let input = self.inputs.open(name).map_err(|error| self.not_had(file, &error))?;
         let mut input = Hashing { input, hash: Sha256::new() };
-        let made = read(&mut input).map_err(|fault| Fault {
+        let made = read(name, &mut input).map_err(|fault| Fault {
             place: scenario::Place { line: fault.line, column: 0 },
             rule: match fault.column.as_str() {
                 "" => fault.rule,
@@ -117,22 +119,29 @@ impl Files<'_> {
             },
             file: fault.file,
         })?;
-        self.hashed.insert(name.to_owned(), hex(&input.hash.finalize()));
+        self.hashed.insert(name.clone(), hex(&input.hash.finalize()));
         Ok(made)
     }
 
+    /// A file cannot be had at all, for which there is no place but where it is named.
+    fn not_had(&self, file: &FileName, error: &io::Error) -> Fault {
+        let rule = format!("{}: cannot be read: {error}", file.name);
+        Fault { file: self.scenario.to_owned(), place: file.place, rule }
+    }
+
     /// A trace with an index, which is checked and hashed when it is first wanted.
-    fn trace(&mut self, name: &str) -> Result<Arc<Indexed>, Fault> {
+    fn trace(&mut self, file: &FileName) -> Result<Arc<Indexed>, Fault> {
+        let FileName { name, .. } = file;
         if let Some(trace) = self.traces.get(name) {
             return Ok(Arc::clone(trace));
         }
         let unusable = |error: Faulty| Fault::whole(name, error);
-        let input = self.inputs.open_at(name).map_err(Faulty::from).map_err(unusable)?;
+        let input = self.inputs.open_at(name).map_err(|error| self.not_had(file, &error))?;
         let mut hash = Sha256::new();
         let trace = Indexed::open(input, |bytes| hash.update(bytes)).map_err(unusable)?;
         let trace = Arc::new(trace);
-        self.hashed.insert(name.to_owned(), hex(&hash.finalize()));
-        self.traces.insert(name.to_owned(), Arc::clone(&trace));
+        self.hashed.insert(name.clone(), hex(&hash.finalize()));
+        self.traces.insert(name.clone(), Arc::clone(&trace));
         Ok(trace)
     }
 }
@@ -151,6 +160,7 @@ impl Plan {
         let mut scenario = scenario::read(file, text)?;
         options.amend(&mut scenario)?;
         let mut files = Files {
+            scenario: file,
             inputs,
             hashed: BTreeMap::new(),
             manifests: BTreeMap::new(),
@@ -354,11 +364,12 @@ impl Plan {
             });
         let most: u128 = invented.map(|load| load.requests_max(end)).sum();
         (most > u128::from(self.events_max)).then(|| {
-            Fault::whole(file, format_args!(
+            let rule = format!(
                 "length: up to {most} requests are more than the {} events that a run may have; \
                  shorten it, lower the rates, or raise --max-events",
                 self.events_max,
-            ))
+            );
+            Fault { file: file.to_owned(), place: self.scenario.length_at, rule }
         })
     }
 }

@@ -16,7 +16,8 @@ mod start;
 
 pub use document::{Fault, Faults, Place};
 pub use function::{
-    ArrivalFormat, ArrivalTrace, Capacity, Format, Function, Placing, StartUp, Trace, Traffic,
+    ArrivalFormat, ArrivalTrace, Capacity, FileName, Format, Function, Placing, StartUp, Trace,
+    Traffic,
 };
 pub use load::Load;
 pub use policy::{Hpa, Kind, Policy, Set, short};
@@ -52,6 +53,9 @@ pub struct Scenario {
     pub warmup: Time,
     /// How much of it is scored, after that.
     pub length: Time,
+    /// Where that stands.
+    #[serde(skip)]
+    pub length_at: Place,
     /// The policies; the first is what others are compared with.
     #[serde(rename = "policy", serialize_with = "policy::as_table")]
     pub policies: Vec<Policy>,
@@ -76,6 +80,7 @@ impl Scenario {
             start: Start::default(),
             warmup: Time::ZERO,
             length,
+            length_at: Place::default(),
             policies: vec![Policy::default()],
             functions: Vec::new(),
             world: World::default(),
@@ -109,7 +114,9 @@ fn scenario(section: &Section<'_>) -> Scenario {
         node.whole_number(SCHEMA..=SCHEMA);
     }
     let time = |name| section.get(name).and_then(|node| node.read(str::parse::<Time>));
-    let length = section.need("length").and_then(|node| {
+    let length = section.need("length");
+    let length_at = length.as_ref().map(Node::place).unwrap_or_default();
+    let length = length.and_then(|node| {
         let length = node.read(str::parse::<Time>)?;
         if length == Time::ZERO {
             node.fault("must be above 0s");
@@ -131,6 +138,7 @@ fn scenario(section: &Section<'_>) -> Scenario {
         start: start.unwrap_or_default(),
         warmup,
         length,
+        length_at,
         world: World::read(section, &functions, end),
         score: Score::read(section, &policies, &functions, end),
         policies,

@@ -2,11 +2,9 @@
 
 use serde_json::Value;
 
+use crate::lines::shown;
 use crate::plan::Plan;
-use crate::scenario::Traffic;
-
-/// Letters of a value that are told.
-const TOLD_MAX: usize = 80;
+use crate::scenario::{FileName, Traffic};
 
 /// In what two scenarios differ besides their names, policies, assertions and tolerances, as a
 /// sentence that names both files; none if in nothing. Of several things the first by name.
@@ -27,12 +25,12 @@ pub fn difference(first: (&str, &Plan), second: (&str, &Plan)) -> Option<String>
         Traffic::Load(_) => None,
     });
     let mut files = files.flatten().flatten();
-    let hash = |plan: &Plan, name: &str| {
-        let input = plan.inputs.iter().find(|input| input.name == *name);
+    let hash = |plan: &Plan, file: &FileName| {
+        let input = plan.inputs.iter().find(|input| input.name == file.name);
         input.map(|input| input.sha256.clone())
     };
-    let file = files.find(|name| hash(first, name) != hash(second, name))?;
-    Some(format!("{file}: is not the same file to {one} and to {other}"))
+    let file = files.find(|file| hash(first, file) != hash(second, file))?;
+    Some(format!("{}: is not the same file to {one} and to {other}", file.name))
 }
 
 /// A scenario without what may differ.
@@ -73,12 +71,8 @@ fn unlike(path: &str, one: &Value, other: &Value) -> Option<(String, String, Str
 }
 
 fn told(value: &Value) -> String {
-    let text = match value {
+    match value {
         Value::Null => "none".to_owned(),
-        value => value.to_string(),
-    };
-    match text.char_indices().nth(TOLD_MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
+        value => shown(&value.to_string()).into_owned(),
     }
 }

@@ -34,8 +34,8 @@ pub(super) fn functions(
     match &spec.traffic {
         scenario::Traffic::Load(loads) => key.one(Source::Loads(loads.clone())),
         scenario::Traffic::Trace(trace) if trace.format == Format::Periods => {
-            let counts = &trace.counts;
-            let per_minute = files.read(counts, |input| trace::periods(counts, input))?;
+            let per_minute =
+                files.read(&trace.counts, |name, input| trace::periods(name, input))?;
             let per_minute = cut(trace, per_minute, scenario.end())?;
             let counts = Counts { per_minute, placing: trace.place, trigger: Trigger::Other };
             key.one(Source::Counts(counts))
@@ -66,9 +66,9 @@ impl Key<'_> {
     fn rows(&self, trace: &Trace, files: &mut Files<'_>) -> Result<Vec<Function>, Fault> {
         let filter = self.filter(trace.filter.as_deref(), COUNTS_COLUMNS)?;
         let counts = &trace.counts;
-        let rows = files.read(counts, |input| trace::counts(counts, input, &filter))?;
+        let rows = files.read(counts, |name, input| trace::counts(name, input, &filter))?;
         let durations = match &trace.durations {
-            Some(name) => files.read(name, |input| trace::durations(name, input))?,
+            Some(file) => files.read(file, |name, input| trace::durations(name, input))?,
             None => BTreeMap::new(),
         };
         if rows.is_empty() {
@@ -76,7 +76,7 @@ impl Key<'_> {
                 Some(filter) => format!("has no row where {filter}"),
                 None => "has no row but the header".to_owned(),
             };
-            return Err(Fault::whole(counts, rule));
+            return Err(Fault::whole(&counts.name, rule));
         }
         let row = |row: trace::Row| {
             let service = durations.get(&row.function).or(self.service.as_ref());
@@ -96,7 +96,7 @@ impl Key<'_> {
     /// The functions of a trace with an index: one, or each that is chosen.
     fn recorded(&self, spec: &ArrivalTrace, files: &mut Files<'_>) -> Result<Vec<Function>, Fault> {
         let trace = files.trace(&spec.file)?;
-        let wrong = |rule: String| Fault::whole(&spec.file, rule);
+        let wrong = |rule: String| Fault::whole(&spec.file.name, rule);
         let resolution_ns = trace.head().resolution_ns;
         if !spec.skip.0.is_multiple_of(resolution_ns) {
             let rule = format!("trace.skip must be a multiple of {}", Time(resolution_ns));
@@ -193,12 +193,12 @@ impl Key<'_> {
 
 fn no_durations(trace: &Trace, row: &trace::Row) -> Fault {
     Fault {
-        file: trace.counts.clone(),
+        file: trace.counts.name.clone(),
         place: scenario::Place { line: row.line, column: 0 },
         rule: format!(
             "function {} has no durations in {}; a service in the scenario would stand for them",
             row.function,
-            trace.durations.as_deref().unwrap_or("any file"),
+            trace.durations.as_ref().map_or("any file", |file| &file.name),
         ),
     }
 }
@@ -210,7 +210,7 @@ fn cut(trace: &Trace, mut per_minute: Vec<u32>, end: Time) -> Result<Vec<u32>, F
     let left = per_minute.len().saturating_sub(skip);
     if left < length {
         let rule = format!("has {left} minutes after {}, the run has {length}", trace.skip);
-        return Err(Fault::whole(&trace.counts, rule));
+        return Err(Fault::whole(&trace.counts.name, rule));
     }
     per_minute.drain(..skip);
     per_minute.truncate(length);

@@ -65,10 +65,10 @@ pub struct Trace {
     /// What its files look like.
     pub format: Format,
     /// The file of counts.
-    pub counts: String,
+    pub counts: FileName,
     /// The file of durations.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub durations: Option<String>,
+    pub durations: Option<FileName>,
     /// Which rows count: `column = value` or `column != value`, joined by `and`.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
@@ -78,13 +78,24 @@ pub struct Trace {
     pub skip: Time,
 }
 
+/// A file that is read with the scenario.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct FileName {
+    /// Its name, as it is written.
+    pub name: String,
+    /// Where that stands.
+    #[serde(skip)]
+    pub place: Place,
+}
+
 /// Recorded arrivals: a trace with an index.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArrivalTrace {
     /// What its file looks like.
     pub format: ArrivalFormat,
     /// The file.
-    pub file: String,
+    pub file: FileName,
     /// Which of its functions; none = the one that there is, or of the key's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
@@ -311,10 +322,10 @@ fn traffic(section: &Section<'_>, end: Time) -> Option<Traffic> {
     traffic
 }
 
-fn file(node: Node<'_>) -> Option<String> {
+fn file(node: Node<'_>) -> Option<FileName> {
     node.read(|name| match name {
         "" => Err("must name a file".to_owned()),
-        name => Ok(name.to_owned()),
+        name => Ok(FileName { name: name.to_owned(), place: node.place() }),
     })
 }
 

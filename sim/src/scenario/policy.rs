@@ -179,8 +179,8 @@ fn kind(node: &Node<'_>) -> Option<Kind> {
             "hpa" => Ok(Kind::Hpa(Hpa::default())),
             "hybrid-histogram" => Ok(Kind::HybridHistogram),
             "floor" => Ok(Kind::Floor),
-            _ => Err("must be \"kpa\", \"hpa\", \"hybrid-histogram\", \"floor\" or \
-                     { fixed-idle = \"10m\" }"
+            _ => Err("must be \"kpa\", \"hpa\", { hpa = { window = \"15s\" } }, \
+                     \"hybrid-histogram\", \"floor\" or { fixed-idle = \"10m\" }"
                 .to_owned()),
         });
     }

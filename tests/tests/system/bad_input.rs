@@ -87,3 +87,28 @@ fn a_folder_ends_as_the_worst_of_its_scenarios() {
     fs::remove_file(folder.path().join("failing.toml")).unwrap();
     test(2);
 }
+
+#[test]
+fn a_trace_that_is_not_there_is_placed_where_it_is_named() {
+    let trace = |trace: &str| {
+        format!(
+            "schema = 1\nlength = \"2m\"\n[function.\"f/*\"]\nservice = \"1ms\"\n\
+             [function.\"f/*\".trace]\n{trace}\n"
+        )
+    };
+    let counts = "format = \"azure-2019\"\ncounts = \"none.csv\"";
+    is_refused(&trace(counts), "x.toml:7:10: none.csv: cannot be read: No such file");
+    let file = "format = \"dormouse\"\nfile = \"none.trc\"";
+    is_refused(&trace(file), "x.toml:7:8: none.trc: cannot be read: No such file");
+}
+
+#[test]
+fn more_than_a_run_may_have_is_placed_at_the_length() {
+    let folder = folder(SCENARIO);
+    let run = |most: &str, rule: &str| {
+        ends(folder.path(), &["run", "x.toml", "--max-events", most], 2, rule);
+    };
+    run("100", "x.toml:2:10: length: up to 360 requests are more than the 100 events");
+    // What no look at the loads can tell is told once it has happened.
+    run("1000", "policy now, seed 1: more than 1000 events by ");
+}
