@@ -41,6 +41,8 @@ pub struct Plan {
     pub inputs: Vec<Hashed>,
     /// What is asked for and has no effect.
     pub notices: Vec<String>,
+    /// What is asserted of something that the flags left out.
+    pub unjudged: Vec<String>,
     /// The most events of a run.
     pub events_max: u64,
     /// When a world's own rules are checked.
@@ -158,7 +160,7 @@ impl Plan {
         inputs: &dyn Inputs,
     ) -> Result<Self, Faults> {
         let mut scenario = scenario::read(file, text)?;
-        options.amend(&mut scenario)?;
+        let unjudged = options.amend(&mut scenario)?;
         let mut files = Files {
             scenario: file,
             inputs,
@@ -175,6 +177,7 @@ impl Plan {
             settings: Vec::new(),
             inputs: Vec::new(),
             notices: Vec::new(),
+            unjudged,
             events_max: options.events_max,
             checks: options.checks,
             cuts_ns: cuts_ns(&scenario),

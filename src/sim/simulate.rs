@@ -47,6 +47,7 @@ pub(super) fn judged<'a>(
     plan: &'a Plan,
     work: &WorkArgs,
 ) -> Result<(Outcome<'a>, Vec<Verdict>), Exit> {
+    plan.unjudged.iter().for_each(complain);
     let cards = cards(plan, work)?;
     let outcome = Outcome { plan, cards };
     let mut verdicts = outcome.verdicts();
@@ -239,6 +240,7 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    plan.unjudged.iter().for_each(complain);
     for notice in &plan.notices {
         complain(format_args!("notice: {notice}"));
     }

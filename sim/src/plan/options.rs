@@ -57,8 +57,8 @@ impl Options {
     /// The events of a run unless it is said otherwise: an hour of one core.
     pub const EVENTS_MAX: u64 = 20_000_000_000;
 
-    /// Changes a scenario.
-    pub(super) fn amend(&self, scenario: &mut Scenario) -> Result<(), Faults> {
+    /// Changes a scenario; returns what of its assertions is not judged then, and why.
+    pub(super) fn amend(&self, scenario: &mut Scenario) -> Result<Vec<String>, Faults> {
         let mut faults = unknown(&self.set);
         for (flag, wanted) in [("--policy", &self.policies), ("--only", &self.only)] {
             let known: Vec<&str> = match flag {
@@ -87,10 +87,18 @@ impl Options {
         scenario.policies.retain(|policy| is_left(&self.policies, &policy.name));
         scenario.functions.retain(|function| is_left(&self.only, &function.name));
         // What is asserted of something that is left out cannot be judged.
+        let mut unjudged = Vec::new();
         scenario.score.assertions.retain(|assertion| {
+            let left_out = |wanted: &[String], names: &[&Option<String>], what: &str| {
+                let name = names.iter().copied().flatten().find(|name| !is_left(wanted, name))?;
+                Some(format!("{assertion}: is not judged, for {what} {name} is not run"))
+            };
             let policies = [&assertion.policy, &assertion.of];
-            policies.into_iter().flatten().all(|name| is_left(&self.policies, name))
-                && assertion.function.iter().all(|name| is_left(&self.only, name))
+            let why = left_out(&self.policies, &policies, "policy")
+                .or_else(|| left_out(&self.only, &[&assertion.function], "function"));
+            let is_judged = why.is_none();
+            unjudged.extend(why);
+            is_judged
         });
         scenario
             .world
@@ -108,7 +116,7 @@ impl Options {
             let others = scenario.policies.first().map_or(Vec::new(), with);
             scenario.policies.extend(others);
         }
-        if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+        if faults.is_empty() { Ok(unjudged) } else { Err(Faults(faults)) }
     }
 
     pub(super) fn seeds(&self, scenario: &Scenario) -> Vec<u64> {

@@ -112,3 +112,18 @@ fn more_than_a_run_may_have_is_placed_at_the_length() {
     // What no look at the loads can tell is told once it has happened.
     run("1000", "policy now, seed 1: more than 1000 events by ");
 }
+
+#[test]
+fn an_assertion_of_what_is_left_out_is_said_not_to_be_judged() {
+    let folder = folder(SCENARIO);
+    let left_out = |flags: &[&str], why: &str| {
+        for command in ["run", "check"] {
+            let args = [&[command, "x.toml"], flags].concat();
+            ends(folder.path(), &args, 0, &format!("dormouse: {why}\n"));
+        }
+    };
+    let rule = "wide pods.max >= 2: is not judged, for policy wide is not run";
+    left_out(&["--policy", "now"], rule);
+    let rule = "arrived >= 1 of now: is not judged, for policy now is not run";
+    left_out(&["--policy", "wide", "--assert", "arrived >= 1 of now"], rule);
+}
