@@ -357,7 +357,8 @@ impl Plan {
         })
     }
 
-    /// More requests than a run may have events would never be all of them.
+    /// More requests than a run may have events would never be all of them; and what looks for the
+    /// next one at every change of a rate must find it in time, too.
     fn is_too_much(&self, file: &str) -> Option<Fault> {
         let end = self.scenario.end();
         let invented =
@@ -365,15 +366,16 @@ impl Plan {
                 scenario::Traffic::Load(loads) => loads.as_slice(),
                 scenario::Traffic::Trace(_) | scenario::Traffic::Arrivals(_) => &[],
             });
-        let most: u128 = invented.map(|load| load.requests_max(end)).sum();
-        (most > u128::from(self.events_max)).then(|| {
-            let rule = format!(
-                "length: up to {most} requests are more than the {} events that a run may have; \
-                 shorten it, lower the rates, or raise --max-events",
-                self.events_max,
-            );
-            Fault { file: file.to_owned(), place: self.scenario.length_at, rule }
-        })
+        let requests: u128 = invented.clone().map(|load| load.requests_max(end)).sum();
+        let changes: u128 = invented.map(|load| load.changes_max(end)).sum();
+        let each = [(requests, "requests"), (changes, "changes of a rate")];
+        let (most, what) = each.into_iter().find(|(most, _)| *most > self.events_max.into())?;
+        let rule = format!(
+            "length: up to {most} {what} are more than the {} events that a run may have; shorten \
+             it, lower the rates, or raise --max-events",
+            self.events_max,
+        );
+        Some(Fault { file: file.to_owned(), place: self.scenario.length_at, rule })
     }
 }
 

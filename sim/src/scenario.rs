@@ -20,6 +20,7 @@ pub use function::{
     Traffic,
 };
 pub use load::Load;
+pub(crate) use load::WAVE_PIECES;
 pub use policy::{Hpa, Kind, Policy, Set, short};
 pub use score::{Price, Score};
 pub use start::Start;

@@ -1,11 +1,7 @@
 //! The rate of a load, piece by piece.
 
 use crate::draw::{Distribution, Stream};
-use crate::scenario::{Load, Rate, Span, Start, Time};
-
-/// Pieces of a wave, in each of which arrivals are proposed at its own highest rate: with more,
-/// fewer are proposed in vain.
-const WAVE_PIECES: u64 = 24;
+use crate::scenario::{Load, Rate, Span, Start, Time, WAVE_PIECES};
 
 /// Draws of spells have a stream of their own, beside those of arrivals.
 const SPELLS: u64 = 1 << 63;
@@ -97,6 +93,8 @@ impl Course {
             Load::Constant { constant: rate } | Load::Poisson { poisson: rate } => {
                 Self::Flat(per_ns(*rate))
             }
+            // However often nothing is on, there is nothing.
+            Load::OnOff { on_off: Rate(0), .. } => Self::Flat(0.0),
             Load::OnOff { on_off, on, off } => Self::Spells {
                 rate: per_ns(*on_off),
                 on: on.distribution(),

@@ -108,6 +108,31 @@ fn on_off_has_spells() {
     assert!((at / 72_000.0 - 1.0).abs() < 0.05, "{at}");
 }
 
+/// Else a year of them would be three billion looks for a request that does not come.
+#[test]
+fn spells_of_nothing_are_one() {
+    let nothing = load("{ on-off = \"0/s\", on = \"10ms\", off = \"10ms\" }", "8784h");
+    let Source::Loads(loads) = &nothing.source else { panic!() };
+    let mut pieces = Pieces::new(&loads[0], Stream::new(1, "x", 0), nothing.start, nothing.end_ns);
+    assert_eq!(pieces.at(0).map(|piece| piece.until_ns), Some(nothing.end_ns));
+    assert!(all(&nothing, 1).is_empty());
+}
+
+#[test]
+fn changes_of_a_rate_are_known_before() {
+    let changes = |text: &str| {
+        let load = load(text, "1h");
+        let Source::Loads(loads) = &load.source else { panic!() };
+        loads[0].changes_max(Time(load.end_ns))
+    };
+    assert_eq!(changes("{ on-off = \"1/h\", on = \"10ms\", off = \"30ms\" }"), 180_000);
+    let drawn = "{ on-off = \"1/h\", on = { bimodal = [\"1s\", \"9s\", 0.5] }, off = \"1s\" }";
+    assert_eq!(changes(drawn), 3_600);
+    assert_eq!(changes("{ diurnal = \"0..1/h\", period = \"24s\" }"), 3_600);
+    assert_eq!(changes("{ step = [\"0/s\", \"1/s\"], every = \"1s\" }"), 2);
+    assert_eq!(changes("{ poisson = \"1/s\" }"), 0);
+}
+
 #[test]
 fn a_sum_has_all_of_its_parts_and_each_is_the_same_alone() {
     let (one, other) = ("{ poisson = \"5/s\" }", "{ step = [\"0/s\", \"9/s\"], every = \"10s\" }");

@@ -11,6 +11,10 @@ const STEPS_MAX: usize = 10_000;
 /// The shortest time in which a load goes up and down: what is shorter is a rate.
 const SPELL_MIN: Time = Time(10_000_000);
 
+/// Pieces of a wave, in each of which arrivals are proposed at its own highest rate: with more,
+/// fewer are proposed in vain.
+pub(crate) const WAVE_PIECES: u64 = 24;
+
 /// How requests arrive. All but `Constant` are Poisson processes, of a rate that may change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -158,6 +162,22 @@ impl Load {
         }
     }
 
+    /// How often its rate may be expected to change in a run of that length at most: each change
+    /// takes time without being an event.
+    #[must_use]
+    pub fn changes_max(&self, length: Time) -> u128 {
+        let times = |every_ns: u64| u128::from(length.0 / every_ns.max(1));
+        match self {
+            Self::OnOff { on, off, .. } => 2 * times(shortest(*on).0 + shortest(*off).0),
+            Self::Diurnal { period, .. } => times(period.0 / WAVE_PIECES),
+            Self::Step { step, .. } => step.len() as u128,
+            Self::Constant { .. }
+            | Self::Poisson { .. }
+            | Self::Ramp { .. }
+            | Self::Flash { .. } => 0,
+        }
+    }
+
     /// The most requests that may be expected of it in a run of that length.
     #[must_use]
     pub fn requests_max(&self, length: Time) -> u128 {
@@ -209,13 +229,17 @@ pub(super) fn at_least(section: &Section<'_>, name: &'static str, least: Time) -
 fn spell(section: &Section<'_>, name: &'static str) -> Option<Spread> {
     let node = section.need(name)?;
     let spread = Spread::read(&node)?;
-    let least = match spread {
-        Spread::Constant(time) | Spread::Exponential(time) | Spread::LogNormal(time, _) => time,
-        Spread::Bimodal(one, other, _) => one.min(other),
-    };
-    if least < SPELL_MIN {
+    if shortest(spread) < SPELL_MIN {
         node.fault(format_args!("must be at least {SPELL_MIN}"));
         return None;
     }
     Some(spread)
+}
+
+/// What a drawn time is not below on the average.
+fn shortest(spread: Spread) -> Time {
+    match spread {
+        Spread::Constant(time) | Spread::Exponential(time) | Spread::LogNormal(time, _) => time,
+        Spread::Bimodal(one, other, _) => one.min(other),
+    }
 }

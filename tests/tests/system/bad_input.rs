@@ -109,8 +109,13 @@ fn more_than_a_run_may_have_is_placed_at_the_length() {
         ends(folder.path(), &["run", "x.toml", "--max-events", most], 2, rule);
     };
     run("100", "x.toml:2:10: length: up to 360 requests are more than the 100 events");
+    let changes =
+        SCENARIO.replace("poisson = \"2/s\"", "on-off = \"2/h\", on = \"10ms\", off = \"20ms\"");
+    fs::write(folder.path().join("x.toml"), changes).unwrap();
+    run("1000", "x.toml:2:10: length: up to 12000 changes of a rate are more than the 1000 events");
+    fs::write(folder.path().join("x.toml"), SCENARIO).unwrap();
     // What no look at the loads can tell is told once it has happened.
-    run("1000", "policy now, seed 1: more than 1000 events by ");
+    run("500", "policy now, seed 1: more than 500 events by ");
 }
 
 #[test]
