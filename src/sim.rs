@@ -40,8 +40,8 @@ enum Exit {
     Interrupted = 130,
 }
 
-/// The worst first: what this program got wrong, what the machine did, what cannot be used, what does
-/// not hold, and what there was nothing to say of.
+/// The worst first: what this program got wrong, what could not be written, what cannot be used,
+/// what does not hold, and what there was nothing to say of.
 const WORST_FIRST: [Exit; 7] = [
     Exit::Interrupted,
     Exit::Broken,

@@ -344,14 +344,15 @@ impl Plan {
         }
     }
 
-    /// Two keys may stand for one function: with its namespace and without, or a row of a trace. The
-    /// first one that is there twice.
+    /// Two keys may stand for one function: with its namespace and without, or by a row of a trace.
+    /// The first one that is there twice.
     fn is_there_twice(&self, file: &str) -> Option<Fault> {
         let mut keys = BTreeMap::new();
         self.functions.iter().find_map(|Function { key, name, spec, .. }| {
             let first = keys.insert(name, key)?;
             let rule = format!(
-                "function.{key}: stands for {name}, as function.{first} does; a function has one key"
+                "function.{key}: stands for {name}, as function.{first} does; a function has one \
+                 key"
             );
             Some(Fault { file: file.to_owned(), place: spec.place, rule })
         })

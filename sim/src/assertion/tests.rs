@@ -57,7 +57,8 @@ fn what_is_no_assertion() {
         ("refused == 5 ms", "\"ms\" is not a unit of it"),
         (
             "wait.p99 <= 5",
-            "\"5\": must be a duration such as 1m30s, at most 8784h; units are h, m, s, ms, us and ns",
+            "\"5\": must be a duration such as 1m30s, at most 8784h; units are h, m, s, ms, us \
+             and ns",
         ),
         ("wait.p99 <= 5ms per hour", "wait.p99 is not counted per hour"),
         ("pods.max <= 5 per hour", "pods.max is not counted per hour"),

@@ -205,8 +205,9 @@ fn each_rule_of_the_world_of_policies_and_scores_has_its_words() {
     are_refused(&[
         (
             with("[policy.now]\nkind = \"hpas\""),
-            "7:8: policy.now.kind: \"hpas\": must be \"kpa\", \"hpa\", { hpa = { window = \"15s\" } }, \
-             \"hybrid-histogram\", \"floor\" or { fixed-idle = \"10m\" }",
+            "7:8: policy.now.kind: \"hpas\": must be \"kpa\", \"hpa\", \
+             { hpa = { window = \"15s\" } }, \"hybrid-histogram\", \"floor\" or \
+             { fixed-idle = \"10m\" }",
         ),
         (
             with("[world]\nreport = { loss = nan }"),
