@@ -1,4 +1,6 @@
-//! Worlds that are interfered with: what is checked after every event sees it.
+//! Worlds that are interfered with, and what they keep to themselves.
+
+mod rules;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use super::*;
 use crate::draw::Distribution;
 use crate::world::SECOND_NS;
 use crate::world::check::check;
-use crate::world::pod::Phase;
 use crate::world::setup::{Capacity, Load, Nodes, StartUp, Ticking, World};
 
 const MIN_SCALE: &str = "autoscaling.knative.dev/min-scale";
@@ -30,7 +31,12 @@ impl Arrivals for Silence {
 
 /// Four ready pods on a node, under a limit of three requests each, and nobody who asks for them.
 fn setup() -> Setup {
-    let annotations = [("dormouse.dev/container-concurrency", "3"), (MIN_SCALE, "1")];
+    setup_of(4, "1")
+}
+
+/// The same with so many pods, and so many that stay.
+fn setup_of(replicas: u32, min_scale: &str) -> Setup {
+    let annotations = [("dormouse.dev/container-concurrency", "3"), (MIN_SCALE, min_scale)];
     let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let settings = parse(&annotations.into(), &Annotations::new(), &ClusterDefaults::default());
     let at_once = Distribution::Constant(0);
@@ -38,7 +44,7 @@ fn setup() -> Setup {
         name: FunctionName::new("default", "api"),
         settings: Arc::new(settings.unwrap().settings),
         policy: Policy::Kpa,
-        replicas: 4,
+        replicas,
         load: Arc::new(Silence),
         service: at_once.clone(),
         capacity: Capacity::Unlimited,
@@ -60,52 +66,17 @@ fn setup() -> Setup {
     }
 }
 
-/// What `look` sees of the world as it begins.
-fn begun<R>(look: impl FnOnce(&mut Sim<'_>) -> R) -> R {
-    let (setup, clock) = (setup(), Cell::new(0));
-    let mut sim = Sim::new(&setup, 1, Clock(&clock)).unwrap();
+/// What `look` sees of a world as it begins.
+fn begun_of<R>(setup: &Setup, look: impl FnOnce(&mut Sim<'_>) -> R) -> R {
+    let clock = Cell::new(0);
+    let mut sim = Sim::new(setup, 1, Clock(&clock)).unwrap();
     sim.begin();
     look(&mut sim)
 }
 
-/// What is done to a world behind its back.
-type Interference = fn(&mut Sim<'_>);
-
-#[test]
-fn every_rule_is_checked() {
-    assert_eq!(begun(|sim| check(sim)), Ok(()));
-    let interferences: [(Interference, &str); 9] = [
-        (|sim| sim.functions[0].ledger.enter(0), "requests inside: 1 by the account, 0 there"),
-        (|sim| sim.functions[0].ledger.hold(0), "requests held: 1 by the account, 0 there"),
-        (|sim| sim.functions[0].ledger.set_pods(9, 0), "pods: 9 by the account, 4 there"),
-        (|sim| sim.functions[0].ledger.set_ready(3, 0), "ready pods: 3 by the account, 4 there"),
-        (|sim| sim.functions[0].replicas = 3, "pods that stay: 4, at most 3"),
-        (|sim| sim.pods[2].phase = Phase::Terminating, "sent to a pod that is Terminating"),
-        (
-            |sim| sim.activators[0].views[0].pods[1].requests = 5,
-            "requests sent to a pod: 5, at most 0",
-        ),
-        (|sim| sim.activators[0].views[0].wanted = true, "keeps a wake to itself"),
-        (|sim| sim.cluster.nodes[0].1 = 5, "node: pods: 5 by the account, 4 there"),
-    ];
-    for (interfere, want) in interferences {
-        let found = begun(|sim| {
-            interfere(sim);
-            check(sim)
-        });
-        let found = found.unwrap_err();
-        assert!(found.contains(want), "{want:?} is not in {found:?}");
-    }
-}
-
-#[test]
-fn slots_beyond_the_limit_are_seen() {
-    let found = begun(|sim| {
-        let view = &mut sim.activators[0].views[0];
-        assert!((0..4).all(|_| view.pods[0].slots.try_take(9)));
-        check(sim)
-    });
-    assert!(found.unwrap_err().ends_with("slots: 4, at most 3"));
+/// What `look` sees of the usual one.
+fn begun<R>(look: impl FnOnce(&mut Sim<'_>) -> R) -> R {
+    begun_of(&setup(), look)
 }
 
 /// Little's law by two ledgers: a microsecond in one of them is seen.
