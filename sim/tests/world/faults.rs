@@ -1,11 +1,9 @@
 //! What breaks shows in the field that it must show in.
 
-use std::cmp::Ordering;
-
-use dormouse_policy::decision::Why;
+use dormouse_policy::decision::{Average, Decision, Why};
 use dormouse_sim::draw::Distribution;
 use dormouse_sim::world::{
-    Capacity, Fault, Kill, Nodes, RunError, SECOND_NS, Score, Setup, run_checked,
+    Capacity, Fault, Kill, Log, Nodes, RunError, SECOND_NS, Score, Setup, run_checked,
 };
 
 use crate::kit::*;
@@ -121,37 +119,60 @@ fn what_is_not_there_cannot_be_killed() {
     }
 }
 
-/// Reports that do not arrive are made up for by the next; the world goes on as it would.
+/// Ten requests at any time for a hundred seconds and then none, with so many reports lost: what
+/// was decided.
+fn under_loss(loss: f64) -> Vec<Decision> {
+    let annotations = [("autoscaling.knative.dev/window", "30s")];
+    let times = (0..1_000).map(|tenth| tenth * SECOND_NS / 10).collect();
+    let mut function = function("one", &annotations, At(times));
+    (function.service, function.replicas) = (Distribution::Constant(SECOND_NS), 1);
+    let mut setup = setup(vec![function], 400);
+    setup.log = Log::All;
+    setup.world.report.loss = loss;
+    let card = run_checked(&setup, 1).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((card.functions[0].from(0).arrived, card.functions[0].from(0).lost), (1_000, 0));
+    card.log.into_iter().map(|it| it.decision).collect()
+}
+
+/// The next report makes up for one that does not arrive: until then its seconds are unknown, and
+/// what is unknown scales nothing down.
 #[test]
 fn a_lost_report_puts_a_decision_off_and_loses_no_load() {
-    let mut setup = steady();
-    let before = checked(&setup);
-    setup.world.report.loss = 0.3;
-    let after = checked(&setup);
-    assert_eq!((after.arrived, after.lost), (before.arrived, 0));
+    let to_zero_s = |log: &[Decision]| {
+        log.iter().find(|it| it.desired == 0).map(|it| it.inputs.now_us / 1_000_000)
+    };
+    let stable = |log: &[Decision]| -> Vec<Average> {
+        let is_steady = |it: &&Decision| (40_000_000..100_000_000).contains(&it.inputs.now_us);
+        let averages = log.iter().filter(is_steady).filter_map(|it| it.inputs.averages);
+        averages.map(|it| it.stable).collect()
+    };
+    let logs = [0.0, 0.9, 1.0].map(under_loss);
+    let [whole, few, none] = logs.each_ref().map(|log| stable(log));
+    assert!(none.is_empty(), "without a report nothing is known: {none:?}");
+    assert_eq!((whole.len(), few.len()), (30, 30));
+    assert!(whole.iter().all(|it| it.known_s == 30), "{whole:?}");
+    assert!(few.iter().any(|it| it.known_s < 30), "{few:?}");
+    let is_all = |it: &Average| (it.value - 10.0).abs() < 1e-6;
+    assert!(whole.iter().chain(&few).all(is_all), "what is known is known in full: {few:?}");
+    let [whole, few, none] = logs.each_ref().map(|log| to_zero_s(log));
+    assert!(few > whole.map(|at_s| at_s + 5), "{few:?} after {whole:?}");
+    assert_eq!(none, None, "what is not known is not idle");
 }
 
-/// The figure of a committed scorecard, of all functions under the first seed.
-fn figure(scorecard: &str, name: &str) -> f64 {
-    let report: serde_json::Value = serde_json::from_str(scorecard).unwrap();
-    let figure = &report["results"][0]["all"][name];
-    figure.as_f64().unwrap_or_else(|| panic!("{name}: {figure}"))
-}
-
+/// Also where that was the last one that had anything to say.
 #[test]
-fn every_fault_has_a_scenario_whose_scorecard_differs_where_it_must() {
-    const QUIET: &str = include_str!("../../scenarios/quiet.json");
-    let faults = [
-        (include_str!("../../scenarios/activator-restart.json"), "lost", Ordering::Greater),
-        (include_str!("../../scenarios/pod-failure.json"), "lost", Ordering::Greater),
-        (include_str!("../../scenarios/pod-failure.json"), "ready_seconds", Ordering::Less),
-        (include_str!("../../scenarios/node-failure.json"), "lost", Ordering::Greater),
-        (include_str!("../../scenarios/leader-loss.json"), "scale_ups", Ordering::Less),
-        (include_str!("../../scenarios/report-loss.json"), "pod_seconds", Ordering::Greater),
-        (include_str!("../../scenarios/slow-api.json"), "waited.scaling", Ordering::Greater),
-    ];
-    for (scorecard, name, differs) in faults {
-        let (fault, quiet) = (figure(scorecard, name), figure(QUIET, name));
-        assert_eq!(fault.total_cmp(&quiet), differs, "{name}: {fault} beside {quiet}");
+fn what_a_lost_report_had_to_say_is_in_the_next() {
+    for seed in 1..=20 {
+        let annotations = [("autoscaling.knative.dev/window", "30s")];
+        let mut function = function("one", &annotations, At(vec![10 * SECOND_NS]));
+        (function.service, function.replicas) = (Distribution::Constant(SECOND_NS), 1);
+        let mut setup = setup(vec![function], 40);
+        setup.log = Log::All;
+        setup.world.report.loss = 0.5;
+        let card = run_checked(&setup, seed).unwrap_or_else(|error| panic!("{error}"));
+        let averages = card.log.iter().filter_map(|it| it.decision.inputs.averages);
+        let seconds = averages.map(|it| it.stable.value * f64::from(it.stable.known_s));
+        let most = seconds.fold(0.0, f64::max);
+        assert!((most - 1.0).abs() < 1e-4, "seed {seed}: {most} s of a request of one");
     }
 }

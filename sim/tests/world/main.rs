@@ -10,5 +10,6 @@ mod idling;
 mod series;
 mod mechanisms;
 mod faults;
+mod committed;
 mod swarm;
 mod queueing;
