@@ -228,3 +228,6 @@ impl Outcome<'_> {
         worst.map(|(_, from_ns, until_ns)| (Time(from_ns), Time(until_ns)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ impl Arrivals for Silence {
 }
 
 impl Ledger {
-    /// Somebody arrived of whom nothing else is known: no way but a fault of the account leads there.
+    /// Somebody arrived of whom nothing else is known, as only a fault of the account could have it.
     pub(in crate::world) fn forget_an_arrival(&mut self) {
         self.now().arrived += 1;
     }
