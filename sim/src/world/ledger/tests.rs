@@ -25,7 +25,7 @@ impl Arrivals for Silence {
 }
 
 impl Ledger {
-    /// Somebody arrived of whom nothing else is known, as only a fault of the account could have it.
+    /// Somebody arrived of whom nothing else is known: a fault that only the account can make.
     pub(in crate::world) fn forget_an_arrival(&mut self) {
         self.now().arrived += 1;
     }
