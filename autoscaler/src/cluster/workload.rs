@@ -17,6 +17,7 @@ use self::probe::Probing;
 use self::service::{TargetPort, port_number};
 
 pub(super) use self::labels::Labels;
+pub(super) use self::probe::GivenProbe;
 pub(super) use self::service::{Families, Family, Reading, Service};
 
 /// When a replica is tried for readiness. Kubernetes' words and defaults.
@@ -61,8 +62,8 @@ pub(super) struct Container {
     pub(super) name: String,
     #[serde(default)]
     pub(super) ports: Box<[ContainerPort]>,
-    pub(super) readiness_probe: Option<Box<core::Probe>>,
-    pub(super) startup_probe: Option<Box<core::Probe>>,
+    pub(super) readiness_probe: Option<Box<GivenProbe>>,
+    pub(super) startup_probe: Option<Box<GivenProbe>>,
 }
 
 /// A container's port, as far as it says where a pod listens.

@@ -126,6 +126,7 @@ impl Runnable {
         let Some(container) = pod.containers.into_iter().next() else {
             return Err(object.finding("spec.template.spec.containers must hold a container"));
         };
+        let given = |probe: core::Probe| Box::new(probe.into());
         let workload = Workload {
             kind,
             name: FunctionName::new(&object.namespace, &object.name),
@@ -139,8 +140,8 @@ impl Runnable {
             containers: Box::new([Container {
                 name: container.name.clone(),
                 ports: container.ports.iter().flatten().cloned().map(Into::into).collect(),
-                readiness_probe: container.readiness_probe.clone().map(Box::new),
-                startup_probe: container.startup_probe.clone().map(Box::new),
+                readiness_probe: container.readiness_probe.clone().map(given),
+                startup_probe: container.startup_probe.clone().map(given),
             }]),
         };
         Ok(Self { workload, termination_grace: pod.termination_grace_period_seconds, container })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dormouse_policy::function::{HttpGet, Probe};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize;
 
 use super::service::{TargetPort, read_target};
 use super::{Container, Readiness};
@@ -18,6 +19,75 @@ const FAILURE_THRESHOLD: i32 = 3;
 /// A container without a probe is tried by connecting, this often until the first success: a local
 /// connect costs microseconds, and nobody waits noticeably for a tenth of a second.
 const CONNECT_PERIOD: Duration = Duration::from_millis(100);
+
+/// A container's probe as it is written, but for what is never looked at.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "core::Probe")]
+pub(in crate::cluster) struct GivenProbe {
+    asks: Asks,
+    initial_delay_seconds: Option<i32>,
+    period_seconds: Option<i32>,
+    timeout_seconds: Option<i32>,
+    success_threshold: Option<i32>,
+    failure_threshold: Option<i32>,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq)]
+enum Asks {
+    Http(HttpAsked),
+    Tcp(IntOrString),
+    /// What cannot be done from outside.
+    Other,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct HttpAsked {
+    port: IntOrString,
+    path: Option<Box<str>>,
+    host: Option<Box<str>>,
+    headers: Box<[(String, String)]>,
+    scheme: Scheme,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl From<core::Probe> for GivenProbe {
+    fn from(probe: core::Probe) -> Self {
+        Self {
+            asks: match (probe.http_get, probe.tcp_socket) {
+                (Some(get), _) => Asks::Http(get.into()),
+                (None, Some(tcp)) => Asks::Tcp(tcp.port),
+                (None, None) => Asks::Other,
+            },
+            initial_delay_seconds: probe.initial_delay_seconds,
+            period_seconds: probe.period_seconds,
+            timeout_seconds: probe.timeout_seconds,
+            success_threshold: probe.success_threshold,
+            failure_threshold: probe.failure_threshold,
+        }
+    }
+}
+
+impl From<core::HTTPGetAction> for HttpAsked {
+    fn from(get: core::HTTPGetAction) -> Self {
+        let headers = get.http_headers.into_iter().flatten();
+        Self {
+            port: get.port,
+            path: get.path.map(Into::into),
+            host: get.host.map(Into::into),
+            headers: headers.map(|header| (header.name, header.value)).collect(),
+            scheme: match get.scheme.as_deref() {
+                Some("HTTPS") => Scheme::Https,
+                _ => Scheme::Http,
+            },
+        }
+    }
+}
 
 /// How readiness is found.
 pub(super) struct Probing {
@@ -48,25 +118,24 @@ pub(super) fn read(
     };
     let readiness = times(field, given)?;
     let timeout_ms = u64::try_from(readiness.timeout.as_millis()).unwrap_or(u64::MAX);
-    let probe = match (&given.http_get, &given.tcp_socket) {
-        (Some(get), _) if get.scheme.as_deref() == Some("HTTPS") => {
+    let probe = match &given.asks {
+        Asks::Http(HttpAsked { scheme: Scheme::Https, .. }) => {
             let notice = "an HTTPS probe is not tried in local mode; a TCP connect stands in";
             return Ok(connecting(Probe::Reported, Some(notice)));
         }
-        (Some(get), _) => {
-            let headers = get.http_headers.iter().flatten();
+        Asks::Http(get) => {
             let get = HttpGet {
                 pod_port: port(&get.port)?,
                 path: path(get.path.as_deref()),
-                host: get.host.clone(),
-                headers: headers.map(|h| (h.name.clone(), h.value.clone())).collect(),
+                host: get.host.as_deref().map(str::to_owned),
+                headers: get.headers.to_vec(),
                 timeout_ms,
             };
             check_text(field, &get)?;
             Probe::Http(Arc::new(get))
         }
-        (None, Some(tcp)) => Probe::Tcp { pod_port: port(&tcp.port)?, timeout_ms },
-        (None, None) => {
+        Asks::Tcp(target) => Probe::Tcp { pod_port: port(target)?, timeout_ms },
+        Asks::Other => {
             let notice = "only httpGet and tcpSocket probes are tried in local mode; a TCP \
                           connect stands in";
             return Ok(connecting(Probe::Reported, Some(notice)));
@@ -89,7 +158,7 @@ fn connecting(probe: Probe, notice: Option<&'static str>) -> Probing {
     Probing { probe, readiness, notice }
 }
 
-fn times(field: &str, given: &core::Probe) -> Result<Readiness, String> {
+fn times(field: &str, given: &GivenProbe) -> Result<Readiness, String> {
     let number = |name: &str, value: Option<i32>, default: i32, min: u32| {
         u32::try_from(value.unwrap_or(default))
             .ok()
@@ -139,9 +208,20 @@ fn check_text(field: &str, get: &HttpGet) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::size_of;
+
     use serde_json::{Value, json};
 
     use super::*;
+
+    /// What a probe may take up beside its texts, in bytes: one is kept for each of ten thousand
+    /// functions that sleep.
+    const BYTES_MAX: usize = 120;
+
+    #[test]
+    fn a_given_probe_takes_little_room() {
+        assert!(size_of::<GivenProbe>() <= BYTES_MAX, "{}", size_of::<GivenProbe>());
+    }
 
     #[test]
     fn what_one_try_cannot_tell_is_left_to_the_managers_word() {
