@@ -290,7 +290,9 @@ impl Core {
         if aside != state.set_aside {
             if let Some(reason) = &aside {
                 warn!(function = %name, reason, "function set aside");
-                state.scaling = None;
+                if let Some(last) = state.scaling.take().and_then(|scaling| scaling.last) {
+                    self.history.push(name, last);
+                }
                 self.link.remove(name);
             }
             state.set_aside = aside;

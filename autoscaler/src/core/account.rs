@@ -1,6 +1,7 @@
 //! What the core tells of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use dormouse_link::frame::Listening;
 use dormouse_policy::decision::Decision;
@@ -39,7 +40,7 @@ impl Core {
     /// A function's status and kept decisions, each made again; none if there is no such function.
     pub(super) fn explain(&self, name: &FunctionName, now_us: u64) -> Option<Explanation> {
         let state = self.functions.get(name)?;
-        let decisions = self.history.of(name).map(|decision| Kept {
+        let decisions = self.decisions(name).map(|decision| Kept {
             at_ms: self.wall_ms(decision),
             line: decision.to_string(),
             reproduced: decision.replay() == **decision,
@@ -53,6 +54,13 @@ impl Core {
     }
 
     /// Takes in where endpoints listen. Of several activators' listeners an address is shown that
+    /// A function's kept decisions, oldest first.
+    pub(super) fn decisions(&self, name: &FunctionName) -> impl Iterator<Item = &Arc<Decision>> {
+        let scaling = self.functions.get(name).and_then(|state| state.scaling.as_ref());
+        let last = scaling.and_then(|scaling| scaling.last.as_ref());
+        self.history.of(name).chain(last)
+    }
+
     /// one has, and why another has none.
     pub(super) fn look_at_listeners(&mut self, now_us: u64) {
         let mut listening: BTreeMap<String, Listening> = BTreeMap::new();

@@ -188,10 +188,11 @@ impl Core {
         let bursts = decision.inputs.scaling.burst != Burst::Kpa;
         scaling.coverage = (f64::from(known_s) / f64::from(window_s)).min(1.0);
         scaling.wish = decision.desired;
-        scaling.last = Some(Arc::clone(&decision));
+        if let Some(before) = scaling.last.replace(decision) {
+            self.history.push(name, before);
+        }
         let gaps = scaling.scaler.gaps();
         let has_learnt = gaps.is_some_and(|gaps| state.shared.is_told(gaps, now_us));
-        self.history.push(name, decision);
         self.is_news = true;
         self.pursue(name, now_us);
         if bursts || has_learnt {

@@ -1,4 +1,5 @@
-//! The last decisions of every function, for `explain`.
+//! The decisions of every function before its last one, for `explain`. The last stays with the
+//! function: most sleep, were decided on once, and take up nothing here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::size_of;
@@ -8,8 +9,8 @@ use dormouse_policy::decision::{Decision, Reason};
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::Scaling;
 
-/// Decisions kept per function: two minutes of one every two seconds.
-const PER_FUNCTION_MAX: usize = 64;
+/// Decisions kept per function: with its last, two minutes of one every two seconds.
+const PER_FUNCTION_MAX: usize = 63;
 
 /// Memory for the decisions of all functions, in bytes: some ten thousand decisions, the whole
 /// history of the 150 functions that were last awake.
@@ -50,6 +51,7 @@ impl History {
         Self { bytes_max, bytes: 0, next: 0, functions, stale }
     }
 
+    /// Adds what was the function's last decision.
     pub(super) fn push(&mut self, function: &FunctionName, decision: Arc<Decision>) {
         let number = self.next;
         self.next += 1;
@@ -148,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_64_of_a_function_are_kept() {
+    fn the_last_63_of_a_function_are_kept() {
         let mut history = History::new();
         for now_us in 0..100 {
             history.push(&name("busy"), decision(now_us));
         }
-        assert_eq!(times(&history, "busy"), (36..100).collect::<Vec<_>>());
+        assert_eq!(times(&history, "busy"), (37..100).collect::<Vec<_>>());
         assert_eq!(history.bytes, counted(&history));
     }
 

@@ -317,6 +317,7 @@ fn of_two_claimants_the_older_keeps_the_host() {
     world.add(older, 1);
     let status = world.status("younger");
     assert_eq!(status.state, State::SetAside);
+    assert!(world.core.decisions(&name("younger")).next().is_some(), "what was decided is kept");
     let message = status.message.unwrap();
     for part in ["shop.example", "default/older"] {
         assert!(message.contains(part), "{message}");
@@ -440,7 +441,7 @@ fn one_of_two_activators_cut_off_delays_no_scale_up_of_what_the_other_sees() {
     world.run(10);
     let hello = name("hello");
     let is_rise = |it: &&Arc<Decision>| it.desired > it.inputs.replicas;
-    let first = world.core.history.of(&hello).find(is_rise).map(|it| it.inputs.now_us - since_us);
+    let first = world.core.decisions(&hello).find(is_rise).map(|it| it.inputs.now_us - since_us);
     assert!(first.is_some_and(|after_us| after_us <= 2 * TICK_US), "{first:?}");
     assert!(world.status("hello").desired >= 10);
     world.run(10);

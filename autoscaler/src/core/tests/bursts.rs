@@ -21,7 +21,7 @@ fn press(world: &mut World) {
 }
 
 fn decisions(world: &World) -> Vec<Arc<Decision>> {
-    world.core.history.of(&name("hello")).cloned().collect()
+    world.core.decisions(&name("hello")).cloned().collect()
 }
 
 #[test]
