@@ -13,7 +13,7 @@ pub(crate) struct Routes {
     /// Whether they are all there are.
     pub(crate) extent: Extent,
     /// By host name at the gateway: lower case, without port.
-    pub(crate) hosts: HashMap<String, Route>,
+    pub(crate) hosts: HashMap<Arc<str>, Route>,
     /// By endpoint name, for listeners that belong to one endpoint.
     pub(crate) endpoints: HashMap<Arc<str>, Route>,
 }
@@ -57,7 +57,7 @@ impl Routes {
             Entrance::Gateway => {
                 let name = host_name(host);
                 if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-                    self.hosts.get(&name.to_ascii_lowercase())
+                    self.hosts.get(&*name.to_ascii_lowercase())
                 } else {
                     self.hosts.get(name)
                 }

@@ -82,7 +82,7 @@ fn entry(pods: &[(&str, SocketAddr)]) -> Entry {
         endpoints: vec![EndpointEntry {
             name: "default/hello:80".into(),
             pod_port: 0,
-            hosts: vec!["hello.test".into()],
+            hosts: ["hello.test".into()].into(),
             listen: None,
         }],
         pods: pods

@@ -219,7 +219,7 @@ pub struct Activator {
     /// Whether traffic may go on being led there.
     pub standing: Standing,
     /// On which port it listens for an endpoint, by the endpoint's name.
-    pub listening: BTreeMap<String, u16>,
+    pub listening: BTreeMap<Arc<str>, u16>,
 }
 
 /// Something to be said of a function to whoever looks at its workload.

@@ -113,7 +113,7 @@ pub(crate) struct Core {
     functions: BTreeMap<FunctionName, Box<FunctionState>>,
     claims: Claims,
     /// Listeners by endpoint.
-    listening: BTreeMap<String, Listening>,
+    listening: BTreeMap<Arc<str>, Listening>,
     history: History,
     ways: Ways,
     /// None unless decisions are written down.

@@ -5,6 +5,7 @@
 //! Frames are few: a table at connect, its changes after, one report a second.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use dormouse_policy::burst::StartUps;
 use dormouse_policy::function::{FunctionName, Probe};
@@ -144,7 +145,7 @@ pub struct Learnt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listening {
     /// The endpoint's name.
-    pub endpoint: String,
+    pub endpoint: Arc<str>,
     /// The bound address; none if binding failed.
     pub address: Option<SocketAddr>,
     /// Why binding failed.
@@ -294,11 +295,11 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointEntry {
     /// `namespace/service:port`.
-    pub name: String,
+    pub name: Arc<str>,
     /// Index into each pod's `addresses`.
     pub pod_port: usize,
     /// Host names that lead here at the gateway, lower case, without port.
-    pub hosts: Vec<String>,
+    pub hosts: Arc<[Arc<str>]>,
     /// The listener of its own, if it has one.
     pub listen: Option<Listen>,
 }

@@ -45,7 +45,7 @@ impl Listeners {
         let wanted: BTreeMap<Arc<str>, Listen> = table
             .values()
             .flat_map(|entry| &entry.endpoints)
-            .filter_map(|endpoint| Some((endpoint.name.as_str().into(), endpoint.listen?)))
+            .filter_map(|endpoint| Some((Arc::clone(&endpoint.name), endpoint.listen?)))
             .collect();
         self.0.retain(|name, open| {
             let stays = wanted.get(name) == Some(&open.wanted);
@@ -65,11 +65,12 @@ impl Listeners {
                     let entrance = Entrance::Endpoint(Arc::clone(&name));
                     let opened = each.into_iter().map(|sockets| (entrance.clone(), sockets));
                     changes.opened.extend(opened);
-                    Listening { endpoint: name.to_string(), address: Some(address), error: None }
+                    let endpoint = Arc::clone(&name);
+                    Listening { endpoint, address: Some(address), error: None }
                 }
                 Err(error) => {
                     let error = Some(error.to_string());
-                    let endpoint = name.to_string();
+                    let endpoint = Arc::clone(&name);
                     let outcome = Listening { endpoint, address: None, error };
                     if known != Some(&outcome) {
                         let (address, error) = (wanted.address, &outcome.error);
@@ -128,9 +129,9 @@ mod tests {
         let entry = Entry {
             function: function.clone(),
             endpoints: vec![EndpointEntry {
-                name: "shop/cart:80".to_owned(),
+                name: "shop/cart:80".into(),
                 pod_port: 0,
-                hosts: Vec::new(),
+                hosts: Arc::default(),
                 listen: listen.map(|address| Listen { address, else_free: false }),
             }],
             pods: Vec::new(),

@@ -201,14 +201,14 @@ impl Table {
             for endpoint in &tended.endpoints {
                 let function = Arc::clone(&tended.function);
                 let route = Route { function, pod_port: endpoint.pod_port };
-                for host in &endpoint.hosts {
+                for host in endpoint.hosts.iter() {
                     if routes.hosts.contains_key(host) {
-                        warn!(host, function = %tended.function.name, "host claimed twice");
+                        warn!(%host, function = %tended.function.name, "host claimed twice");
                         continue;
                     }
-                    routes.hosts.insert(host.clone(), route.clone());
+                    routes.hosts.insert(Arc::clone(host), route.clone());
                 }
-                routes.endpoints.insert(endpoint.name.as_str().into(), route);
+                routes.endpoints.insert(Arc::clone(&endpoint.name), route);
             }
         }
         self.routes.store(Arc::new(routes));

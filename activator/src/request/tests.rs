@@ -126,7 +126,7 @@ fn entry(pods: Vec<Pod>) -> Entry {
         endpoints: vec![EndpointEntry {
             name: "default/hello:80".into(),
             pod_port: 0,
-            hosts: vec!["hello.test".into()],
+            hosts: ["hello.test".into()].into(),
             listen: None,
         }],
         pods,

@@ -104,14 +104,14 @@ pub struct PodPort {
 /// One Service port: where requests for the function arrive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// `namespace/service:port`, unique in the cluster.
-    pub name: String,
+    /// `namespace/service:port`, unique in the cluster. Shared by all that know of the endpoint.
+    pub name: Arc<str>,
     /// The Service port's number.
     pub service_port: u16,
     /// Index into the function's `pod_ports`.
     pub pod_port: usize,
-    /// Host names, lower case and without port, that lead here at the gateway.
-    pub hosts: Vec<String>,
+    /// Host names, lower case and without port, that lead here at the gateway. Shared likewise.
+    pub hosts: Arc<[Arc<str>]>,
     /// The port of every activator that leads here and nowhere else; none = there is no such port.
     pub own_port: Option<u16>,
 }

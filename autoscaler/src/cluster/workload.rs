@@ -6,6 +6,7 @@ mod service;
 mod target;
 mod probe;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_policy::function::{Endpoint, Function, FunctionName, PodPort, WorkloadKind};
@@ -300,11 +301,12 @@ impl Workload {
 
 /// Puts the annotated hosts on the first Service's first port.
 fn add_hosts(function: &mut Function) {
-    if let Some(endpoint) = function.endpoints.first_mut() {
-        for host in &function.settings.hosts {
-            if !endpoint.hosts.contains(host) {
-                endpoint.hosts.push(host.clone());
-            }
-        }
+    if let Some(endpoint) = function.endpoints.first_mut()
+        && !function.settings.hosts.is_empty()
+    {
+        let hosts = endpoint.hosts.iter().cloned();
+        let annotated = function.settings.hosts.iter().map(|host| Arc::from(host.as_str()));
+        let others = annotated.filter(|host| !endpoint.hosts.contains(host));
+        endpoint.hosts = hosts.chain(others).collect();
     }
 }

@@ -8,6 +8,7 @@ use dormouse_policy::decision::Decision;
 use dormouse_policy::function::FunctionName;
 
 use super::Core;
+use super::claims::Claim;
 use super::function::FunctionState;
 use crate::cluster::{self, Topic};
 use crate::status::{
@@ -53,7 +54,6 @@ impl Core {
         })
     }
 
-    /// Takes in where endpoints listen. Of several activators' listeners an address is shown that
     /// A function's kept decisions, oldest first.
     pub(super) fn decisions(&self, name: &FunctionName) -> impl Iterator<Item = &Arc<Decision>> {
         let scaling = self.functions.get(name).and_then(|state| state.scaling.as_ref());
@@ -61,9 +61,10 @@ impl Core {
         self.history.of(name).chain(last)
     }
 
+    /// Takes in where endpoints listen. Of several activators' listeners an address is shown that
     /// one has, and why another has none.
     pub(super) fn look_at_listeners(&mut self, now_us: u64) {
-        let mut listening: BTreeMap<String, Listening> = BTreeMap::new();
+        let mut listening: BTreeMap<Arc<str>, Listening> = BTreeMap::new();
         for listener in self.link.listening() {
             match listening.get_mut(&listener.endpoint) {
                 Some(shown) => {
@@ -77,7 +78,8 @@ impl Core {
         }
         let endpoints = listening.keys().chain(self.listening.keys());
         let changed = endpoints.filter(|it| listening.get(*it) != self.listening.get(*it));
-        let changed = changed.flat_map(|endpoint| self.claims.claimants(endpoint));
+        let changed = changed.map(|endpoint| Claim::Endpoint(Arc::clone(endpoint)));
+        let changed = changed.flat_map(|claim| self.claims.claimants(claim));
         let changed: BTreeSet<FunctionName> = changed.cloned().collect();
         self.listening = listening;
         for name in &changed {
@@ -108,8 +110,8 @@ impl Core {
         let endpoints = state.description.endpoints.iter().map(|endpoint| {
             let listener = self.listening.get(&endpoint.name);
             EndpointStatus {
-                name: endpoint.name.clone(),
-                hosts: endpoint.hosts.clone(),
+                name: endpoint.name.to_string(),
+                hosts: endpoint.hosts.iter().map(ToString::to_string).collect(),
                 listening: listener.and_then(|it| it.address),
                 error: listener.and_then(|it| it.error.clone()),
             }

@@ -1,6 +1,7 @@
 //! Who claimed a host, an endpoint or a port first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use dormouse_policy::function::{Function, FunctionName};
 
@@ -11,9 +12,9 @@ const OWN_PORT_MIN: u16 = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Claim {
     /// A host name at the gateway.
-    Host(String),
+    Host(Arc<str>),
     /// A Service port: two workloads selected by one Service.
-    Endpoint(String),
+    Endpoint(Arc<str>),
 }
 
 /// Age order of the claimants.
@@ -23,23 +24,18 @@ type Claimant = (u64, FunctionName);
 /// what a function has then depends on its elders alone, not on theirs.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    things: BTreeMap<Claim, Claimants<Claimant>>,
-    ports: BTreeMap<u16, Claimants<(Claimant, usize)>>,
+    /// Each thing with each of its claimants, the oldest of a thing first.
+    things: BTreeSet<(Claim, Claimant)>,
+    /// The same of Service ports, with the index of the endpoint.
+    ports: BTreeSet<(u16, Claimant, usize)>,
 }
-
-/// Who claims one thing, the oldest first. Mostly one, who takes no more room than that.
-type Claimants<C> = Vec<C>;
 
 impl Claims {
     /// Enters what a function claims and returns the other functions concerned.
     pub(super) fn add(&mut self, function: &Function) -> BTreeSet<FunctionName> {
         let claimant = claimant(function);
-        for claim in claims(function) {
-            enter(&mut self.things, claim, claimant.clone());
-        }
-        for (index, port) in ports(function) {
-            enter(&mut self.ports, port, (claimant.clone(), index));
-        }
+        self.things.extend(claims(function).map(|claim| (claim, claimant.clone())));
+        self.ports.extend(ports(function).map(|(index, port)| (port, claimant.clone(), index)));
         self.concerned(function)
     }
 
@@ -48,10 +44,10 @@ impl Claims {
         let concerned = self.concerned(function);
         let claimant = claimant(function);
         for claim in claims(function) {
-            strike(&mut self.things, &claim, &claimant);
+            self.things.remove(&(claim, claimant.clone()));
         }
         for (index, port) in ports(function) {
-            strike(&mut self.ports, &port, &(claimant.clone(), index));
+            self.ports.remove(&(port, claimant.clone(), index));
         }
         concerned
     }
@@ -59,55 +55,45 @@ impl Claims {
     /// The first thing the function claims that an older one has, and that one's name.
     pub(super) fn conflict(&self, function: &Function) -> Option<(Claim, FunctionName)> {
         claims(function).find_map(|claim| {
-            let (_, holder) = self.things.get(&claim)?.first()?;
-            (*holder != function.name).then(|| (claim, holder.clone()))
+            let holder = self.claimants(claim.clone()).next()?.clone();
+            (holder != function.name).then_some((claim, holder))
         })
     }
 
-    /// The functions that claim an endpoint.
-    pub(super) fn claimants(&self, endpoint: &str) -> impl Iterator<Item = &FunctionName> {
-        let claimants = self.things.get(&Claim::Endpoint(endpoint.to_owned()));
-        claimants.into_iter().flatten().map(|(_, name)| name)
+    /// The functions that claim a thing, the oldest first.
+    pub(super) fn claimants(&self, claim: Claim) -> impl Iterator<Item = &FunctionName> {
+        let claimants = self.things.range((claim.clone(), before_all())..);
+        claimants.take_while(move |(it, _)| *it == claim).map(|(_, (_, name))| name)
     }
 
     /// Whether the endpoint of that index has its Service port's own number for its listener.
     pub(super) fn has_port(&self, function: &Function, index: usize) -> bool {
         let port = function.endpoints.get(index).map(|it| it.service_port);
-        let claimants = port.and_then(|port| self.ports.get(&port));
-        let first = claimants.and_then(|claimants| claimants.first());
-        first.is_some_and(|((_, name), first)| *name == function.name && *first == index)
+        let first = port.and_then(|port| self.claimants_of_port(port).next());
+        first == Some((&function.name, index))
+    }
+
+    fn claimants_of_port(&self, port: u16) -> impl Iterator<Item = (&FunctionName, usize)> {
+        let claimants = self.ports.range((port, before_all(), 0)..);
+        let claimants = claimants.take_while(move |(it, ..)| *it == port);
+        claimants.map(|(_, (_, name), index)| (name, *index))
     }
 
     fn concerned(&self, function: &Function) -> BTreeSet<FunctionName> {
-        let things = claims(function).filter_map(|claim| self.things.get(&claim));
-        let others = things.flatten().map(|(_, name)| name).filter(|name| **name != function.name);
+        let others = claims(function).flat_map(|claim| self.claimants(claim));
+        let others = others.filter(|name| **name != function.name);
         // Of a port, which ten thousand may claim, it is the next in line alone.
         let next = ports(function).filter_map(|(_, port)| {
-            let mut claimants = self.ports.get(&port)?.iter().map(|((_, name), _)| name);
+            let mut claimants = self.claimants_of_port(port).map(|(name, _)| name);
             claimants.find(|name| **name != function.name)
         });
         others.chain(next).cloned().collect()
     }
 }
 
-/// Enters a claimant of a thing.
-fn enter<K: Ord, C: Ord>(claimed: &mut BTreeMap<K, Claimants<C>>, thing: K, claimant: C) {
-    let claimants = claimed.entry(thing).or_insert_with(|| Vec::with_capacity(1));
-    if let Err(at) = claimants.binary_search(&claimant) {
-        claimants.insert(at, claimant);
-    }
-}
-
-/// Strikes one claimant of a thing, and the thing with the last.
-fn strike<K: Ord, C: Ord>(claimed: &mut BTreeMap<K, Claimants<C>>, thing: &K, claimant: &C) {
-    if let Some(claimants) = claimed.get_mut(thing) {
-        if let Ok(at) = claimants.binary_search(claimant) {
-            claimants.remove(at);
-        }
-        if claimants.is_empty() {
-            claimed.remove(thing);
-        }
-    }
+/// Sorts before every claimant, for no namespace begins with a slash or what is below it.
+fn before_all() -> Claimant {
+    (0, FunctionName::new("", ""))
 }
 
 impl std::fmt::Display for Claim {

@@ -247,9 +247,9 @@ impl FunctionState {
         let Function { name, settings, endpoints, probe, .. } = &*self.description;
         let endpoints = endpoints.iter().enumerate();
         let endpoints = endpoints.map(|(index, endpoint)| EndpointEntry {
-            name: endpoint.name.clone(),
+            name: Arc::clone(&endpoint.name),
             pod_port: endpoint.pod_port,
-            hosts: endpoint.hosts.clone(),
+            hosts: Arc::clone(&endpoint.hosts),
             listen: listen(index),
         });
         // One without an address can neither be tried nor used.

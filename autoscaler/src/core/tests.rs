@@ -308,10 +308,10 @@ fn of_two_claimants_the_older_keeps_the_host() {
     world.connect("a");
     let mut older = function("older", &[]);
     older.created = 1;
-    older.endpoints[0].hosts.push("shop.example".into());
+    older.endpoints[0].hosts = ["shop.example".into()].into();
     let mut younger = function("younger", &[]);
     younger.created = 2;
-    younger.endpoints[0].hosts.push("shop.example".into());
+    younger.endpoints[0].hosts = ["shop.example".into()].into();
     world.add(younger, 1);
     assert_eq!(world.status("younger").state, State::Ready);
     world.add(older, 1);

@@ -356,7 +356,7 @@ async fn one_function_at_the_bound_for_all_leaves_another_its_share() {
             let greedy = Entry { queue_depth: 1_000, ..entry(vec![]) };
             let mut world = World::new(&greedy);
             let mut other = Entry { function: FunctionName::new("default", "other"), ..greedy };
-            other.endpoints[0].hosts = vec!["other.test".into()];
+            other.endpoints[0].hosts = ["other.test".into()].into();
             other.endpoints[0].name = "default/other:80".into();
             world.table.update(&other, 0, &world.registry);
             assert!(world.table.publish_routes());

@@ -59,7 +59,7 @@ pub(super) struct Asked {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AskedPort {
     pub(super) name: String,
-    pub(super) endpoint: String,
+    pub(super) endpoint: Arc<str>,
     pub(super) app_protocol: Option<String>,
 }
 
@@ -77,7 +77,7 @@ struct Front {
 
 struct FrontPort {
     name: String,
-    endpoint: String,
+    endpoint: Arc<str>,
     app_protocol: Option<String>,
     own: u16,
 }
@@ -115,19 +115,19 @@ impl Slices {
     pub(super) fn ask(&mut self, key: &Key, asked: Asked) -> Result<bool, NoPort> {
         self.dirty.insert(key.clone());
         let before = self.fronts.remove(key);
-        let of = |front: &Front| -> Vec<(String, u16)> {
-            front.ports.iter().map(|port| (port.endpoint.clone(), port.own)).collect()
+        let of = |front: &Front| -> Vec<(Arc<str>, u16)> {
+            front.ports.iter().map(|port| (Arc::clone(&port.endpoint), port.own)).collect()
         };
         let before: Vec<_> = before.iter().flat_map(of).collect();
-        let is_asked = |endpoint: &String| asked.ports.iter().any(|it| it.endpoint == *endpoint);
+        let is_asked = |endpoint: &Arc<str>| asked.ports.iter().any(|it| it.endpoint == *endpoint);
         for (endpoint, _) in before.iter().filter(|(endpoint, _)| !is_asked(endpoint)) {
             self.ports.release(endpoint);
         }
         let mut ports = Vec::new();
         for AskedPort { name, endpoint, app_protocol } in asked.ports {
             let Some(own) = self.port(key, &name, &endpoint) else {
-                let given = before.iter().map(|(endpoint, _)| endpoint.as_str());
-                let given = given.chain(ports.iter().map(|it: &FrontPort| it.endpoint.as_str()));
+                let given = before.iter().map(|(endpoint, _)| endpoint);
+                let given = given.chain(ports.iter().map(|it: &FrontPort| &it.endpoint));
                 given.for_each(|endpoint| self.ports.release(endpoint));
                 return Err(NoPort);
             };
@@ -308,7 +308,7 @@ impl Slices {
     }
 
     /// The port for one of the Service's endpoints: that of the store, else a new one.
-    fn port(&mut self, key: &Key, name: &str, endpoint: &str) -> Option<u16> {
+    fn port(&mut self, key: &Key, name: &str, endpoint: &Arc<str>) -> Option<u16> {
         if let Some(stored) = self.stored_port(key, name)
             && self.ports.of(endpoint).is_none()
         {

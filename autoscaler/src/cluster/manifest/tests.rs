@@ -74,9 +74,9 @@ fn a_deployment_and_its_service_become_a_function() {
     assert_eq!(function.replicas, 1);
     assert_eq!(function.probe, Probe::Connect);
     let endpoint = &function.endpoints[0];
-    assert_eq!(endpoint.name, "default/a:80");
+    assert_eq!(&*endpoint.name, "default/a:80");
     assert_eq!((endpoint.service_port, endpoint.pod_port), (80, 0));
-    assert_eq!(endpoint.hosts, ["a.default.localhost"]);
+    assert_eq!(*endpoint.hosts, ["a.default.localhost".into()]);
     assert_eq!(function.pod_ports[0].number, 8080);
     let words = ["-c", "sleep $(PORT)", "x"];
     let command =
@@ -118,7 +118,7 @@ spec: {selector: {app: a}, ports: [{name: one, port: 1, targetPort: 8080}, {name
 "#;
     let local = only(&(text + second));
     let hosts: Vec<_> = (local.function.endpoints.iter())
-        .map(|endpoint| (endpoint.name.as_str(), endpoint.hosts.join(" ")))
+        .map(|endpoint| (&*endpoint.name, endpoint.hosts.join(" ")))
         .collect();
     let expected = [
         ("default/a:80", "a.default.localhost shop.example".to_owned()),
@@ -450,5 +450,5 @@ fn a_service_without_selector_leads_to_the_function_it_names() {
     );
     let manifests = read_text(&declared);
     assert!(manifests.faults.is_empty(), "{:?}", manifests.faults);
-    assert_eq!(manifests.functions[0].function.endpoints[1].name, "default/front:81");
+    assert_eq!(manifests.functions[0].function.endpoints[1].name.as_ref(), "default/front:81");
 }

@@ -1,5 +1,7 @@
 //! Services: which pods they select and which of their ports lead where.
 
+use std::sync::Arc;
+
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::Annotations;
 use dormouse_policy::settings::keys::{self, ANNOTATIONS, SERVICE_TARGET};
@@ -153,14 +155,14 @@ impl Service {
     }
 
     /// `namespace/service:port`.
-    pub(in crate::cluster) fn endpoint_name(&self, port: u16) -> String {
-        format!("{}:{port}", self.name)
+    pub(in crate::cluster) fn endpoint_name(&self, port: u16) -> Arc<str> {
+        format!("{}:{port}", self.name).into()
     }
 
     /// The host name that leads to its first port at the gateway.
-    pub(super) fn host(&self, domain: &str) -> String {
+    pub(super) fn host(&self, domain: &str) -> Arc<str> {
         let (namespace, name) = self.parts();
-        format!("{name}.{namespace}{domain}")
+        format!("{name}.{namespace}{domain}").into()
     }
 }
 

@@ -13,7 +13,7 @@ fn at(number: u8) -> IpAddr {
 
 fn announce(world: &mut World, connection: Connection, number: u8, standing: Standing) {
     let listener = Listening {
-        endpoint: "default/hello:8080".to_owned(),
+        endpoint: "default/hello:8080".into(),
         address: Some("[::]:12345".parse().unwrap()),
         error: None,
     };
@@ -71,7 +71,7 @@ fn one_that_cannot_listen_is_said_at_the_function_until_it_can() {
     let (fine, deaf) = (world.connect("b"), world.connect("c"));
     announce(&mut world, fine, 1, Standing::Stays);
     let refused = Listening {
-        endpoint: "default/hello:8080".to_owned(),
+        endpoint: "default/hello:8080".into(),
         address: None,
         error: Some("the port is taken".to_owned()),
     };

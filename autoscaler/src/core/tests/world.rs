@@ -78,10 +78,10 @@ pub(in crate::core) fn function(name: &str, annotations: &[(&str, &str)]) -> Fun
         settings: parsed.unwrap().settings,
         pod_ports: vec![PodPort { name: "http".into(), number: 80 }],
         endpoints: vec![Endpoint {
-            name: format!("default/{name}:8080"),
+            name: format!("default/{name}:8080").into(),
             service_port: 8080,
             pod_port: 0,
-            hosts: vec![format!("{name}.default.localhost")],
+            hosts: [format!("{name}.default.localhost").into()].into(),
             own_port: None,
         }],
         probe: Probe::Connect,

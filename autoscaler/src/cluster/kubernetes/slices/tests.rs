@@ -21,7 +21,7 @@ fn key(service: &str) -> Key {
 fn asked(service: &str, ports: &[&str], families: Families) -> Asked {
     let port = |name: &&str| AskedPort {
         name: (*name).to_owned(),
-        endpoint: format!("shop/{service}:{name}"),
+        endpoint: format!("shop/{service}:{name}").into(),
         app_protocol: None,
     };
     Asked {

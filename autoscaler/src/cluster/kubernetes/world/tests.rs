@@ -396,7 +396,7 @@ fn own_ports(told: &mut Told) -> Vec<(String, Option<u16>)> {
         _ => None,
     });
     let function = functions.last().unwrap();
-    function.endpoints.iter().map(|it| (it.name.clone(), it.own_port)).collect()
+    function.endpoints.iter().map(|it| (it.name.to_string(), it.own_port)).collect()
 }
 
 #[test]
