@@ -8,6 +8,7 @@
 
 mod pieces;
 mod minutes;
+mod scatter;
 mod recorded;
 
 use crate::draw::Stream;

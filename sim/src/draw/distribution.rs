@@ -47,7 +47,15 @@ pub struct LogNormal {
 
 /// Known percentiles: at least one, shares and durations both ascending.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Percentiles(Arc<[(f64, u64)]>);
+pub struct Percentiles(Arc<[Known]>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Known {
+    share: f64,
+    ns: u64,
+    /// Nanoseconds by the share from here to the next one; 0 at the last.
+    slope: f64,
+}
 
 impl Distribution {
     /// The log-normal distribution with this median and this 99th percentile, in nanoseconds, both
@@ -65,8 +73,13 @@ impl Distribution {
     pub fn percentiles(known: &[(f64, u64)]) -> Option<Self> {
         let ascend = known.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1);
         let within = known.iter().all(|(share, _)| (0.0..=1.0).contains(share));
+        let points = known.iter().enumerate().map(|(at, &(share, ns))| {
+            let slope = known.get(at + 1).map(|next| (next.1 - ns) as f64 / (next.0 - share));
+            // Two of one share are a step, which no draw falls into.
+            Known { share, ns, slope: slope.filter(|slope| slope.is_finite()).unwrap_or(0.0) }
+        });
         (ascend && within && !known.is_empty())
-            .then(|| Self::Percentiles(Percentiles(known.into())))
+            .then(|| Self::Percentiles(Percentiles(points.collect())))
     }
 
     /// The duration below which a share `unit` of all lies, in nanoseconds; `unit` is strictly
@@ -110,25 +123,26 @@ impl Distribution {
 }
 
 impl Percentiles {
+    #[inline]
     fn at(&self, unit: f64) -> u64 {
-        let above = self.0.partition_point(|(share, _)| *share < unit);
-        match (above.checked_sub(1).and_then(|at| self.0.get(at)), self.0.get(above)) {
-            (Some((from, low_ns)), Some((to, high_ns))) => {
-                let part = (unit - from) / (to - from);
-                low_ns + floor(part * (high_ns - low_ns) as f64)
+        // They are few: counting is faster than a search whose way cannot be foreseen.
+        let above = self.0.iter().filter(|known| known.share < unit).count();
+        match above.checked_sub(1) {
+            None => self.0[0].ns,
+            Some(before) => {
+                let Known { share, ns, slope } = self.0[before];
+                ns + floor((unit - share) * slope)
             }
-            (None, Some((_, ns))) | (Some((_, ns)), None) => *ns,
-            (None, None) => 0,
         }
     }
 
     fn mean_ns(&self) -> f64 {
         let (first, last) = (self.0[0], self.0[self.0.len() - 1]);
         let between = self.0.windows(2).map(|pair| {
-            let [(from, low), (to, high)] = [pair[0], pair[1]];
-            (to - from) * (low as f64 + high as f64) / 2.0
+            let [from, to] = [pair[0], pair[1]];
+            (to.share - from.share) * (from.ns as f64 + to.ns as f64) / 2.0
         });
-        between.sum::<f64>() + first.0 * first.1 as f64 + (1.0 - last.0) * last.1 as f64
+        between.sum::<f64>() + first.share * first.ns as f64 + (1.0 - last.share) * last.ns as f64
     }
 }
 

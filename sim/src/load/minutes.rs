@@ -4,6 +4,7 @@ use crate::draw::Stream;
 use crate::scenario::Placing;
 use crate::world::Arrivals;
 
+use super::scatter::Scatter;
 use super::{Counts, Trigger};
 
 const MINUTE_NS: u64 = 60_000_000_000;
@@ -14,17 +15,16 @@ pub(super) struct Placer {
     placing: Option<Placing>,
     stream: Stream,
     unit_ns: u64,
-    /// The last place given.
-    at_ns: u64,
-    drawn: u64,
+    scatter: Scatter,
 }
 
 impl Placer {
     pub(super) fn new(placing: Option<Placing>, stream: Stream, unit_ns: u64) -> Self {
-        Self { placing, stream, unit_ns, at_ns: 0, drawn: 0 }
+        Self { placing, stream, unit_ns, scatter: Scatter::new(stream) }
     }
 
-    /// The place of the request of that number, from 0, of `count` in the unit of that number.
+    /// The place of the request of that number, from 0, of `count` in the unit of that number: to be
+    /// asked once for each, in order.
     pub(super) fn place_ns(&mut self, unit: u64, given: u64, count: u64) -> u64 {
         let unit_ns = self.unit_ns;
         let begin_ns = unit.saturating_mul(unit_ns);
@@ -38,24 +38,14 @@ impl Placer {
             Some(Placing::Even) => unit_ns / count / 2 + even_ns(given),
             Some(Placing::Clump) => self.stream.below(unit, unit_ns),
             Some(Placing::Uniform) => {
-                // The least of the n that are left, evenly spread over what is left of the unit:
-                // 1 − U^(1/n) of it.
-                let from_ns = self.at_ns.max(begin_ns) - begin_ns;
-                let left_ns = unit_ns - 1 - from_ns;
-                self.drawn += 1;
-                let share =
-                    -libm::expm1(libm::log(self.stream.unit(self.drawn)) / (count - given) as f64);
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a share of a unit"
-                )]
-                let gap_ns = (share * left_ns as f64) as u64;
-                from_ns + gap_ns.min(left_ns)
+                if given == 0 {
+                    self.scatter.begin(count);
+                }
+                let ns = u128::from(unit_ns) * u128::from(self.scatter.next());
+                u64::try_from(ns >> u64::BITS).unwrap_or(unit_ns)
             }
         };
-        self.at_ns = begin_ns.saturating_add(offset_ns);
-        self.at_ns
+        begin_ns.saturating_add(offset_ns)
     }
 }
 

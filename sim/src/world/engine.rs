@@ -140,7 +140,7 @@ pub(super) fn run(
     setup: &Setup,
     seed: u64,
     recording: Option<&Recording>,
-    check: fn(&Sim<'_>) -> Result<(), String>,
+    check: impl Fn(&Sim<'_>) -> Result<(), String>,
 ) -> Result<(Scorecard, Vec<Series>), RunError> {
     validate(setup)?;
     let clock = Cell::new(0);
@@ -259,7 +259,7 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn live(&mut self, check: fn(&Self) -> Result<(), String>) -> Result<Ended, RunError> {
+    fn live(&mut self, check: impl Fn(&Self) -> Result<(), String>) -> Result<Ended, RunError> {
         loop {
             let arrival = self.calendar.next_key();
             let (other, which) = self.queue.next();
@@ -286,8 +286,8 @@ impl<'a> Sim<'a> {
                 self.happen(event);
             }
             self.break_silence();
-            if let Some(what) = self.fault.take() {
-                return Err(self.broken(what));
+            if let Some(what) = &self.fault {
+                return Err(self.broken(what.clone()));
             }
             check(self).map_err(|what| self.broken(what))?;
         }

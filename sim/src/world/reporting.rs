@@ -279,8 +279,10 @@ impl Sim<'_> {
     /// Reports the functions that began, ended or had a request in flight since the last report.
     fn report(&mut self, way: usize) {
         let now_us = self.now_us();
-        let actions = self.activators[way].side.tick(now_us, &[]);
-        self.act(way, actions);
+        if self.activators[way].side.has_news() {
+            let actions = self.activators[way].side.tick(now_us, &[]);
+            self.act(way, actions);
+        }
         let activator = &mut self.activators[way];
         let Some(connection) = activator.connection else {
             return;

@@ -238,14 +238,16 @@ impl<'a> Sim<'a> {
         let is_over = it.requests == 0 && it.phase == Phase::Stopped;
         let at = at as usize;
         let view = &mut self.activators[way].views[at];
+        let mut is_empty = true;
         if let Some(place) = view.place(pod, hint) {
             let known = &mut view.pods[place];
             known.requests -= 1;
+            is_empty = known.requests == 0;
             if slot {
                 known.slots.give_back();
             }
         }
-        if view.emptying {
+        if is_empty && view.emptying {
             self.check_emptied(way, at);
         }
         if slot {
