@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use dormouse_sim::import::{Format, Import, MEMORY_BYTES_MIN, Options, Scratch, Spill, Unit};
 use dormouse_sim::input::{Inputs, Manifest, ReadAt};
-use dormouse_sim::plan::{Options as PlanOptions, Plan};
+use dormouse_sim::plan::{Checks, Function, Options as PlanOptions, Plan};
+use dormouse_sim::run::{Broken, Job};
 use dormouse_sim::trace::indexed::{Entry, Indexed};
 use dormouse_sim::trace::{Filter, counts, durations, periods};
+use dormouse_sim::world::Log;
 
 use crate::engine::fuzz;
 
@@ -25,14 +28,50 @@ impl Inputs for Empty {
     }
 }
 
+/// Requests and changes of a rate that a plan may come to: what looks for the next request at each
+/// of them is soon done.
+const PLANNED_MAX: u64 = 200_000;
+
+/// Events of one world: each is looked at by every rule.
+const EVENTS_MAX: u64 = 2_000;
+
+/// Activators times functions and their first pods, of a world that is lived through: what knows
+/// of each other is in memory.
+const KNOWN_MAX: u64 = 1_000;
+
+/// Lives through the beginning of each policy's world; it may be refused, and breaks no rule.
+fn live(mut plan: Plan) {
+    plan.events_max = EVENTS_MAX;
+    let pods = |function: &Function| function.replicas.iter().max().map_or(0, |most| *most);
+    let known = plan.functions.iter().map(|function| 1 + u64::from(pods(function)));
+    if known.sum::<u64>() * u64::from(plan.scenario.world.activators) > KNOWN_MAX {
+        return;
+    }
+    for policy in 0..plan.scenario.policies.len() {
+        let job = Job { policy, seed: 1, cuts_ns: plan.cuts_ns.clone(), log: Log::None };
+        if let Err(broken @ Broken::Invariant { .. }) = plan.run(&[job], NonZeroUsize::MIN, |_| {})
+        {
+            panic!("{broken}");
+        }
+    }
+}
+
 #[test]
 fn scenarios() {
+    let options = PlanOptions {
+        events_max: PLANNED_MAX,
+        checks: Checks::EveryEvent,
+        ..PlanOptions::default()
+    };
     let tokens = ["seeds", "load", "trace", "function", "policy", "set", "24h", "5..9/s", "[[x]]"];
-    fuzz("scenarios", &tokens, |input| {
+    fuzz("scenarios", &tokens, move |input| {
         let text = String::from_utf8_lossy(input);
-        if let Err(faults) = Plan::new("s.toml", &text, &PlanOptions::default(), &Empty) {
-            assert!(!faults.0.is_empty());
-            assert!(faults.0.iter().all(|fault| !fault.rule.is_empty()), "{faults}");
+        match Plan::new("s.toml", &text, &options, &Empty) {
+            Ok(plan) => live(plan),
+            Err(faults) => {
+                assert!(!faults.0.is_empty());
+                assert!(faults.0.iter().all(|fault| !fault.rule.is_empty()), "{faults}");
+            }
         }
     });
 }
