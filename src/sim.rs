@@ -3,6 +3,7 @@
 mod args;
 mod files;
 mod output;
+mod fault;
 mod progress;
 mod simulate;
 mod compare;
@@ -71,6 +72,11 @@ impl From<Exit> for ExitCode {
 /// # Errors
 /// There is no runtime, or no thread for it.
 pub(crate) fn run(command: SimCommand) -> anyhow::Result<ExitCode> {
+    until_done(move || dispatch(&command)).map(ExitCode::from)
+}
+
+/// Does some work until it is done, interrupted, or ends in a panic.
+fn until_done(work: impl FnOnce() -> Exit + Send + 'static) -> anyhow::Result<Exit> {
     let runtime = crate::runtime()?;
     let mut signals = {
         let _entered = runtime.enter();
@@ -79,19 +85,19 @@ pub(crate) fn run(command: SimCommand) -> anyhow::Result<ExitCode> {
     let (sender, done) = tokio::sync::oneshot::channel();
     // The thread ends with the process, at the latest when this function's caller returns.
     let worker = thread::Builder::new().name("sim".to_owned());
-    worker.spawn(move || sender.send(dispatch(&command)).is_ok())?;
+    worker.spawn(move || sender.send(work()).is_ok())?;
     let exit = runtime.block_on(async {
         tokio::select! {
-            exit = done => exit.unwrap_or(Exit::Broken),
-            () = signals.next() => Exit::Interrupted,
+            exit = done => exit.ok(),
+            () = signals.next() => Some(Exit::Interrupted),
         }
     });
-    if exit == Exit::Interrupted {
-        output::forget_unfinished();
+    if exit == Some(Exit::Interrupted) {
+        let written = output::abandon();
         progress::clear();
-        complain("interrupted; nothing was written");
+        complain(format_args!("interrupted; {written}"));
     }
-    Ok(exit.into())
+    Ok(exit.unwrap_or_else(fault::tell))
 }
 
 fn dispatch(command: &SimCommand) -> Exit {

@@ -8,6 +8,7 @@ use dormouse_sim::plan::Plan;
 use dormouse_sim::report::comparison::{self, Compared, Kind};
 
 use super::args::CompareArgs;
+use super::output::Batch;
 use super::simulate::Unasked;
 use super::{Exit, complain, simulate};
 
@@ -45,7 +46,7 @@ fn try_compare(args: &CompareArgs) -> Result<Exit, Exit> {
     }
     let compared = Compared { comparison: &comparison, outcomes: &outcomes, verdicts: &verdicts };
     let write = |kind: Kind| kind.write(&compared);
-    simulate::put_all(&args.output, Kind::Text, Unasked::of(&args.work), write)?;
+    simulate::put_all(Batch::default(), &args.output, Kind::Text, Unasked::of(&args.work), write)?;
     Ok(exit)
 }
 

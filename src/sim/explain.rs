@@ -52,6 +52,6 @@ fn try_explain(args: &ExplainArgs) -> Result<Exit, Exit> {
         complain("there is no function to explain");
         return Err(Exit::Nothing);
     }
-    simulate::put(None, &told)?;
+    simulate::put(None, told)?;
     Ok(Exit::Fine)
 }

@@ -63,7 +63,7 @@ fn try_import(args: &ImportArgs) -> Result<Exit, Exit> {
     if args.quiet {
         return Ok(Exit::Fine);
     }
-    simulate::put(None, &told(args, &imported))?;
+    simulate::put(None, told(args, &imported))?;
     Ok(Exit::Fine)
 }
 

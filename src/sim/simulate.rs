@@ -1,8 +1,6 @@
 //! `dormouse sim run`, `check` and `init`.
 
-use std::env;
 use std::fs;
-use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
@@ -16,8 +14,9 @@ use dormouse_sim::world::Scorecard;
 
 use super::args::{CheckArgs, InitArgs, Output, RunArgs, WorkArgs};
 use super::files::{self, Files};
+use super::output::Batch;
 use super::progress::Progress;
-use super::{Exit, complain, output};
+use super::{Exit, complain, fault};
 
 /// A scenario to begin with.
 const BEGINNING: &str = include_str!("beginning.toml");
@@ -82,28 +81,9 @@ pub(super) fn one(plan: &Plan, job: &Job) -> Result<Scorecard, Exit> {
 pub(super) fn is_broken(broken: &Broken) -> Exit {
     complain(broken);
     match broken {
-        Broken::Invariant { .. } => {
-            // Nothing but what was typed has everything that led to it: settings, files, flags.
-            let typed = typed(env::args().skip(1));
-            complain(format_args!(
-                "this is a fault of dormouse; it happens again by: dormouse {typed}"
-            ));
-            Exit::Broken
-        }
+        Broken::Invariant { .. } => fault::tell(),
         Broken::Refused { .. } => Exit::Input,
     }
-}
-
-/// Arguments as a shell takes them.
-fn typed(arguments: impl Iterator<Item = String>) -> String {
-    let is_plain = |character: char| {
-        character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '/' | '=' | ':' | ',')
-    };
-    let quoted = |argument: String| match !argument.is_empty() && argument.chars().all(is_plain) {
-        true => argument,
-        false => format!("'{}'", argument.replace('\'', r"'\''")),
-    };
-    arguments.map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn run(args: &RunArgs) -> Exit {
@@ -119,9 +99,13 @@ fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
     if args.work.quiet {
         complain_of(&outcome, &verdicts);
     }
+    let mut batch = Batch::default();
     if let Some(path) = &args.baseline {
         let now = Kind::Json.write(&outcome, &verdicts, None);
-        exit = exit.worse(beside(&plan, &args.tolerance, path, &now, args.bless)?);
+        match args.bless {
+            true => batch.add(Some(path), now)?,
+            false => exit = exit.worse(beside(&plan, &args.tolerance, path, &now)?),
+        }
     }
     let is_drawn = args.output.iter().any(|output| matches!(output.kind, Kind::Drawn(_)));
     let courses = match is_drawn {
@@ -132,7 +116,7 @@ fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
         false => None,
     };
     let write = |kind: Kind| kind.write(&outcome, &verdicts, courses.as_ref());
-    put_all(&args.output, Kind::Text, Unasked::of(&args.work), write)?;
+    put_all(batch, &args.output, Kind::Text, Unasked::of(&args.work), write)?;
     Ok(exit)
 }
 
@@ -151,8 +135,9 @@ impl Unasked {
     }
 }
 
-/// Writes the reports asked for, also of what failed.
+/// Writes the reports asked for, also of what failed, together with what is to be written already.
 pub(super) fn put_all<K: Copy>(
+    mut batch: Batch,
     outputs: &[Output<K>],
     usual: K,
     unasked: Unasked,
@@ -164,7 +149,10 @@ pub(super) fn put_all<K: Copy>(
         [] => &by_default[..],
         outputs => outputs,
     };
-    outputs.iter().try_for_each(|Output { kind, path }| put(path.as_deref(), &write(*kind)))
+    for Output { kind, path } in outputs {
+        batch.add(path.as_deref(), write(*kind))?;
+    }
+    batch.finish()
 }
 
 /// Says which assertions do not hold.
@@ -192,18 +180,13 @@ pub(super) fn ruling(outcome: &Outcome<'_>, verdicts: &[Verdict], has_baseline: 
     }
 }
 
-/// Compares with a baseline, or writes it anew.
+/// Compares with a baseline.
 pub(super) fn beside(
     plan: &Plan,
     tolerance: &[Tolerance],
     path: &Path,
     now: &str,
-    bless: bool,
 ) -> Result<Exit, Exit> {
-    if bless {
-        put(Some(path), now)?;
-        return Ok(Exit::Fine);
-    }
     let unusable = |error: &dyn std::fmt::Display| {
         complain(format_args!("{}: {error}; --bless writes it anew", path.display()));
         Exit::Input
@@ -223,16 +206,10 @@ pub(super) fn beside(
 }
 
 /// Writes a report to a file or to stdout.
-pub(super) fn put(path: Option<&Path>, text: &str) -> Result<(), Exit> {
-    let written = match path {
-        Some(path) => output::write(path, text),
-        None => io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()),
-    };
-    written.map_err(|error| {
-        let name = path.map_or("stdout".into(), |path| path.display().to_string());
-        complain(format_args!("{name}: cannot be written: {error}"));
-        Exit::Unwritten
-    })
+pub(super) fn put(path: Option<&Path>, text: String) -> Result<(), Exit> {
+    let mut batch = Batch::default();
+    batch.add(path, text)?;
+    batch.finish()
 }
 
 pub(super) fn check(args: &CheckArgs) -> Exit {
@@ -247,14 +224,14 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
     if args.quiet {
         return Exit::Fine;
     }
-    match put(None, &report::effective(&plan)) {
+    match put(None, report::effective(&plan)) {
         Ok(()) => Exit::Fine,
         Err(exit) => exit,
     }
 }
 
 pub(super) fn schema() -> Exit {
-    put(None, report::JSON_SCHEMA).err().unwrap_or(Exit::Fine)
+    put(None, report::JSON_SCHEMA.to_owned()).err().unwrap_or(Exit::Fine)
 }
 
 pub(super) fn init(args: &InitArgs) -> Exit {
@@ -264,21 +241,12 @@ pub(super) fn init(args: &InitArgs) -> Exit {
         complain(format_args!("{}: is there already", path.display()));
         return Exit::Input;
     }
-    put(args.file.as_deref(), BEGINNING).err().unwrap_or(Exit::Fine)
+    put(args.file.as_deref(), BEGINNING.to_owned()).err().unwrap_or(Exit::Fine)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_is_shown_as_a_shell_takes_it() {
-        let typed = |arguments: &[&str]| typed(arguments.iter().map(|it| (*it).to_owned()));
-        let plain = ["sim", "run", "a/b.toml", "--seed", "1..3", "--set=a.b/c=30s"];
-        assert_eq!(typed(&plain), plain.join(" "));
-        assert_eq!(typed(&["--assert", "wait.p99 <= 1s", ""]), "--assert 'wait.p99 <= 1s' ''");
-        assert_eq!(typed(&["it's"]), r"'it'\''s'");
-    }
 
     #[test]
     fn who_broke_a_rule_of_the_world_exits_otherwise_than_who_was_refused() {

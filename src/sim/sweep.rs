@@ -9,6 +9,7 @@ use dormouse_sim::sweep::{self, Error, Goal, Order, Search, Sweep};
 
 use super::args::{MergeArgs, SweepArgs, SweepOutput};
 use super::files::Files;
+use super::output::Batch;
 use super::progress::Progress;
 use super::simulate::Unasked;
 use super::{Exit, complain, simulate};
@@ -89,6 +90,8 @@ fn try_merge(args: &MergeArgs) -> Result<Exit, Exit> {
 
 /// Writes what was asked for.
 fn write(sweep: &Sweep, outputs: &[SweepOutput], unasked: Unasked) -> Result<Exit, Exit> {
-    simulate::put_all(outputs, SweepKind::Text, unasked, |kind| kind.write(sweep))?;
+    simulate::put_all(Batch::default(), outputs, SweepKind::Text, unasked, |kind| {
+        kind.write(sweep)
+    })?;
     Ok(Exit::Fine)
 }

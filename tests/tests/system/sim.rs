@@ -35,8 +35,8 @@ spec:
     spec: {containers: [{name: api, image: api}]}
 "#;
 
-/// A folder with a scenario and the manifest that it names.
-fn folder() -> Scratch {
+/// A folder with a scenario, small.toml, and the manifest that it names, app.yaml.
+pub(crate) fn folder() -> Scratch {
     let scratch = Scratch::new();
     fs::write(scratch.path().join("small.toml"), SCENARIO).unwrap();
     fs::write(scratch.path().join("app.yaml"), MANIFEST).unwrap();
