@@ -19,6 +19,9 @@ pub(crate) use import::ImportArgs;
 use sweep::{MERGE_EXAMPLES, SWEEP_EXAMPLES};
 pub(crate) use sweep::{MergeArgs, SweepArgs, SweepOutput};
 
+/// Most runs at once, each on a thread of its own: more than the cores of any machine.
+const JOBS_MAX: usize = 1_024;
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   dormouse sim init > shop.toml                 a scenario to begin with
@@ -48,9 +51,13 @@ Examples:
   dormouse sim test sim/scenarios               every scenario of a folder
   dormouse sim test sim/scenarios -o junit=out.xml    for CI
   dormouse sim test sim/scenarios --bless       and take what comes of them as right
+  dormouse sim test sim/scenarios --set autoscaling.knative.dev/window=30s
+                                                what would no longer hold
 
 Each NAME.toml is run; its assertions must hold, and every figure must be that of NAME.json beside
-it, where there is one. Exit as of `run`; 3: there is no scenario, or one with nothing to judge.";
+it, where there is one. That is of the scenario as it stands: with --manifest, --set, --policy,
+--seed or --only, its assertions alone are judged. Exit as of `run`; 3: there is no scenario, or one
+with nothing to judge.";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -147,7 +154,7 @@ pub(crate) struct ChangeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WorkArgs {
     /// Runs at once [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Say on stderr how many runs are done, also where it is no terminal: a line each there
     #[arg(long)]
@@ -232,7 +239,13 @@ pub(crate) struct TestArgs {
     )]
     pub(crate) output: Vec<Output<suite::Kind>>,
     #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    #[command(flatten)]
     pub(crate) work: WorkArgs,
+    /// By how much a figure may differ from what it was, as in wait.p99=5%; may be given several
+    /// times, and comes before `score.tolerance`
+    #[arg(long, value_name = "METRIC=PERCENT")]
+    pub(crate) tolerance: Vec<Tolerance>,
     /// Write what comes of each scenario beside it, as right
     #[arg(long)]
     pub(crate) bless: bool,
@@ -319,6 +332,25 @@ impl CompareArgs {
 }
 
 impl ChangeArgs {
+    /// The flags given that make other runs of a scenario than it has itself.
+    pub(crate) fn other_runs(&self) -> Vec<&'static str> {
+        let given = [
+            ("--manifest", self.manifest.is_some()),
+            ("--set", !self.set.is_empty()),
+            ("--policy", !self.policy.is_empty()),
+            ("--seed", self.seed.is_some()),
+            ("--only", !self.only.is_empty()),
+        ];
+        given.into_iter().filter_map(|(flag, is_given)| is_given.then_some(flag)).collect()
+    }
+
+    /// The flags given that make another report of it: those, and what is asked of its runs.
+    pub(crate) fn other_reports(&self) -> Vec<&'static str> {
+        let asserts = (!self.assertions.is_empty()).then_some("--assert");
+        let checks = self.check_events.then_some("--check-events");
+        self.other_runs().into_iter().chain(asserts).chain(checks).collect()
+    }
+
     /// The same for the simulator.
     pub(crate) fn options(&self) -> Options {
         Options {
@@ -339,6 +371,11 @@ impl ChangeArgs {
             },
         }
     }
+}
+
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let jobs = text.parse().ok().filter(|jobs: &NonZeroUsize| jobs.get() <= JOBS_MAX);
+    jobs.ok_or_else(|| format!("must be a whole number from 1 to {JOBS_MAX}"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

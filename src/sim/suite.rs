@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use dormouse_sim::plan::Options;
 use dormouse_sim::report::{self, Suites};
 
 use super::args::TestArgs;
@@ -35,6 +34,13 @@ impl Kind {
 }
 
 pub(super) fn test(args: &TestArgs) -> Exit {
+    if args.bless && !args.change.other_reports().is_empty() {
+        let flags = args.change.other_reports().join(", ");
+        complain(format_args!(
+            "--bless: writes what comes of each scenario as it stands; leave out {flags}"
+        ));
+        return Exit::Input;
+    }
     let scenarios = match scenarios(&args.folder) {
         Ok(scenarios) => scenarios,
         Err(error) => {
@@ -51,6 +57,7 @@ pub(super) fn test(args: &TestArgs) -> Exit {
     let mut worst = Exit::Fine;
     for path in &scenarios {
         let exit = one(path, args, &mut suites).unwrap_or_else(|exit| {
+            complain(format_args!("{}: is not judged", path.display()));
             suites.add_error(&path.to_string_lossy(), "cannot be run; stderr says why");
             exit
         });
@@ -84,14 +91,19 @@ fn scenarios(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn one(path: &Path, args: &TestArgs, suites: &mut Suites) -> Result<Exit, Exit> {
     let name = path.to_string_lossy();
-    let plan = simulate::plan(&name, &Options::default())?;
+    let plan = simulate::plan(&name, &args.change.options())?;
     let golden = path.with_extension("json");
     let (outcome, verdicts) = simulate::judged(&plan, &args.work)?;
     simulate::complain_of(&outcome, &verdicts);
     suites.add(&outcome, &verdicts);
-    let has_golden = golden.exists() || args.bless;
+    // What it holds came of the scenario's own runs.
+    let is_comparable = args.change.other_runs().is_empty();
+    let has_golden = is_comparable && (golden.exists() || args.bless);
     if verdicts.is_empty() && !has_golden {
-        let nothing = format!("asserts nothing, and has no {}", golden.display());
+        let nothing = match is_comparable {
+            true => format!("asserts nothing, and has no {}", golden.display()),
+            false => "asserts nothing of what is run".to_owned(),
+        };
         complain(format_args!("{name}: {nothing}"));
         suites.add_error(&name, &nothing);
         return Ok(Exit::Nothing);
@@ -101,7 +113,7 @@ fn one(path: &Path, args: &TestArgs, suites: &mut Suites) -> Result<Exit, Exit> 
         let now = report::Kind::Json.write(&outcome, &verdicts, None);
         let beside = match args.bless {
             true => simulate::put(Some(&golden), now).map(|()| Exit::Fine)?,
-            false => simulate::beside(&plan, &[], &golden, &now)?,
+            false => simulate::beside(&plan, &args.tolerance, &golden, &now)?,
         };
         if beside == Exit::Failed {
             let differs = "what came of it is not what it holds; stderr says which figures";

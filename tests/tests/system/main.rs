@@ -30,6 +30,7 @@ mod others;
 mod slices;
 mod changes;
 mod sim;
+mod suite;
 mod outputs;
 mod bad_input;
 mod sweep;
