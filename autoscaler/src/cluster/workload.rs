@@ -1,8 +1,10 @@
 //! A workload and the Services in front of it, read into a function: the same way from a manifest
 //! and from a cluster, so that what was tried here is what runs there.
 
+mod key;
 mod labels;
 mod service;
+mod mark;
 mod target;
 mod probe;
 
@@ -17,7 +19,9 @@ use serde::Deserialize;
 use self::probe::Probing;
 use self::service::{TargetPort, port_number};
 
+pub(super) use self::key::Key;
 pub(super) use self::labels::Labels;
+pub(super) use self::mark::Mark;
 pub(super) use self::probe::GivenProbe;
 pub(super) use self::service::{Families, Family, Reading, Service};
 
@@ -183,7 +187,7 @@ impl Workload {
         };
         for (service, other) in services.filter(|(service, _)| leads(service)) {
             leading += 1;
-            let service_name = service.name();
+            let service_name = service.key();
             if let Some(first) = other {
                 faults.push(format!(
                     "Service {service_name} selects the pods of {first} too, and leads there"
@@ -263,7 +267,7 @@ impl Workload {
         let mut declared = self.declared_ports();
         let port = match target {
             TargetPort::Name(name) => {
-                declared.find(|port| port.name == *name).ok_or_else(|| {
+                declared.find(|port| *port.name == **name).ok_or_else(|| {
                     let names = self.containers.iter().map(|container| container.name.as_str());
                     let names = names.collect::<Vec<_>>().join(", ");
                     format!("{name:?}: container {names} has no port of this name")

@@ -19,7 +19,7 @@ use dormouse_link::frame::Standing;
 use dormouse_policy::function::FunctionName;
 use tokio::time::Instant;
 
-use crate::cluster::workload::{Families, Family};
+use crate::cluster::workload::{Families, Family, Key};
 use crate::cluster::{Activator, Activators};
 use ports::Ports;
 use slice::{Slice, family, read_name};
@@ -43,9 +43,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Writes under way at once.
 const WRITES_MAX: usize = 16;
 
-/// Namespace and name.
-pub(super) type Key = (String, String);
-
 /// What a Service asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Asked {
@@ -58,9 +55,9 @@ pub(super) struct Asked {
 /// One of its ports.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AskedPort {
-    pub(super) name: String,
+    pub(super) name: Box<str>,
     pub(super) endpoint: Arc<str>,
-    pub(super) app_protocol: Option<String>,
+    pub(super) app_protocol: Option<Box<str>>,
 }
 
 /// Every port of [`PORTS`] is another Service's.
@@ -76,9 +73,9 @@ struct Front {
 }
 
 struct FrontPort {
-    name: String,
+    name: Box<str>,
     endpoint: Arc<str>,
-    app_protocol: Option<String>,
+    app_protocol: Option<Box<str>>,
     own: u16,
 }
 
@@ -180,7 +177,7 @@ impl Slices {
     /// Slices in a namespace so covered that were not seen in this round are gone.
     pub(super) fn lose_old(&mut self, round: u64, covers: impl Fn(&str) -> bool, now: Instant) {
         let is_old =
-            |((namespace, _), (_, of)): &(&Key, &(Slice, u64))| *of != round && covers(namespace);
+            |(key, (_, of)): &(&Key, &(Slice, u64))| *of != round && covers(key.namespace());
         let old: Vec<Key> = self.seen.iter().filter(is_old).map(|(key, _)| key.clone()).collect();
         for key in old {
             self.lose_key(&key, now);
@@ -319,10 +316,9 @@ impl Slices {
     }
 
     /// The port that the Service's slices name for a port of that name.
-    fn stored_port(&self, (namespace, service): &Key, name: &str) -> Option<u16> {
+    fn stored_port(&self, service: &Key, name: &str) -> Option<u16> {
         [Family::V4, Family::V6].into_iter().find_map(|family| {
-            let key = (namespace.clone(), slice::name(service, family));
-            let (slice, _) = self.seen.get(&key)?;
+            let (slice, _) = self.seen.get(&slice::key(service, family))?;
             slice.ports().find(|(its, _)| *its == name).map(|(_, number)| number)
         })
     }
@@ -349,10 +345,9 @@ impl Slices {
 
     /// The first write that the Service's slices need.
     fn plan(&self, service: &Key) -> Option<Write> {
-        let (namespace, name) = service;
         let front = self.fronts.get(service);
         let mut writes = [Family::V4, Family::V6].into_iter().filter_map(|family| {
-            let key = (namespace.clone(), slice::name(name, family));
+            let key = slice::key(service, family);
             let seen = self.seen.get(&key).map(|(slice, _)| slice);
             let write = |kind, activators| {
                 Some(Write { service: service.clone(), slice: key.clone(), kind, activators })
@@ -363,7 +358,7 @@ impl Slices {
                 return write(Kind::Delete { uid, resource_version }, Vec::new());
             };
             let activators = self.activators_for(front, family, seen)?;
-            let wanted = Slice::of(front, name, family, &activators);
+            let wanted = Slice::of(front, service.name(), family, &activators);
             let kind = match seen {
                 None => Kind::Create(wanted.body(&key)),
                 Some(seen) if seen.is(&wanted) => return None,
@@ -436,9 +431,9 @@ fn addresses(activators: &Activators) -> impl Iterator<Item = IpAddr> {
 }
 
 /// The Service that a slice of ours is of.
-fn service_of((namespace, slice): &Key) -> Option<Key> {
-    let (service, _) = read_name(slice)?;
-    Some((namespace.clone(), service.to_owned()))
+fn service_of(slice: &Key) -> Option<Key> {
+    let (service, _) = read_name(slice.name())?;
+    Some(Key::new(slice.namespace(), service))
 }
 
 #[cfg(test)]

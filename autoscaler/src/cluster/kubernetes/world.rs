@@ -2,6 +2,7 @@
 //! facts, watches to open or close, and complaints out.
 
 mod defaults;
+mod directory;
 mod neighbours;
 mod slot;
 mod services;
@@ -23,8 +24,8 @@ use super::watch::Change;
 use crate::cluster::{Fact, Note};
 use crate::leader::is_older;
 use defaults::Common;
+use directory::Directory;
 use neighbours::Neighbours;
-use services::ServiceSeen;
 use slot::Slot;
 
 /// Gateway host names end with the namespace.
@@ -78,8 +79,7 @@ pub(super) enum Ordered {
 pub(super) struct World {
     sources: BTreeMap<Source, Round>,
     slots: BTreeMap<FunctionName, Box<Slot>>,
-    /// By namespace and name.
-    services: BTreeMap<(String, String), ServiceSeen>,
+    services: Directory,
     pub(super) slices: Slices,
     /// What was last told of whom slices name.
     named_told: (u64, BTreeSet<IpAddr>),
@@ -111,7 +111,7 @@ impl World {
         Self {
             sources: sources.into_iter().map(|source| (source, Round::default())).collect(),
             slots: BTreeMap::new(),
-            services: BTreeMap::new(),
+            services: Directory::default(),
             slices: Slices::default(),
             named_told: (0, BTreeSet::new()),
             neighbours: Neighbours::default(),
@@ -401,7 +401,8 @@ impl World {
                     Err(vec![format!("left alone: {other}")])
                 }
                 Ok(_) => {
-                    let services = services::of_namespace(&self.services, name.namespace());
+                    // Whom a Service leads to is decided between all functions, by age.
+                    let services = self.services.leading_to(workload).map(|it| (it, None));
                     let settings = workload.settings(&self.defaults);
                     workload.describe(settings, services, DOMAIN)
                 }

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::yaml::Object;
 use super::{Finding, Manifests, fields};
-use crate::cluster::workload::{Reading, Service, Workload};
+use crate::cluster::workload::{Key, Reading, Service, Workload};
 
 /// A Service and where it stands.
 pub(super) struct InManifest {
@@ -28,7 +28,7 @@ impl InManifest {
         };
         let annotations = metadata.annotations.unwrap_or_default();
         let spec = spec.unwrap_or_default();
-        let reading = Service::read(&object.namespace, &object.name, &annotations, spec);
+        let reading = Service::read(Key::new(&object.namespace, &object.name), &annotations, spec);
         let (service, mut notices) = match reading {
             Ok(Reading::Leads(service, broken, notices)) => {
                 let faults = broken.into_iter().map(|rule| object.finding(rule));

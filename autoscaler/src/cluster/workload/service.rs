@@ -8,13 +8,12 @@ use dormouse_policy::settings::keys::{self, ANNOTATIONS, SERVICE_TARGET};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Labels, Workload, target};
+use super::{Key, Labels, Mark, Workload, target};
 
 /// A Service that can lead to a function.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cluster) struct Service {
-    /// `namespace/service`.
-    name: Box<str>,
+    key: Key,
     way: Way,
     /// Its TCP ports, in order; none if it is at fault.
     pub(super) ports: Option<Box<[Port]>>,
@@ -43,11 +42,11 @@ pub(in crate::cluster) enum Reading {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cluster) struct Port {
     /// Its name; empty if it has none, as the only one may.
-    pub(in crate::cluster) name: String,
+    pub(in crate::cluster) name: Box<str>,
     /// Its number.
     pub(in crate::cluster) number: u16,
     /// What is spoken there, as the Service says.
-    pub(in crate::cluster) app_protocol: Option<String>,
+    pub(in crate::cluster) app_protocol: Option<Box<str>>,
     pub(super) target: TargetPort,
 }
 
@@ -55,7 +54,7 @@ pub(in crate::cluster) struct Port {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cluster) enum TargetPort {
     Number(u16),
-    Name(String),
+    Name(Box<str>),
 }
 
 /// The families of a Service's own addresses.
@@ -75,8 +74,7 @@ pub(in crate::cluster) enum Family {
 impl Service {
     /// Reads a Service; the error is every rule it breaks.
     pub(in crate::cluster) fn read(
-        namespace: &str,
-        name: &str,
+        key: Key,
         annotations: &Annotations,
         mut spec: core::ServiceSpec,
     ) -> Result<Reading, Vec<String>> {
@@ -85,7 +83,7 @@ impl Service {
         let mut broken = target.map(|_| target::refusals(&spec)).unwrap_or_default();
         let selector = spec.selector.take().filter(|selector| !selector.is_empty());
         let way = match (target, selector) {
-            (Some(target), _) => Way::Target(FunctionName::new(namespace, target)),
+            (Some(target), _) => Way::Target(FunctionName::new(key.namespace(), target)),
             (None, selector) => {
                 let selector = selector.map(Labels::from);
                 if let Some(unfit) = unfit(&spec, selector.as_ref()) {
@@ -103,7 +101,7 @@ impl Service {
             }
         }
         let service = Self {
-            name: format!("{namespace}/{name}").into(),
+            key,
             way,
             ports: broken.is_empty().then(|| ports.into_boxed_slice()),
             families: families(spec.ip_families.as_deref().unwrap_or_default()),
@@ -117,7 +115,19 @@ impl Service {
             Way::Target(target) => *target == workload.name,
             Way::Selector(selector) => {
                 selector.are_among(&workload.template_labels)
-                    && self.parts().0 == workload.name.namespace()
+                    && self.key.namespace() == workload.name.namespace()
+            }
+        }
+    }
+
+    /// What it has in common with every workload that it leads to. Of several labels it is the
+    /// longest: short ones, like those of a tier, are had by many.
+    pub(in crate::cluster) fn mark(&self) -> Mark {
+        match &self.way {
+            Way::Target(target) => Mark::of_target(target),
+            Way::Selector(selector) => {
+                let longest = selector.iter().max_by_key(|(key, value)| key.len() + value.len());
+                Mark::of_label(self.key.namespace(), longest.unwrap_or_default())
             }
         }
     }
@@ -144,25 +154,19 @@ impl Service {
         self.families
     }
 
-    /// Namespace and name.
-    fn parts(&self) -> (&str, &str) {
-        self.name.split_once('/').unwrap_or_default()
-    }
-
-    /// `namespace/service`.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// What it is known by.
+    pub(in crate::cluster) fn key(&self) -> &Key {
+        &self.key
     }
 
     /// `namespace/service:port`.
     pub(in crate::cluster) fn endpoint_name(&self, port: u16) -> Arc<str> {
-        format!("{}:{port}", self.name).into()
+        format!("{}:{port}", self.key).into()
     }
 
     /// The host name that leads to its first port at the gateway.
     pub(super) fn host(&self, domain: &str) -> Arc<str> {
-        let (namespace, name) = self.parts();
-        format!("{name}.{namespace}{domain}").into()
+        format!("{}.{}{domain}", self.key.name(), self.key.namespace()).into()
     }
 }
 
@@ -225,9 +229,9 @@ fn read_port(port: &core::ServicePort) -> Result<Option<Port>, String> {
         None => TargetPort::Number(number),
     };
     Ok(Some(Port {
-        name: port.name.clone().unwrap_or_default(),
+        name: port.name.as_deref().unwrap_or_default().into(),
         number,
-        app_protocol: port.app_protocol.clone(),
+        app_protocol: port.app_protocol.as_deref().map(Into::into),
         target,
     }))
 }
@@ -237,7 +241,7 @@ pub(super) fn read_target(target: &IntOrString) -> Result<TargetPort, String> {
     match target {
         IntOrString::Int(number) => (port_number(*number).map(TargetPort::Number))
             .ok_or_else(|| format!("{number} must be a port name or a number 1–65535")),
-        IntOrString::String(name) => Ok(TargetPort::Name(name.clone())),
+        IntOrString::String(name) => Ok(TargetPort::Name(name.as_str().into())),
     }
 }
 

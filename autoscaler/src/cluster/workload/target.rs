@@ -77,7 +77,7 @@ pub(super) fn misfit(port: &Port, workload: &Workload) -> Option<String> {
     let mut declared = workload.declared_ports();
     let (is_there, target) = match &port.target {
         TargetPort::Number(number) => (declared.any(|it| it.number == *number), number.to_string()),
-        TargetPort::Name(name) => (declared.any(|it| it.name == *name), format!("{name:?}")),
+        TargetPort::Name(name) => (declared.any(|it| *it.name == **name), format!("{name:?}")),
     };
     let Workload { kind, name, .. } = workload;
     let number = port.number;

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Front, Key};
+use super::Front;
 use crate::cluster::kubernetes::objects::{Metadata, Watched};
-use crate::cluster::workload::Family;
+use crate::cluster::workload::{Family, Key};
 
 /// Who looks after an EndpointSlice; every controller leaves those of others alone.
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
@@ -76,10 +76,10 @@ pub(in crate::cluster::kubernetes) fn selector() -> String {
     format!("{MANAGED_BY}={US}")
 }
 
-/// The name of a Service's slice of that family: always the same, so that two autoscalers cannot
+/// The key of a Service's slice of that family: always the same, so that two autoscalers cannot
 /// both make one.
-pub(super) fn name(service: &str, family: Family) -> String {
-    format!("{service}{}", suffix(family))
+pub(super) fn key(service: &Key, family: Family) -> Key {
+    Key::new(service.namespace(), &format!("{}{}", service.name(), suffix(family)))
 }
 
 /// The Service and the family that a name of ours stands for.
@@ -128,7 +128,7 @@ impl EndpointSlices {
             owners: owners.collect(),
             content,
         };
-        ((metadata.namespace, metadata.name), slice)
+        (Key::new(&metadata.namespace, &metadata.name), slice)
     }
 }
 
@@ -145,10 +145,10 @@ impl Slice {
             conditions: Conditions { ready: Some(true) },
         };
         let ports = front.ports.iter().map(|port| SlicePort {
-            name: port.name.clone(),
+            name: port.name.to_string(),
             port: port.own,
             protocol: "TCP".to_owned(),
-            app_protocol: port.app_protocol.clone(),
+            app_protocol: port.app_protocol.as_deref().map(str::to_owned),
         });
         let labels = [(SERVICE_NAME, service), (MANAGED_BY, US)];
         Self {
@@ -179,7 +179,7 @@ impl Slice {
 
     /// Whether its ports are those of a Service.
     pub(super) fn names_ports_of(&self, front: &Front) -> bool {
-        let wanted = front.ports.iter().map(|port| (port.name.as_str(), port.own));
+        let wanted = front.ports.iter().map(|port| (&*port.name, port.own));
         self.ports().eq(wanted)
     }
 
@@ -195,26 +195,26 @@ impl Slice {
     }
 
     /// The object, whole.
-    pub(super) fn body(&self, (namespace, name): &Key) -> Value {
-        let mut body = self.changes(name);
+    pub(super) fn body(&self, key: &Key) -> Value {
+        let mut body = self.changes(key);
         body["apiVersion"] = json!("discovery.k8s.io/v1");
         body["kind"] = json!("EndpointSlice");
-        body["metadata"]["namespace"] = json!(namespace);
-        body["metadata"]["name"] = json!(name);
+        body["metadata"]["namespace"] = json!(key.namespace());
+        body["metadata"]["name"] = json!(key.name());
         body["addressType"] = json!(self.content.address_type);
         body
     }
 
     /// What makes `before` like this one, as a merge patch that holds only for it as it is.
-    pub(super) fn patch(&self, before: &Self, (_, name): &Key) -> Value {
-        let mut body = self.changes(name);
+    pub(super) fn patch(&self, before: &Self, key: &Key) -> Value {
+        let mut body = self.changes(key);
         body["metadata"]["uid"] = json!(before.uid);
         body["metadata"]["resourceVersion"] = json!(before.resource_version);
         body
     }
 
-    fn changes(&self, name: &str) -> Value {
-        let service = read_name(name).map_or("", |(service, _)| service);
+    fn changes(&self, key: &Key) -> Value {
+        let service = read_name(key.name()).map_or("", |(service, _)| service);
         let owner = |uid: &String| {
             json!({"apiVersion": "v1", "kind": "Service", "name": service, "uid": uid,
                 "controller": true})

@@ -15,12 +15,12 @@ struct Stage {
 }
 
 fn key(service: &str) -> Key {
-    ("shop".to_owned(), service.to_owned())
+    Key::new("shop", service)
 }
 
 fn asked(service: &str, ports: &[&str], families: Families) -> Asked {
     let port = |name: &&str| AskedPort {
-        name: (*name).to_owned(),
+        name: (*name).into(),
         endpoint: format!("shop/{service}:{name}").into(),
         app_protocol: None,
     };
@@ -88,7 +88,7 @@ impl Stage {
         let mut log = Vec::new();
         while let Some(write) = self.slices.next() {
             log.push(self.carry_out(&write));
-            let object = self.server.get(&write.slice.1);
+            let object = self.server.get(write.slice.name());
             let object = object.map(|object| serde_json::from_value(object.clone()).unwrap());
             self.slices.written(&write, object, 0, self.now);
         }
@@ -97,7 +97,7 @@ impl Stage {
 
     fn carry_out(&mut self, write: &Write) -> String {
         self.version += 1;
-        let name = write.slice.1.clone();
+        let name = write.slice.name().to_owned();
         let (verb, body) = match &write.kind {
             Kind::Create(body) => ("create", body),
             Kind::Patch(body) => ("patch", body),

@@ -10,10 +10,10 @@ use kube::Client;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::Key;
 use super::slice::EndpointSlices;
 use crate::cluster::kubernetes::api::{Refusal, Right, bounded};
 use crate::cluster::kubernetes::scale::FIELD_MANAGER;
+use crate::cluster::workload::Key;
 
 /// Longest wait for an answer, at both ends: a leader must know the outcome within its lease.
 const CALL_MAX: Duration = Duration::from_secs(1);
@@ -42,18 +42,18 @@ pub(super) enum Kind {
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.slice.0, self.slice.1)
+        self.slice.fmt(f)
     }
 }
 
 impl Write {
     /// Where it is written.
     pub(in crate::cluster::kubernetes) fn namespace(&self) -> &str {
-        &self.slice.0
+        self.slice.namespace()
     }
 
     fn request(&self) -> Result<(Request<Vec<u8>>, Right), Refusal> {
-        let (namespace, name) = &self.slice;
+        let (namespace, name) = (self.slice.namespace(), self.slice.name());
         let all = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
         let parameters = format!("fieldManager={FIELD_MANAGER}&timeout={}s", CALL_MAX.as_secs());
         let (method, verb, uri, content, body) = match &self.kind {
@@ -78,7 +78,7 @@ impl Write {
             .header(CONTENT_TYPE, content)
             .body(body.to_string().into_bytes())
             .map_err(|error| Refusal::Failed(error.to_string()))?;
-        let namespace = Some(namespace.clone());
+        let namespace = Some(namespace.to_owned());
         let right =
             Right { verb, group: "discovery.k8s.io", resource: "endpointslices", namespace };
         Ok((request, right))

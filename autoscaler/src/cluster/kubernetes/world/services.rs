@@ -1,28 +1,16 @@
 //! Services: those that select pods, and those that name a target and are given slices.
 
-use std::collections::BTreeMap;
-
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::settings::keys::{ENABLED, SERVICE_TARGET};
 use tokio::time::Instant;
 
+use super::directory::ServiceSeen;
 use super::{Source, World};
 use crate::cluster::kubernetes::complaints::Regarding;
 use crate::cluster::kubernetes::objects::Services;
-use crate::cluster::kubernetes::slices::{
-    Asked, AskedPort, EndpointSlices, Key, NoPort, PORTS, Write,
-};
+use crate::cluster::kubernetes::slices::{Asked, AskedPort, EndpointSlices, NoPort, PORTS, Write};
 use crate::cluster::kubernetes::watch::Change;
-use crate::cluster::workload::{Reading, Service};
-
-/// A Service as the cluster has it.
-pub(super) struct ServiceSeen {
-    service: Service,
-    uid: String,
-    /// The rules that it breaks by itself.
-    broken: Vec<String>,
-    round: u64,
-}
+use crate::cluster::workload::{Key, Reading, Service};
 
 impl World {
     /// Takes in what a source of Services tells.
@@ -37,9 +25,9 @@ impl World {
             Change::Is(object) => {
                 let round = self.round(source);
                 let Services { metadata, spec } = object;
-                let key = (metadata.namespace, metadata.name);
+                let key = Key::new(&metadata.namespace, &metadata.name);
                 let (service, broken) =
-                    match Service::read(&key.0, &key.1, &metadata.annotations, spec) {
+                    match Service::read(key.clone(), &metadata.annotations, spec) {
                         Ok(Reading::Leads(service, broken, _)) => (Some(service), broken),
                         Ok(Reading::Unfit(..)) => (None, Vec::new()),
                         Err(rules) => (None, rules),
@@ -48,19 +36,19 @@ impl World {
                 if service.as_ref().is_none_or(|service| service.target().is_none()) {
                     self.blame(&regarding(&key), &metadata.uid, &broken, now);
                 }
-                let uid = metadata.uid;
+                let (uid, broken) = (metadata.uid.into(), broken.into());
                 let seen = service.map(|service| ServiceSeen { service, uid, broken, round });
                 self.put_service(key, seen, now);
             }
             Change::Gone(Services { metadata, .. }) => {
-                let key = (metadata.namespace, metadata.name);
+                let key = Key::new(&metadata.namespace, &metadata.name);
                 self.complaints.forget(&regarding(&key));
                 self.put_service(key, None, now);
             }
             Change::Synced => {
                 let round = self.round(source);
-                let is_old = |((namespace, _), seen): &(&Key, &ServiceSeen)| {
-                    seen.round != round && source.covers(namespace)
+                let is_old = |(key, seen): &(&Key, &ServiceSeen)| {
+                    seen.round != round && source.covers(key.namespace())
                 };
                 let old = self.services.iter().filter(is_old);
                 let old: Vec<Key> = old.map(|(key, _)| key.clone()).collect();
@@ -113,9 +101,7 @@ impl World {
 
     /// Judges every Service that names this workload as its target.
     pub(super) fn judge_targeting(&mut self, name: &FunctionName, now: Instant) {
-        let services = in_namespace(&self.services, name.namespace());
-        let targeting = services.filter(|(_, seen)| seen.service.target() == Some(name));
-        let targeting: Vec<Key> = targeting.map(|(key, _)| key.clone()).collect();
+        let targeting: Vec<Key> = self.services.targeting(name).cloned().collect();
         for key in targeting {
             self.judge_service(&key, now);
         }
@@ -133,19 +119,15 @@ impl World {
 
     fn put_service(&mut self, key: Key, seen: Option<ServiceSeen>, now: Instant) {
         let service = |seen: &ServiceSeen| (seen.service.clone(), seen.uid.clone());
-        let before = self.services.get(&key).map(service);
         let after = seen.as_ref().map(service);
-        match seen {
-            Some(seen) => self.services.insert(key.clone(), seen),
-            None => self.services.remove(&key),
-        };
+        let before = self.services.put(&key, seen).as_ref().map(service);
         if before == after || !self.is_synced() {
             return;
         }
         let changed: Vec<_> = before.into_iter().chain(after).map(|(service, _)| service).collect();
-        let first = FunctionName::new(&key.0, "");
+        let first = FunctionName::new(key.namespace(), "");
         let of_namespace = self.slots.range(first..);
-        let of_namespace = of_namespace.take_while(|(name, _)| name.namespace() == key.0);
+        let of_namespace = of_namespace.take_while(|(name, _)| name.namespace() == key.namespace());
         let concerned = of_namespace.filter(|(_, slot)| {
             let mut workloads = slot.workloads.iter().map(|(seen, _)| &seen.workload);
             workloads.any(|workload| changed.iter().any(|service| service.leads_to(workload)))
@@ -194,7 +176,7 @@ impl World {
         let ServiceSeen { service, uid, broken, .. } = seen;
         let rule = |rule: String| Err(vec![format!("{}: {rule}", SERVICE_TARGET.name)]);
         if !broken.is_empty() {
-            return Err(broken.clone());
+            return Err(broken.to_vec());
         }
         let slot = self.slots.get(target);
         let Some((workload, _)) = slot.and_then(|slot| slot.workloads.first()) else {
@@ -211,7 +193,7 @@ impl World {
             app_protocol: port.app_protocol.clone(),
         });
         Ok(Asked {
-            uid: uid.clone(),
+            uid: uid.to_string(),
             function: target.clone(),
             families: service.families(),
             ports: ports.collect(),
@@ -229,27 +211,10 @@ impl World {
     }
 }
 
-/// The Services of a namespace that may lead to its workloads.
-pub(super) fn of_namespace<'a>(
-    services: &'a BTreeMap<Key, ServiceSeen>,
-    namespace: &'a str,
-) -> impl Iterator<Item = (&'a Service, Option<&'a str>)> {
-    // Whom a Service leads to is decided between all functions, by age.
-    in_namespace(services, namespace).map(|(_, seen)| (&seen.service, None))
-}
-
-fn in_namespace<'a>(
-    services: &'a BTreeMap<Key, ServiceSeen>,
-    namespace: &'a str,
-) -> impl Iterator<Item = (&'a Key, &'a ServiceSeen)> {
-    let of_namespace = services.range((namespace.to_owned(), String::new())..);
-    of_namespace.take_while(move |((its, _), _)| its == namespace)
-}
-
-fn regarding((namespace, name): &Key) -> Regarding {
+fn regarding(key: &Key) -> Regarding {
     Regarding {
-        namespace: namespace.clone(),
-        name: name.clone(),
+        namespace: key.namespace().to_owned(),
+        name: key.name().to_owned(),
         kind: "Service",
         api_version: "v1",
     }
