@@ -370,6 +370,7 @@ mod tests {
     use dormouse_link::frame::VERSION;
     use tokio::io::AsyncReadExt;
 
+    use super::super::tests::function;
     use super::*;
     use crate::{Autoscaler, Config};
 
@@ -398,6 +399,21 @@ mod tests {
         // The end, or a reset: what matters is that it comes.
         ends[0].read_to_end(&mut rest).await.unwrap_or_default();
         assert!(ends[1].read_u32().await.is_ok(), "the other one gets its frame");
+        server.part().await;
+    }
+
+    #[tokio::test]
+    async fn a_status_is_made_only_while_somebody_follows_it() {
+        let bound = Autoscaler::bind(Config::default()).await.unwrap();
+        let mut server = Server::new(bound);
+        let mut appear = || {
+            server.apply(Happening::Event(Event::Fact(function()))).unwrap();
+            (server.status_due.is_some(), server.status.subscribe())
+        };
+        assert!(!appear().0, "nobody does");
+        let (is_due, _follower) = appear();
+        assert!(!is_due, "nobody does any more");
+        assert!(appear().0, "somebody does");
         server.part().await;
     }
 }

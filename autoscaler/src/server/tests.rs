@@ -40,7 +40,7 @@ fn name() -> FunctionName {
     FunctionName::new("default", "hello")
 }
 
-fn function() -> Fact {
+pub(super) fn function() -> Fact {
     let none = Annotations::new();
     let parsed = settings::parse(&none, &none, &ClusterDefaults::default()).unwrap();
     Fact::Function(Arc::new(Function {
