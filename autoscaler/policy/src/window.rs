@@ -112,7 +112,7 @@ impl Windows {
     /// Adds `value` to `second`. One that has left the stable window is dropped, and so is one that
     /// is negative or no finite number: it would be all there is to see for a whole window.
     pub(crate) fn record(&mut self, second: u64, value: f64) {
-        if !(0.0..=f64::MAX).contains(&value) {
+        if !is_valid(value) {
             return;
         }
         let length = u64::from(self.stable.length_s);
@@ -136,6 +136,27 @@ impl Windows {
             }
         }
         self.buckets.add(second, value);
+    }
+
+    /// The same for each of those seconds.
+    pub(crate) fn record_all(&mut self, mut seconds: Range<u64>, value: f64) {
+        let is_new = self.last_s.is_none_or(|last| last < seconds.start);
+        let fits = seconds.end.saturating_sub(seconds.start) <= self.stable.length_s.into();
+        if is_new
+            && fits
+            && is_valid(value)
+            && let Some(first) = seconds.next()
+        {
+            self.record(first, value);
+            if let Some(last) = seconds.end.checked_sub(1).filter(|last| *last > first) {
+                self.stable.reach_forward(last, Some(last - 1));
+                self.panic.reach_forward(last, Some(last - 1));
+                self.buckets.fill(seconds, value);
+                self.last_s = Some(last);
+            }
+        } else {
+            seconds.for_each(|second| self.record(second, value));
+        }
     }
 
     /// Whether the stable window, ending with the second `end_s`, holds no value at all.
@@ -204,6 +225,10 @@ impl Windows {
         }
         mean.average()
     }
+}
+
+fn is_valid(value: f64) -> bool {
+    (0.0..=f64::MAX).contains(&value)
 }
 
 /// One window's view of the ring.

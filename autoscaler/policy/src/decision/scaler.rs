@@ -1,5 +1,6 @@
 //! What one function remembers from decision to decision.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -167,7 +168,16 @@ impl Scaler {
         if let Some(idle) = &mut self.idle {
             idle.sleep_through(reporters.settled_s().saturating_sub(window_s.into()));
         }
-        meter.settle(reporters, window_s, |second, sample| self.record(second, sample))
+        meter.settle(reporters, window_s, |seconds, sample| self.record_all(seconds, sample))
+    }
+
+    /// Adds seconds that were all the same, and of which nothing was recorded before.
+    fn record_all(&mut self, seconds: Range<u64>, sample: Sample) {
+        if let Some(idle) = &mut self.idle {
+            seconds.clone().for_each(|second| idle.record(second, sample));
+        }
+        let value = self.value(sample);
+        self.windows.record_all(seconds.start.max(self.series_from_s)..seconds.end, value);
     }
 
     /// Decides. Should `now_us` of the observation have gone back since the last call, what was

@@ -1,6 +1,7 @@
 //! One function's readings, spread over seconds.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -139,12 +140,12 @@ impl Meter {
     }
 
     /// Hands each newly settled and known second of the last `window_s` to `record`, once and in
-    /// order, and tells what is known beyond them.
+    /// order, with those after it that were the same, and tells what is known beyond them.
     pub(crate) fn settle(
         &mut self,
         reporters: &Reporters,
         window_s: u32,
-        mut record: impl FnMut(u64, Sample),
+        mut record: impl FnMut(Range<u64>, Sample),
     ) -> Load {
         let settled_s = reporters.settled_s();
         if self.next_s > settled_s.saturating_add(UNSETTLED_S_MAX) {
@@ -153,9 +154,18 @@ impl Meter {
             self.next_s = settled_s;
         }
         let from_s = self.next_s.max(settled_s.saturating_sub(u64::from(window_s)));
-        for second in from_s..settled_s {
-            if reporters.knows(second) {
-                record(second, self.growth_in(second).sample());
+        let grown = self.first_s..self.first_s + self.growth.len() as u64;
+        let mut next_s = from_s;
+        while next_s < settled_s {
+            let second = next_s;
+            // Outside of what has grown nothing happened.
+            next_s = match grown.contains(&second) {
+                true => second + 1,
+                false if second < grown.start => grown.start.min(settled_s),
+                false => settled_s,
+            };
+            for known in reporters.known(second..next_s) {
+                record(known, self.growth_in(second).sample());
             }
         }
         self.next_s = self.next_s.max(settled_s);

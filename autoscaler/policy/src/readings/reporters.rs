@@ -195,11 +195,17 @@ impl Reporters {
         self.settled_s
     }
 
-    /// Whether every reporter there was has covered the settled `second`.
-    pub(crate) fn knows(&self, second: u64) -> bool {
-        second < self.settled_s
-            && second + MEMORY_S >= self.settled_s
-            && !self.unknown.iter().rev().any(|range| range.contains(&second))
+    /// Of those seconds, the settled ones that every reporter there was has covered.
+    pub(crate) fn known(&self, seconds: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let mut from_s = seconds.start.max(self.settled_s.saturating_sub(MEMORY_S));
+        let end_s = seconds.end.min(self.settled_s);
+        let first = self.unknown.partition_point(|range| range.end <= from_s);
+        let unknown = self.unknown.range(first..).cloned().chain([end_s..end_s]);
+        unknown.filter_map(move |range| {
+            let known = from_s..range.start.min(end_s);
+            from_s = from_s.max(range.end);
+            (!known.is_empty()).then_some(known)
+        })
     }
 
     /// The last that was heard of the reporter of that number; none once it is forgotten or began a

@@ -38,7 +38,9 @@ impl World {
 
     fn settle(&mut self) -> Load {
         let seconds = &mut self.seconds;
-        self.meter.settle(&self.reporters, 60, |second, sample| seconds.push((second, sample)))
+        self.meter.settle(&self.reporters, 60, |settled, sample| {
+            seconds.extend(settled.map(|second| (second, sample)));
+        })
     }
 
     fn concurrency(&self) -> Vec<(u64, f64)> {
@@ -338,7 +340,7 @@ fn a_long_sleep_is_handed_out_as_one_window_of_idle_seconds() {
     meter.read(span(4_998 * S, 4_999 * S), counters(2));
     let mut reporters = Reporters::new();
     reporters.advance(4_998 * S);
-    let load = meter.settle(&reporters, 60, |second, _| panic!("nobody covered {second}"));
+    let load = meter.settle(&reporters, 60, |seconds, _| panic!("nobody covered {seconds:?}"));
     assert_eq!(load.incomplete.len(), 1);
 }
 

@@ -55,6 +55,22 @@ impl Ring {
         self.put(place, self.at(place).unwrap_or(0.0) + value);
     }
 
+    /// Gives each of those seconds, at most as many as the ring is long, that value, whatever it had.
+    pub(super) fn fill(&mut self, seconds: Range<u64>, value: f64) {
+        self.make_room();
+        for places in self.stretches(seconds) {
+            self.values[places.clone()].fill(value);
+            for (word, inside) in masks(places) {
+                let Marks { known, loaded } = &mut self.marks[word];
+                *known |= inside;
+                match value > 0.0 {
+                    true => *loaded |= inside,
+                    false => *loaded &= !inside,
+                }
+            }
+        }
+    }
+
     /// The value of a second is not known any more.
     pub(super) fn forget(&mut self, second: u64) {
         let place = self.place(second);
@@ -99,15 +115,9 @@ impl Ring {
 
     /// The marks of those seconds, the last first, by the word, with the place of its first bit.
     fn words(&self, seconds: Range<u64>) -> impl Iterator<Item = (usize, Marks)> {
-        self.stretches(seconds).into_iter().flat_map(move |places| {
-            (places.start / WORD..places.end.div_ceil(WORD)).rev().map(move |word| {
-                let first = word * WORD;
-                let begin = places.start.saturating_sub(first);
-                let after = WORD - (places.end - first).min(WORD);
-                let inside = (u64::MAX << begin) & (u64::MAX >> after);
-                let Marks { known, loaded } = self.marks_of(word);
-                (first, Marks { known: known & inside, loaded: loaded & inside })
-            })
+        self.stretches(seconds).into_iter().flat_map(masks).map(|(word, inside)| {
+            let Marks { known, loaded } = self.marks_of(word);
+            (word * WORD, Marks { known: known & inside, loaded: loaded & inside })
         })
     }
 
@@ -128,11 +138,15 @@ impl Ring {
         self.marks.get(word).copied().unwrap_or_default()
     }
 
-    fn put(&mut self, place: usize, value: f64) {
+    fn make_room(&mut self) {
         if self.values.is_empty() {
             self.values = vec![0.0; self.length].into();
             self.marks = vec![Marks::default(); self.length.div_ceil(WORD)].into();
         }
+    }
+
+    fn put(&mut self, place: usize, value: f64) {
+        self.make_room();
         self.values[place] = value;
         let (marks, bit) = (&mut self.marks[place / WORD], 1 << (place % WORD));
         marks.known |= bit;
@@ -171,6 +185,16 @@ impl PartialEq for Ring {
         let mut places = 0..self.length;
         self.length == other.length && places.all(|place| self.at(place) == other.at(place))
     }
+}
+
+/// The words that have those places, the last first, and which bits of each they are.
+fn masks(places: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+    (places.start / WORD..places.end.div_ceil(WORD)).rev().map(move |word| {
+        let first = word * WORD;
+        let begin = places.start.saturating_sub(first);
+        let after = WORD - (places.end - first).min(WORD);
+        (word, (u64::MAX << begin) & (u64::MAX >> after))
+    })
 }
 
 #[cfg(test)]
@@ -227,6 +251,36 @@ mod tests {
             }
             let said: Vec<Option<f64>> = ring.clone().into();
             prop_assert_eq!(Ring::from(said), ring);
+        }
+
+        /// Seconds filled together are as those set one by one.
+        #[test]
+        fn a_fill_is_as_each_second_set(
+            length_s in 1u32..150,
+            from_s in 0u64..1_000,
+            loaded in prop::collection::vec(any::<bool>(), 150),
+            begin in 0u64..150,
+            count in 0u64..150,
+            value in prop_oneof![Just(0.0), Just(3.0)],
+        ) {
+            let length = u64::from(length_s);
+            let mut ring = Ring::new(length_s);
+            for (second, _) in (from_s..from_s + length).zip(loaded).filter(|(_, loaded)| *loaded) {
+                ring.set(second, 7.0);
+            }
+            let mut one_by_one = ring.clone();
+            let begin_s = from_s + begin % length;
+            let seconds = begin_s..(begin_s + count).min(from_s + length);
+            for second in seconds.clone() {
+                one_by_one.set(second, value);
+            }
+            ring.fill(seconds, value);
+            let (mut of_one, mut of_other) = (Vec::new(), Vec::new());
+            let all = from_s..from_s + length;
+            let known_s = ring.scan(all.clone(), |load| of_one.push(load));
+            prop_assert_eq!(known_s, one_by_one.scan(all, |load| of_other.push(load)));
+            prop_assert_eq!(of_one, of_other);
+            prop_assert_eq!(ring, one_by_one);
         }
     }
 }

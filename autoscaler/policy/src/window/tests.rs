@@ -213,3 +213,25 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Seconds recorded together leave the windows as each of them alone does.
+    #[test]
+    fn a_run_of_seconds_is_as_each_of_them(
+        stable_s in 1u32..70,
+        panic_s in 1u32..70,
+        zero in any::<bool>(),
+        runs in prop::collection::vec(
+            (0u64..200, 0u64..80, prop_oneof![Just(0.0), 0.1..9.0, Just(f64::NAN)]), 1..8,
+        ),
+    ) {
+        let missing = if zero { Missing::Zero } else { Missing::Unknown };
+        let mut together = linear(stable_s, panic_s, missing);
+        let mut one_by_one = together.clone();
+        for (first, count, value) in runs {
+            together.record_all(first..first + count, value);
+            (first..first + count).for_each(|second| one_by_one.record(second, value));
+            prop_assert_eq!(&together, &one_by_one);
+        }
+    }
+}
