@@ -113,7 +113,7 @@ pub struct Pods {
     pub set_by: Option<Arc<str>>,
     /// Which template new pods are made from; another text is another template. Empty = nobody
     /// says.
-    pub revision: String,
+    pub revision: Arc<str>,
     /// Whether pods of an older template are being replaced.
     pub rollout: Rollout,
     /// Pods that exist, terminating ones included, oldest first.

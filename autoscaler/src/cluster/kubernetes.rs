@@ -323,7 +323,7 @@ impl KubernetesCluster {
         for output in self.world.drain() {
             match output {
                 Output::OpenPods { watch, function, selector } => {
-                    self.watch_pods(watch, function, selector);
+                    self.watch_pods(watch, function, selector.into());
                 }
                 Output::ClosePods { watch } => {
                     if let Some(watch) = self.pods.remove(&watch) {

@@ -117,14 +117,14 @@ struct TemplateSpec {
 /// A workload as the cluster has it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Seen {
-    pub(super) uid: String,
-    pub(super) resource_version: String,
+    pub(super) uid: Box<str>,
+    pub(super) resource_version: Box<str>,
     /// `spec.replicas`.
     pub(super) replicas: u32,
     /// Who else wrote that; none = we did, or nobody says.
     pub(super) set_by: Option<Arc<str>>,
     /// Which template new pods are made from; empty before its controller says so.
-    pub(super) revision: String,
+    pub(super) revision: Arc<str>,
     /// Whether its pods are being replaced.
     pub(super) rollout: Rollout,
     /// Pods its controller counts.
@@ -132,9 +132,9 @@ pub(super) struct Seen {
     /// Why it has no pods.
     pub(super) failure: Option<Box<FailureFact>>,
     /// Its pods' labels, as the API is asked for them.
-    pub(super) selector: String,
+    pub(super) selector: Box<str>,
     /// Why it is left alone whatever it is annotated with.
-    pub(super) ruled_out: Option<String>,
+    pub(super) ruled_out: Option<Box<str>>,
     pub(super) workload: Workload,
 }
 
@@ -265,16 +265,16 @@ impl Workloads {
         let positive = |number: i32| u32::try_from(number).unwrap_or(0);
         let replicas = positive(spec.replicas.unwrap_or(1));
         Seen {
-            uid: metadata.uid,
-            resource_version: metadata.resource_version,
+            uid: metadata.uid.into(),
+            resource_version: metadata.resource_version.into(),
             replicas,
             set_by: metadata.written_by.other(replicas),
-            revision,
+            revision: revision.into(),
             rollout: status.rollout(&spec),
             pods: positive(status.replicas),
             failure: failure::of_workload(&status.conditions).map(Box::new),
-            ruled_out: metadata.owner_references.iter().find_map(rules_out),
-            selector: selector(&spec.selector),
+            ruled_out: metadata.owner_references.iter().find_map(rules_out).map(Into::into),
+            selector: selector(&spec.selector).into(),
             workload: Workload {
                 kind,
                 name: FunctionName::new(&metadata.namespace, &metadata.name),
@@ -347,10 +347,21 @@ fn selector(selector: &LabelSelector) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::size_of;
+
     use serde_json::json;
 
     use super::*;
     use crate::cluster::workload::Protocol;
+
+    /// What a workload may take up beside its texts and containers, in bytes: ten thousand are
+    /// kept.
+    const BYTES_MAX: usize = 256;
+
+    #[test]
+    fn a_workload_takes_little_room() {
+        assert!(size_of::<Seen>() <= BYTES_MAX, "{}", size_of::<Seen>());
+    }
 
     #[test]
     fn of_a_workload_what_is_used_is_kept() {
@@ -381,7 +392,7 @@ mod tests {
         });
         let seen: Workloads = serde_json::from_value(object).unwrap();
         let seen = seen.seen(WorkloadKind::Deployment);
-        assert_eq!(seen.selector, "app=cart,tier in (a,b),!old");
+        assert_eq!(&*seen.selector, "app=cart,tier in (a,b),!old");
         assert_eq!((seen.replicas, seen.pods, seen.workload.created), (0, 0, 9));
         assert_eq!(seen.workload.annotations.iter().count(), 1);
         assert_eq!(seen.workload.labels.iter().count(), 1);

@@ -14,7 +14,7 @@ use crate::cluster::{FailureFact, PodFact, PodPhase};
 pub(super) struct PodsSeen {
     /// The watch's number.
     pub(super) watch: u64,
-    pub(super) selector: String,
+    pub(super) selector: Box<str>,
     pods: BTreeMap<String, Kept>,
     round: u64,
     is_synced: bool,
@@ -30,7 +30,7 @@ struct Kept {
 }
 
 impl PodsSeen {
-    pub(super) fn new(watch: u64, selector: String) -> Self {
+    pub(super) fn new(watch: u64, selector: Box<str>) -> Self {
         Self { watch, selector, pods: BTreeMap::new(), round: 0, is_synced: false }
     }
 

@@ -23,15 +23,15 @@ pub(super) const FIELD_MANAGER: &str = "dormouse";
 pub(super) struct Target {
     pub(super) name: FunctionName,
     pub(super) kind: WorkloadKind,
-    pub(super) uid: String,
-    pub(super) resource_version: String,
+    pub(super) uid: Box<str>,
+    pub(super) resource_version: Box<str>,
 }
 
 /// What the API server made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Placed {
-    pub(super) uid: String,
-    pub(super) resource_version: String,
+    pub(super) uid: Box<str>,
+    pub(super) resource_version: Box<str>,
     pub(super) replicas: u32,
 }
 
@@ -76,8 +76,8 @@ pub(super) async fn scale(
     let right = Right { verb: "patch", group: "apps", resource, namespace };
     let answer: Answer = bounded(CALL_MAX, &right, client.request(request)).await?;
     Ok(Placed {
-        uid: answer.metadata.uid,
-        resource_version: answer.metadata.resource_version,
+        uid: answer.metadata.uid.into(),
+        resource_version: answer.metadata.resource_version.into(),
         replicas: answer.spec.replicas,
     })
 }

@@ -59,7 +59,7 @@ pub(super) struct Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Output {
     /// Watch the pods of a function.
-    OpenPods { watch: u64, function: FunctionName, selector: String },
+    OpenPods { watch: u64, function: FunctionName, selector: Box<str> },
     /// Watch them no longer.
     ClosePods { watch: u64 },
 }
@@ -324,7 +324,7 @@ impl World {
     /// Whether all that there was at the start is told, and that is still to be said.
     fn is_complete(&self) -> bool {
         let mut watched = self.slots.values().filter_map(|slot| slot.pods.as_ref());
-        !self.is_complete_told && self.outbox.is_empty() && watched.all(PodsSeen::is_synced)
+        !self.is_complete_told && self.outbox.is_empty() && watched.all(|pods| pods.is_synced())
     }
 
     fn see(&mut self, seen: Seen, round: u64, now: Instant) {
@@ -440,7 +440,7 @@ impl World {
             if let Some(selector) = wanted {
                 self.watches += 1;
                 let watch = self.watches;
-                slot.pods = Some(PodsSeen::new(watch, selector.clone()));
+                slot.pods = Some(Box::new(PodsSeen::new(watch, selector.clone())));
                 let function = name.clone();
                 self.outputs.push(Output::OpenPods { watch, function, selector });
             }

@@ -16,7 +16,8 @@ pub(super) struct Slot {
     pub(super) workloads: Vec<(Seen, u64)>,
     /// What is to be served under this name; shared with whoever was told.
     pub(super) function: Option<Arc<Function>>,
-    pub(super) pods: Option<PodsSeen>,
+    /// Boxed, for most sleep and have none.
+    pub(super) pods: Option<Box<PodsSeen>>,
     /// Whether the description was told.
     pub(super) is_told: bool,
     pub(super) is_function_news: bool,
@@ -42,15 +43,15 @@ impl Slot {
     }
 
     /// The selector of the pods that are to be watched: while there are some, or should be.
-    pub(super) fn wants_pods(&self) -> Option<String> {
+    pub(super) fn wants_pods(&self) -> Option<Box<str>> {
         let seen = self.holder()?;
-        let has_some = self.pods.as_ref().is_some_and(PodsSeen::has_some);
+        let has_some = self.pods.as_ref().is_some_and(|pods| pods.has_some());
         (seen.replicas > 0 || seen.pods > 0 || has_some).then(|| seen.selector.clone())
     }
 
     /// Pods that are watched and not yet known are no news.
     pub(super) fn has_news(&self) -> bool {
-        let are_known = self.pods.as_ref().is_none_or(PodsSeen::is_synced);
+        let are_known = self.pods.as_ref().is_none_or(|pods| pods.is_synced());
         match &self.function {
             Some(_) => self.is_function_news || (self.is_pods_news && are_known),
             None => self.is_told,
@@ -79,7 +80,7 @@ impl Slot {
         let pods = Pods {
             replicas: seen.map_or(0, |seen| seen.replicas),
             set_by: seen.and_then(|seen| seen.set_by.clone()),
-            revision: seen.map(|seen| seen.revision.clone()).unwrap_or_default(),
+            revision: seen.map(|seen| Arc::clone(&seen.revision)).unwrap_or_default(),
             rollout: seen.map_or(Rollout::Done, |seen| seen.rollout),
             failure: self.pods.as_ref().and_then(|pods| pods.failure(refused)).map(Box::new),
             pods: watched.map(|(pods, of)| pods.list(&of.pod_ports)).unwrap_or_default(),

@@ -157,7 +157,7 @@ fn the_pods_of_what_is_awake_are_known_before_all_is_told() {
     let [Output::OpenPods { watch, selector, .. }] = &told.world.drain()[..] else {
         panic!("no watch");
     };
-    assert_eq!(selector, "app=cart");
+    assert_eq!(&**selector, "app=cart");
     let watch = *watch;
     let ready = json!([{"type": "Ready", "status": "True"}]);
     told.world.pods(&name(), watch, Change::Begin);
@@ -254,7 +254,7 @@ fn pods_are_watched_by_the_selector_that_holds_now() {
     else {
         panic!("{moved:?}")
     };
-    assert_eq!((*closed, selector.as_str()), (watch, "app=cart,tier=front"));
+    assert_eq!((*closed, &**selector), (watch, "app=cart,tier=front"));
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn an_order_is_a_call_only_if_it_changes_something() {
         panic!("no call");
     };
     assert!(is_wake);
-    assert_eq!((target.uid.as_str(), target.resource_version.as_str()), ("u", "5"));
+    assert_eq!((&*target.uid, &*target.resource_version), ("u", "5"));
     let placed = Placed { uid: "u".into(), resource_version: "8".into(), replicas: 1 };
     told.world.placed(&name(), placed);
     // The watch lags behind our own write.
@@ -358,7 +358,7 @@ fn an_order_is_a_call_only_if_it_changes_something() {
         panic!("no call");
     };
     assert!(!is_wake);
-    assert_eq!(target.resource_version, "8");
+    assert_eq!(&*target.resource_version, "8");
     told.is(Listing::Deployments, workload(9, 0));
     assert_eq!(told.world.order(&name(), 0), Ordered::Nothing);
     // Here it is the answer that lags.

@@ -120,7 +120,7 @@ fn who_wrote_replicas_which_template_and_a_rollout_are_told() {
     }
     let pods = told.pods_fact();
     assert_eq!(pods.set_by.as_deref(), Some("kubectl-scale"));
-    assert_eq!((pods.revision.as_str(), pods.rollout), ("7", Rollout::UnderWay));
+    assert_eq!((&*pods.revision, pods.rollout), ("7", Rollout::UnderWay));
     // What we wrote is ours as soon as it is answered.
     let placed = Placed { uid: "u".into(), resource_version: "8".into(), replicas: 4 };
     told.world.placed(&name(), placed);
