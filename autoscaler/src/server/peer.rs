@@ -156,8 +156,10 @@ async fn write(
 ) -> Result<(), PeerError> {
     let mut codec = codec(FRAME_BYTES_MAX);
     let mut batch = Vec::new();
-    let mut bytes = BytesMut::new();
     while queue.recv_many(&mut batch, BATCH_FRAMES_MAX).await > 0 {
+        // Not kept for the next batch: the first is the whole table, megabytes that nobody needs
+        // again.
+        let mut bytes = BytesMut::new();
         for frame in batch.drain(..) {
             let frame = serde_json::to_vec(&frame)?;
             if frame.len() > FRAME_BYTES_MAX {
@@ -167,7 +169,6 @@ async fn write(
         }
         let written = timeout(WRITE_MAX, writer.write_all(&bytes)).await;
         written.map_err(|_| PeerError::Stalled)??;
-        bytes.clear();
     }
     writer.shutdown().await?;
     Ok(())
