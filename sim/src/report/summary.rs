@@ -31,6 +31,9 @@ pub(super) fn write(outcome: &Outcome<'_>, verdicts: &[Verdict]) -> String {
             text += &format!("\n{more} more functions are in -o json and -o csv\n");
         }
     }
+    if let Some(caveat) = heading::without_open(outcome) {
+        text += &format!("\n{caveat}\n");
+    }
     text += "\n<details><summary>not modelled</summary>\n\n";
     for left_out in NOT_MODELLED {
         text += &format!("- {}\n", escaped(left_out));

@@ -339,3 +339,16 @@ fn figures_for_prometheus_are_families_of_distinct_series_in_base_units() {
     let fails = "dormouse_sim_assertion_holds{policy=\"now\",assertion=\"now wait.max < 1us\"} 0\n";
     assert!(text.contains(fails), "{text}");
 }
+
+/// Eight of twenty have no answer yet, for there is one pod and it takes one at a time.
+#[test]
+fn times_without_those_of_many_requests_say_so() {
+    let overloaded = "schema = 1\nlength = \"20s\"\n[policy.now.set]\n\
+         \"autoscaling.knative.dev/max-scale\" = 1\n\"dormouse.dev/container-concurrency\" = 1\n\
+         [function.api]\nload = { constant = \"1/s\" }\nservice = \"1500ms\"\nreplicas = 1\n";
+    let caveat = "up to 40 % of the requests were open at the end; no time above is theirs";
+    for kind in ["text", "md", "html"] {
+        assert!(written(overloaded, kind).contains(caveat), "{kind}");
+        assert!(!written(SCENARIO, kind).contains("open at the end"), "{kind}");
+    }
+}

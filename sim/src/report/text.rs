@@ -28,6 +28,9 @@ pub(super) fn write(outcome: &Outcome<'_>, verdicts: &[Verdict]) -> String {
             line(&mut text, format_args!("\n{more} more functions are in -o json and -o csv"));
         }
     }
+    if let Some(caveat) = heading::without_open(outcome) {
+        line(&mut text, format_args!("\n{caveat}"));
+    }
     if !verdicts.is_empty() {
         text.push('\n');
     }

@@ -4,6 +4,7 @@ use crate::judge::Outcome;
 use crate::metric::Metric;
 use crate::report::chart::{COLOURS, put};
 use crate::report::figures::{self, Figures};
+use crate::report::heading;
 use crate::report::markup::escaped;
 use crate::report::text::TABLES_MAX;
 
@@ -95,6 +96,9 @@ pub(super) fn tables(body: &mut String, outcome: &Outcome<'_>) {
                 ),
             );
         }
+    }
+    if let Some(caveat) = heading::without_open(outcome) {
+        put(body, format_args!("<p>{}</p>\n", escaped(&caveat)));
     }
     *body += "</section>\n";
 }
