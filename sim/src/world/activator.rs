@@ -9,9 +9,11 @@ use dormouse_link::Connection;
 use dormouse_link::activator_side::{ActivatorSide, Identity};
 use dormouse_link::frame::Learnt;
 use dormouse_metrics::counters::Counters;
+use dormouse_metrics::counts::Refusal;
 use dormouse_metrics::registry::Registry;
 use dormouse_metrics::writer::{self, Held, Writer};
 use dormouse_policy::admission::{Admission, Amount, Bound, CommonBound, Slots, Ticket};
+use dormouse_policy::readings;
 
 use super::RunError;
 use super::queue::Id;
@@ -56,6 +58,8 @@ pub(super) struct Activator<'a> {
     pub(super) connection: Option<Connection>,
     /// Functions that the next report names.
     pub(super) active: Vec<u32>,
+    /// Functions of which the reports after the last one only say that their requests go on.
+    pub(super) steady: Vec<u32>,
     /// What was learnt of functions and is in the next report.
     pub(super) unsaid: Vec<Learnt>,
     /// When the next look at deadlines is due, in nanoseconds.
@@ -82,6 +86,8 @@ pub(super) struct View {
     pub(super) wanted: bool,
     /// Whether the next report names it.
     pub(super) active: bool,
+    /// Requests begun, and those in flight, by the last report that named it.
+    pub(super) said: (u64, u64),
     /// Whether a retirement waits for open requests.
     pub(super) emptying: bool,
     /// Σ end − Σ begin of the requests that ended here, in microseconds: what the counters must
@@ -133,6 +139,7 @@ impl View {
             usable: 0,
             wanted: false,
             active: false,
+            said: (0, 0),
             emptying: false,
             listed_us: 0,
         }
@@ -223,6 +230,7 @@ impl Activator<'_> {
             side: ActivatorSide::new(identity, Vec::new()),
             connection: None,
             active: Vec::new(),
+            steady: Vec::new(),
             unsaid: Vec::new(),
             expiry_ns: u64::MAX,
         })
@@ -234,6 +242,7 @@ impl Activator<'_> {
         let view = &mut self.views[function];
         if !view.active {
             view.active = true;
+            self.steady.retain(|steady| *steady != function as u32);
             self.active.push(function as u32);
         }
     }
@@ -242,6 +251,19 @@ impl Activator<'_> {
     #[inline]
     pub(super) fn has_news(&self) -> bool {
         !self.active.is_empty() || !self.unsaid.is_empty() || self.side.has_news()
+    }
+
+    /// What a report at that time says of a function; none if a worker is in the way.
+    #[inline]
+    pub(super) fn reading(&self, function: usize, at_us: u64) -> Option<readings::Counters> {
+        let reading = self.counters[function].read(at_us)?;
+        Some(readings::Counters {
+            area_us: reading.area_us,
+            started: reading.started,
+            in_flight: reading.in_flight,
+            held: reading.held,
+            refused: reading.refused[Refusal::QueueFull as usize],
+        })
     }
 
     /// Requests of a function held here.

@@ -14,7 +14,7 @@ use dormouse_policy::burst::{self, StartUps};
 use dormouse_policy::decision::{Decision, Missing, Observation, Rule, Scaler, Why};
 use dormouse_policy::function::Probe;
 use dormouse_policy::idle::{Gaps, Shared};
-use dormouse_policy::readings::{Meter, Reporters};
+use dormouse_policy::readings::{Counters, Meter, Reporters, Span};
 use dormouse_policy::settings::Burst;
 
 pub(super) use orders::Call;
@@ -64,15 +64,31 @@ struct Decider {
 }
 
 impl Leader {
-    /// The only activator reported at `at_us` that nothing happened.
-    pub(super) fn hear_silence(&mut self, name: &str, boot: u32, at_us: u64) {
-        // There is no function whose reading would cover that time.
-        self.reporters.report(name, boot.into(), at_us, at_us);
+    /// The only activator reported at `at_us` that nothing happened but that requests of these
+    /// functions went on.
+    pub(super) fn hear_silence(
+        &mut self,
+        name: &str,
+        boot: u32,
+        at_us: u64,
+        steady: impl Iterator<Item = (usize, Counters)>,
+    ) {
+        let span = self.reporters.report(name, boot.into(), at_us, at_us);
         self.heard[0] += 1;
+        for (at, counters) in steady {
+            self.deciders[at].hear(0, self.heard[0], span, counters);
+        }
     }
 }
 
 impl Decider {
+    /// An activator's report of that number names the function.
+    fn hear(&mut self, way: usize, number: u64, span: Option<Span>, counters: Counters) {
+        let concurrency = span.and_then(|span| self.meter.read(span, counters));
+        self.reported[way] = (number, counters.in_flight);
+        self.ticks.hear(concurrency);
+    }
+
     fn learn(&mut self, more: impl FnOnce(&mut StartUps)) {
         more(&mut self.start_ups);
         self.start_up_us = self.start_ups.quantile_us();
@@ -165,10 +181,7 @@ impl Sim<'_> {
         leader.heard[message.activator] += 1;
         let number = leader.heard[message.activator];
         for (at, counters) in &message.readings {
-            let decider = &mut leader.deciders[*at as usize];
-            let concurrency = span.and_then(|span| decider.meter.read(span, *counters));
-            decider.reported[message.activator] = (number, counters.in_flight);
-            decider.ticks.hear(concurrency);
+            leader.deciders[*at as usize].hear(message.activator, number, span, *counters);
         }
         for (at, _) in message.readings {
             self.set_tick(at as usize);

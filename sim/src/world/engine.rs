@@ -382,8 +382,9 @@ impl<'a> Sim<'a> {
                 Fate::Lost => count.refused(Refusal::Ambiguous, 502),
             }
         }
-        let view =
-            &mut self.activators[usize::from(request.activator)].views[request.function as usize];
+        let activator = &mut self.activators[usize::from(request.activator)];
+        activator.note(request.function as usize);
+        let view = &mut activator.views[request.function as usize];
         view.listed_us = view.listed_us.wrapping_add(now_us - request.begun_us());
         function.ledger.leave(request.visit, fate, self.now_ns);
         request.place = Place::Free;

@@ -3,7 +3,6 @@
 use dormouse_link::Connection;
 use dormouse_link::activator_side::{Action, PRESSURE_US_MIN, Wanted};
 use dormouse_link::frame::{Down, Learnt, Retiring, Up};
-use dormouse_metrics::counts::Refusal;
 use dormouse_policy::admission::Amount;
 use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Counters;
@@ -288,22 +287,23 @@ impl Sim<'_> {
             return;
         };
         let mut readings = Vec::with_capacity(activator.active.len());
-        let (views, counters) = (&mut activator.views, &activator.counters);
-        activator.active.retain(|&at| {
-            let Some(reading) = counters[at as usize].read(now_us) else {
-                return true;
+        for at in std::mem::take(&mut activator.active) {
+            let Some(reading) = activator.reading(at as usize, now_us) else {
+                activator.active.push(at);
+                continue;
             };
-            let counters = Counters {
-                area_us: reading.area_us,
-                started: reading.started,
-                in_flight: reading.in_flight,
-                held: reading.held,
-                refused: reading.refused[Refusal::QueueFull as usize],
-            };
-            readings.push((at, counters));
-            views[at as usize].active = reading.in_flight > 0;
-            reading.in_flight > 0
-        });
+            let view = &mut activator.views[at as usize];
+            let before = std::mem::replace(&mut view.said, (reading.started, reading.in_flight));
+            let goes_on = reading.in_flight > 0;
+            let is_steady = goes_on && reading.held == 0 && before == view.said;
+            view.active = goes_on && !(is_steady && self.reports == Reports::WithNews);
+            match view.active {
+                true => activator.active.push(at),
+                false if goes_on => activator.steady.push(at),
+                false => {}
+            }
+            readings.push((at, reading));
+        }
         self.reports_made += 1;
         if self.lost_reports.unit(self.reports_made) < self.setup.world.report.loss {
             // What it said is in the next one too, which must name the same functions.

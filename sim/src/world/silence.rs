@@ -1,9 +1,10 @@
-//! Reports that say only that time passed are not made one by one.
+//! Reports that say only that time passed, and that the same requests go on, are not made one by
+//! one.
 //!
-//! Such a report changes one thing: up to when its activator is known to have reported. So while an
-//! activator has nothing else to say, its reports are passed over, and before the next event the
-//! autoscaler takes in what they came to. An hour of sleep costs a hundred and twenty calls, not
-//! the 3 600 events of a report a second.
+//! Such a report changes two things: up to when its activator is known to have reported, and by how
+//! much the requests' time grew, evenly. So while an activator has nothing else to say, its reports
+//! are passed over, and before the next event the autoscaler takes in what they came to. An hour of
+//! sleep costs a hundred and twenty calls, not the 3 600 events of a report a second.
 
 use dormouse_policy::readings::SILENCE_US_MAX;
 
@@ -27,6 +28,17 @@ pub(super) enum Reports {
 }
 
 impl Sim<'_> {
+    /// A decision stands unless there is more load than `most`: if so much goes on, the next report
+    /// says so.
+    pub(super) fn bear(&mut self, at: usize, in_flight: u64, most: Option<f64>) {
+        for activator in &mut self.activators {
+            let is_steady = activator.steady.contains(&(at as u32));
+            if is_steady && most.is_none_or(|most| in_flight as f64 > most) {
+                activator.note(at);
+            }
+        }
+    }
+
     /// Takes in the silent reports whose place is before an event's.
     #[inline]
     pub(super) fn keep_silence(&mut self, event: u128) {
@@ -43,7 +55,10 @@ impl Sim<'_> {
         while key(self.silent_until_ns, Class::Report, 0, 0) < event {
             let more = (self.now_ns - self.silent_until_ns).min(STEP_NS) / every_ns;
             let last_ns = self.silent_until_ns + more.saturating_sub(1) * every_ns;
-            leader.hear_silence(&only.name, only.boot, last_ns / 1_000);
+            let last_us = last_ns / 1_000;
+            let steady = only.steady.iter().map(|&at| at as usize);
+            let steady = steady.filter_map(|at| Some((at, only.reading(at, last_us)?)));
+            leader.hear_silence(&only.name, only.boot, last_us, steady);
             self.silent_until_ns = last_ns.saturating_add(every_ns);
         }
     }

@@ -101,6 +101,34 @@ fn load_that_grows_is_decided_on_when_it_does() {
     }
 }
 
+/// Three requests that last, where one pod is to bear two at once, beginning anywhere in a second:
+/// what each second has of them may be bearable when it is decided on. Reports that say only that
+/// they go on are no events.
+#[test]
+fn requests_that_go_on_are_decided_on_and_come_to_the_same() {
+    const LAST_S: u64 = 150;
+    // Activators' reports begin elsewhere in a second under every seed.
+    for (seed, begin_ms) in (0..).zip((0..2_000).step_by(50)) {
+        let begin_ns = 70 * SECOND_NS + begin_ms * 1_000_000;
+        let wide = [("autoscaling.knative.dev/target", "2")];
+        let narrow = [wide[0], ("autoscaling.knative.dev/min-scale", "1")];
+        let load = || At(vec![begin_ns, begin_ns + 1, begin_ns + 2]);
+        let mut setup =
+            setup(vec![function("live", &wide, load()), function("kept", &narrow, load())], 600);
+        setup.log = Log::None;
+        for function in &mut setup.functions {
+            function.service = Distribution::Constant(LAST_S * SECOND_NS);
+        }
+        let (apart, together) = (run(&setup, seed).unwrap(), together(&setup, seed));
+        let quiet = together.events - apart.events;
+        assert_eq!(Scorecard { events: together.events, ..apart }, together);
+        let most: Vec<_> = together.functions.iter().map(|row| row.from(0).pods_most).collect();
+        assert!(most.iter().all(|most| *most > 1), "{most:?} pods at {begin_ms} ms");
+        // One report a second for each would be made while they go on, and one for both is not.
+        assert!(quiet > 600 - 30, "{quiet} at {begin_ms} ms");
+    }
+}
+
 /// Two functions that hold more than all may.
 #[test]
 fn functions_that_meet_at_the_bound_of_all_are_lived_through_together() {

@@ -102,7 +102,7 @@ impl Sim<'_> {
     /// under way either, and what it goes by is to be reported in time.
     pub(super) fn stand(&mut self, at: usize, standing: Standing) {
         let Standing { until_us, concurrency_max } = standing;
-        let (asked, now_ns) = (self.asked(at), self.now_ns);
+        let (asked, now_ns, now_us) = (self.asked(at), self.now_ns, self.now_us());
         let in_time =
             self.reports == Reports::WithNews && self.setup.world.report.pause_ns() <= SECOND_NS;
         let function = &self.functions[at];
@@ -119,8 +119,13 @@ impl Sim<'_> {
                 && decider.wish == asked
                 && decider.order.is_none()
                 && decider.retiring.is_none();
-            decider.ticks.stands_until_us = if is_done { until_us.min(policy_us) } else { 0 };
+            let stands_until_us = if is_done { until_us.min(policy_us) } else { 0 };
+            decider.ticks.stands_until_us = stands_until_us;
             decider.ticks.concurrency_max = concurrency_max;
+            if stands_until_us > now_us {
+                let in_flight = decider.reported[0].1;
+                self.bear(at, in_flight, concurrency_max);
+            }
         }
     }
 
