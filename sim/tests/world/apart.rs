@@ -101,7 +101,7 @@ fn load_that_grows_is_decided_on_when_it_does() {
     }
 }
 
-/// Three requests that last, where one pod is to bear two at once, beginning anywhere in a second:
+/// Three requests that last, where one pod is to bear 0.7 × 4 at once, beginning anywhere in a second:
 /// what each second has of them may be bearable when it is decided on. Reports that say only that
 /// they go on are no events.
 #[test]
@@ -110,7 +110,7 @@ fn requests_that_go_on_are_decided_on_and_come_to_the_same() {
     // Activators' reports begin elsewhere in a second under every seed.
     for (seed, begin_ms) in (0..).zip((0..2_000).step_by(50)) {
         let begin_ns = 70 * SECOND_NS + begin_ms * 1_000_000;
-        let wide = [("autoscaling.knative.dev/target", "2")];
+        let wide = [("autoscaling.knative.dev/target", "4")];
         let narrow = [wide[0], ("autoscaling.knative.dev/min-scale", "1")];
         let load = || At(vec![begin_ns, begin_ns + 1, begin_ns + 2]);
         let mut setup =
