@@ -1,8 +1,5 @@
 //! Recorded runs through the policy: every step must come out the same.
 
-#[cfg(test)]
-mod delivered;
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -130,7 +127,7 @@ fn sample(metric: Metric, value: f64) -> Sample {
 }
 
 /// The figures of one step that came out otherwise.
-fn mismatches(case: &Case, step: &Step, decision: &Decision) -> Vec<Mismatch> {
+pub(crate) fn mismatches(case: &Case, step: &Step, decision: &Decision) -> Vec<Mismatch> {
     let mut figures = Figures { case, step, wrong: Vec::new() };
     let want = &step.want;
     let averages = decision.inputs.averages;
@@ -193,7 +190,8 @@ impl Figures<'_> {
     }
 }
 
-fn scaling(policy: &Policy) -> Scaling {
+/// The settings of a recorded run.
+pub(crate) fn scaling(policy: &Policy) -> Scaling {
     Scaling {
         metric: policy.metric,
         target: policy.target.get(),

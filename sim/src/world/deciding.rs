@@ -380,6 +380,13 @@ mod tests {
 
     use super::*;
 
+    impl Leader {
+        /// Decides on a function by that scaler from now on.
+        pub(in crate::world) fn go_by(&mut self, at: usize, scaler: Scaler) {
+            self.deciders[at].scaler = scaler;
+        }
+    }
+
     /// What is wrong with going from three replicas to so many with so much known.
     fn fault(why: Why, known_s: u32, desired: u32, max_scale: u32) -> Option<String> {
         let scaling = Arc::new(Scaling { max_scale, ..Scaling::default() });

@@ -1,6 +1,7 @@
 //! Worlds that are interfered with, and what they keep to themselves.
 
 mod rules;
+mod recorded;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
