@@ -5,6 +5,7 @@ mod unit;
 
 use std::fmt;
 
+use dormouse_policy::settings::nearest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::scenario::Price;
@@ -169,7 +170,8 @@ impl Metric {
         }
         let names: Vec<_> = Self::fixed().map(|metric| metric.to_string()).collect();
         let names = names.iter().map(String::as_str).chain(["wait", "latency"]);
-        match dormouse_policy::settings::nearest(name, names.clone()) {
+        let near = nearest(name, names.clone()).map(str::to_owned);
+        match nearest_time(name).or(near) {
             Some(near) => Err(format!("there is no metric {name:?}; did you mean {near}?")),
             None => {
                 let names: Vec<_> = names.filter(|name| !name.contains('.')).collect();
@@ -255,6 +257,12 @@ fn cost(score: &Score, price: &Price) -> f64 {
     price.pod_hour * pod_hours
         + price.cold_start * score.cold_starts as f64
         + price.refused * unanswered as f64
+}
+
+/// The figure of a wait or a latency that is most like `name`, if it is like one.
+fn nearest_time(name: &str) -> Option<String> {
+    let (span, stat) = name.split_once('.').filter(|(_, stat)| Stat::parse(stat).is_ok())?;
+    nearest(span, ["wait", "latency"]).map(|span| format!("{span}.{stat}"))
 }
 
 fn float(number: u128) -> f64 {

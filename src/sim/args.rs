@@ -279,7 +279,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "FILE")]
     pub(crate) scenario: String,
     /// The moment, counted from the scenario's start, as in 2h30m
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) at: Time,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,

@@ -51,6 +51,8 @@ fn what_is_no_assertion() {
         ("web refused == 0", "there is no policy and no function \"web\""),
         ("api api refused == 0", "there is no policy and no function \"api\""),
         ("refuse == 0", "there is no metric \"refuse\"; did you mean refused?"),
+        ("wiat.p99 <= 5s", "there is no metric \"wiat.p99\"; did you mean wait.p99?"),
+        ("latncy.max <= 5s", "there is no metric \"latncy.max\"; did you mean latency.max?"),
         ("refused == NaN", "\"NaN\": must be a number, not below 0"),
         ("refused == -1", "\"-1\": must be a number, not below 0"),
         ("refused == inf", "\"inf\": must be a number, not below 0"),

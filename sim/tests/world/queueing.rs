@@ -270,7 +270,8 @@ fn waits_are_those_of_erlang() {
     }
 }
 
-/// The same of whole worlds with draws of their own, where that is soon done.
+/// The same of whole worlds with draws of their own, where that is soon done: with ten and fifty
+/// servers it would take 29 and 170 million requests, whatever the load, which go by the recursion.
 #[test]
 fn a_world_waits_as_erlang_says() {
     for Queue { c, percent } in [Queue { c: 1, percent: 30 }, Queue { c: 2, percent: 50 }] {

@@ -435,6 +435,7 @@ fn a_decision_is_explained_and_a_beginning_is_given() {
     let told = ends(folder.path(), &["explain", "small.toml", "--at", "1m"], 0, "");
     assert!(told.contains("policy wide, seed 1, default/api\n  decided at 5"), "{told}");
     ends(folder.path(), &["explain", "small.toml", "--at", "3m"], 2, "before the end of the run");
+    ends(folder.path(), &["explain", "small.toml", "--at", "-5s"], 2, "must not be negative");
     let beginning = ends(folder.path(), &["init"], 0, "");
     fs::write(folder.path().join("begin.toml"), &beginning).unwrap();
     ends(folder.path(), &["check", "begin.toml"], 0, "");
