@@ -222,13 +222,18 @@ impl Slices {
 
     /// The next write, of the Service whose function holds most requests.
     pub(super) fn next(&mut self) -> Option<Write> {
-        while self.has_work() {
-            let held = |key: &&Key| {
-                let front = self.fronts.get(*key)?;
-                self.activators.held.get(&front.function).copied()
-            };
-            let free = self.dirty.iter().filter(|key| self.is_free(key));
-            let key = free.max_by_key(held)?.clone();
+        if !self.has_work() {
+            return None;
+        }
+        let held = |key: &Key| {
+            let front = self.fronts.get(key)?;
+            self.activators.held.get(&front.function).copied()
+        };
+        // Sorted once: of ten thousand Services, most may turn out to need no write.
+        let free = self.dirty.iter().filter(|key| self.is_free(key));
+        let mut free: Vec<Key> = free.cloned().collect();
+        free.sort_by_cached_key(held);
+        while let Some(key) = free.pop() {
             self.dirty.remove(&key);
             if let Some(write) = self.plan(&key) {
                 self.writing.insert(key, write.activators.clone());
