@@ -23,8 +23,8 @@ impl Placer {
         Self { placing, stream, unit_ns, scatter: Scatter::new(stream) }
     }
 
-    /// The place of the request of that number, from 0, of `count` in the unit of that number: to be
-    /// asked once for each, in order.
+    /// The place of the request of that number, from 0, of `count` in the unit of that number: to
+    /// be asked once for each, in order.
     pub(super) fn place_ns(&mut self, unit: u64, given: u64, count: u64) -> u64 {
         let unit_ns = self.unit_ns;
         let begin_ns = unit.saturating_mul(unit_ns);

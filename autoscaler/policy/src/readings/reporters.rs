@@ -200,7 +200,8 @@ impl Reporters {
         let mut from_s = seconds.start.max(self.settled_s.saturating_sub(MEMORY_S));
         let end_s = seconds.end.min(self.settled_s);
         let first = self.unknown.partition_point(|range| range.end <= from_s);
-        let unknown = self.unknown.range(first..).cloned().chain([end_s..end_s]);
+        let unknown = self.unknown.range(first..).cloned();
+        let unknown = unknown.chain(std::iter::once(end_s..end_s));
         unknown.filter_map(move |range| {
             let known = from_s..range.start.min(end_s);
             from_s = from_s.max(range.end);

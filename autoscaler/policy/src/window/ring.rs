@@ -55,7 +55,8 @@ impl Ring {
         self.put(place, self.at(place).unwrap_or(0.0) + value);
     }
 
-    /// Gives each of those seconds, at most as many as the ring is long, that value, whatever it had.
+    /// Gives each of those seconds, at most as many as the ring is long, that value, whatever it
+    /// had.
     pub(super) fn fill(&mut self, seconds: Range<u64>, value: f64) {
         self.make_room();
         for places in self.stretches(seconds) {
