@@ -109,7 +109,7 @@ mod tests {
     fn each_is_where_the_order_of_so_many_has_it() {
         const ROUNDS: u64 = 4_000;
         for requests in [1, 5, TOGETHER + 1, 20, 100] {
-            let mut sums = vec![(0.0, 0.0); requests as usize];
+            let mut sums: Vec<_> = (0..requests).map(|_| (0.0, 0.0)).collect();
             for seed in 0..ROUNDS {
                 for ((sum, squares), place) in sums.iter_mut().zip(places(seed, requests)) {
                     let place = place as f64 / u64::MAX as f64;
@@ -120,7 +120,7 @@ mod tests {
             for (k, (sum, squares)) in (1..).map(f64::from).zip(sums) {
                 let (mean, want) = (sum / rounds, k / (n + 1.0));
                 let variance = want * (n + 1.0 - k) / ((n + 1.0) * (n + 2.0));
-                let error = (variance / rounds).sqrt();
+                let error = libm::sqrt(variance / rounds);
                 assert!((mean - want).abs() < 5.0 * error, "{k} of {n}: {mean} for {want}");
                 let found = squares / rounds - mean * mean;
                 assert!((found / variance - 1.0).abs() < 0.2, "{k} of {n}: {found}");

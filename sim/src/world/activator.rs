@@ -253,22 +253,22 @@ impl Activator<'_> {
         !self.active.is_empty() || !self.unsaid.is_empty() || self.side.has_news()
     }
 
-    /// What a report at that time says of a function; none if a worker is in the way.
-    #[inline]
-    pub(super) fn reading(&self, function: usize, at_us: u64) -> Option<readings::Counters> {
-        let reading = self.counters[function].read(at_us)?;
-        Some(readings::Counters {
-            area_us: reading.area_us,
-            started: reading.started,
-            in_flight: reading.in_flight,
-            held: reading.held,
-            refused: reading.refused[Refusal::QueueFull as usize],
-        })
-    }
-
     /// Requests of a function held here.
     #[inline]
     pub(super) fn held(&self, function: usize) -> usize {
         self.admission.held(function as u32)
     }
+}
+
+/// What a report at that time says of a function; none if a worker is in the way.
+#[inline]
+pub(super) fn reading(counters: &Counters, at_us: u64) -> Option<readings::Counters> {
+    let reading = counters.read(at_us)?;
+    Some(readings::Counters {
+        area_us: reading.area_us,
+        started: reading.started,
+        in_flight: reading.in_flight,
+        held: reading.held,
+        refused: reading.refused[Refusal::QueueFull as usize],
+    })
 }

@@ -34,8 +34,8 @@ pub(super) struct Sim<'a> {
     pub(super) seed: u64,
     pub(super) clock: Clock<'a>,
     pub(super) now_ns: u64,
-    /// How many parts of the score have begun.
-    cuts: usize,
+    /// When the parts of the score begin that have not.
+    cuts_ns: &'a [u64],
     pub(super) queue: Queue,
     pub(super) calendar: Calendar,
     pub(super) functions: Vec<State<'a>>,
@@ -206,7 +206,7 @@ impl<'a> Sim<'a> {
             seed,
             clock,
             now_ns: 0,
-            cuts: 0,
+            cuts_ns: &setup.cuts_ns,
             queue: Queue::default(),
             calendar: Calendar::new(std::iter::empty()),
             names: names(setup)?,
@@ -296,14 +296,19 @@ impl<'a> Sim<'a> {
     /// Each part of the score begins that does so by then.
     #[inline]
     fn cut_until(&mut self, until_ns: u64) {
-        while let Some(&cut_ns) = self.setup.cuts_ns.get(self.cuts)
-            && cut_ns <= until_ns
+        while let [cut_ns, later_ns @ ..] = self.cuts_ns
+            && *cut_ns <= until_ns
         {
-            self.cuts += 1;
-            for function in &mut self.functions {
-                if function.spec.policy != Policy::Floor {
-                    function.ledger.cut(cut_ns);
-                }
+            self.cuts_ns = later_ns;
+            self.cut(*cut_ns);
+        }
+    }
+
+    #[cold]
+    fn cut(&mut self, cut_ns: u64) {
+        for function in &mut self.functions {
+            if function.spec.policy != Policy::Floor {
+                function.ledger.cut(cut_ns);
             }
         }
     }

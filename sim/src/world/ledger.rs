@@ -325,16 +325,21 @@ impl Ledger {
             series.open.set(inside, now_ns);
         }
         if inside < self.same_need.0 || inside > self.same_need.1 {
-            self.pass_need(now_ns);
-            let per_pod = self.per_pod.unwrap_or(u32::MAX);
-            self.need = inside.div_ceil(per_pod);
-            let last = u64::from(self.need) * u64::from(per_pod);
-            self.same_need = match self.need {
-                0 => (0, 0),
-                need => ((need - 1) * per_pod + 1, u32::try_from(last).unwrap_or(u32::MAX)),
-            };
-            self.rise();
+            self.change_need(now_ns);
         }
+    }
+
+    #[inline(never)]
+    fn change_need(&mut self, now_ns: u64) {
+        self.pass_need(now_ns);
+        let per_pod = self.per_pod.unwrap_or(u32::MAX);
+        self.need = self.inside.div_ceil(per_pod);
+        let last = u64::from(self.need) * u64::from(per_pod);
+        self.same_need = match self.need {
+            0 => (0, 0),
+            need => ((need - 1) * per_pod + 1, u32::try_from(last).unwrap_or(u32::MAX)),
+        };
+        self.rise();
     }
 
     fn rise(&mut self) {

@@ -8,7 +8,7 @@ use dormouse_policy::function::FunctionName;
 use dormouse_policy::readings::Counters;
 use dormouse_policy::settings::Burst;
 
-use super::activator::{Known, Presence, held_max};
+use super::activator::{Activator, Known, Presence, held_max, reading};
 use super::engine::Sim;
 use super::pod::Phase;
 use super::queue::{Class, Event, Id};
@@ -287,23 +287,22 @@ impl Sim<'_> {
             return;
         };
         let mut readings = Vec::with_capacity(activator.active.len());
-        for at in std::mem::take(&mut activator.active) {
-            let Some(reading) = activator.reading(at as usize, now_us) else {
-                activator.active.push(at);
-                continue;
+        let Activator { active, steady, views, counters, .. } = activator;
+        active.retain(|&at| {
+            let Some(reading) = reading(&counters[at as usize], now_us) else {
+                return true;
             };
-            let view = &mut activator.views[at as usize];
+            let view = &mut views[at as usize];
             let before = std::mem::replace(&mut view.said, (reading.started, reading.in_flight));
             let goes_on = reading.in_flight > 0;
             let is_steady = goes_on && reading.held == 0 && before == view.said;
             view.active = goes_on && !(is_steady && self.reports == Reports::WithNews);
-            match view.active {
-                true => activator.active.push(at),
-                false if goes_on => activator.steady.push(at),
-                false => {}
+            if goes_on && !view.active {
+                steady.push(at);
             }
             readings.push((at, reading));
-        }
+            view.active
+        });
         self.reports_made += 1;
         if self.lost_reports.unit(self.reports_made) < self.setup.world.report.loss {
             // What it said is in the next one too, which must name the same functions.

@@ -8,6 +8,7 @@
 
 use dormouse_policy::readings::SILENCE_US_MAX;
 
+use super::activator::reading;
 use super::engine::Sim;
 use super::queue::{Class, key};
 
@@ -47,6 +48,7 @@ impl Sim<'_> {
         }
     }
 
+    #[cold]
     fn pass_reports(&mut self, event: u128) {
         let every_ns = self.setup.world.report.pause_ns();
         let (Some(leader), [only]) = (&mut self.leader, &self.activators[..]) else {
@@ -57,7 +59,7 @@ impl Sim<'_> {
             let last_ns = self.silent_until_ns + more.saturating_sub(1) * every_ns;
             let last_us = last_ns / 1_000;
             let steady = only.steady.iter().map(|&at| at as usize);
-            let steady = steady.filter_map(|at| Some((at, only.reading(at, last_us)?)));
+            let steady = steady.filter_map(|at| Some((at, reading(&only.counters[at], last_us)?)));
             leader.hear_silence(&only.name, only.boot, last_us, steady);
             self.silent_until_ns = last_ns.saturating_add(every_ns);
         }
@@ -67,8 +69,13 @@ impl Sim<'_> {
     #[inline]
     pub(super) fn break_silence(&mut self) {
         if self.silent_until_ns < NEVER && self.activators[0].has_news() {
-            let next_ns = std::mem::replace(&mut self.silent_until_ns, NEVER);
-            self.set_report(0, next_ns);
+            self.report_again();
         }
+    }
+
+    #[cold]
+    fn report_again(&mut self) {
+        let next_ns = std::mem::replace(&mut self.silent_until_ns, NEVER);
+        self.set_report(0, next_ns);
     }
 }

@@ -270,6 +270,11 @@ impl Growth {
 
 /// `whole` × `part` ÷ `of`, rounded down; `part` ≤ `of`, `of` > 0.
 fn share(whole: u64, part: u64, of: u64) -> u64 {
-    let share = u128::from(whole) * u128::from(part) / u128::from(of.max(1));
-    u64::try_from(share).unwrap_or(whole)
+    match whole.checked_mul(part) {
+        Some(product) => product / of.max(1),
+        None => {
+            let share = u128::from(whole) * u128::from(part) / u128::from(of.max(1));
+            u64::try_from(share).unwrap_or(whole)
+        }
+    }
 }

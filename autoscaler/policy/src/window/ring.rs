@@ -92,11 +92,15 @@ impl Ring {
     /// many have a value.
     pub(super) fn scan(&self, seconds: Range<u64>, mut load: impl FnMut(f64)) -> u32 {
         let mut known_s = 0;
-        for (first, Marks { known, mut loaded }) in self.words(seconds) {
-            known_s += known.count_ones();
-            while let Some(bit) = loaded.checked_ilog2() {
-                load(self.values[first + bit as usize]);
-                loaded &= !(1 << bit);
+        for places in self.stretches(seconds) {
+            for (word, inside) in masks(places) {
+                let Marks { known, loaded } = self.marks_of(word);
+                known_s += (known & inside).count_ones();
+                let mut loaded = loaded & inside;
+                while let Some(bit) = loaded.checked_ilog2() {
+                    load(self.values[word * WORD + bit as usize]);
+                    loaded &= !(1 << bit);
+                }
             }
         }
         known_s
