@@ -101,9 +101,9 @@ fn load_that_grows_is_decided_on_when_it_does() {
     }
 }
 
-/// Three requests that last, where one pod is to bear 0.7 × 4 at once, beginning anywhere in a second:
-/// what each second has of them may be bearable when it is decided on. Reports that say only that
-/// they go on are no events.
+/// Three requests that last, where one pod is to bear 0.7 × 4 at once, beginning anywhere in a
+/// second: what each second has of them may be bearable when it is decided on. Reports that say
+/// only that they go on are no events.
 #[test]
 fn requests_that_go_on_are_decided_on_and_come_to_the_same() {
     const LAST_S: u64 = 150;
