@@ -8,7 +8,7 @@ use dormouse_sim::plan::Plan;
 use dormouse_sim::report::comparison::{self, Compared, Kind};
 
 use super::args::CompareArgs;
-use super::output::Batch;
+use super::output::{self, Batch};
 use super::simulate::Unasked;
 use super::{Exit, complain, simulate};
 
@@ -19,6 +19,7 @@ pub(super) fn compare(args: &CompareArgs) -> Exit {
 }
 
 fn try_compare(args: &CompareArgs) -> Result<Exit, Exit> {
+    output::look_at(simulate::places(&args.output))?;
     let plans = plans(args)?;
     let judged = plans.iter().map(|plan| simulate::judged(plan, &args.work));
     let (outcomes, verdicts): (Vec<_>, Vec<_>) =

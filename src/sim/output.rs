@@ -144,6 +144,25 @@ fn is_written_to(path: &Path) -> bool {
     path.exists() && !path.is_file()
 }
 
+/// Says before there is anything to write what of it could not be: two reports in one place, one in
+/// a folder that is not there.
+pub(super) fn look_at<'a>(places: impl IntoIterator<Item = &'a Path>) -> Result<(), Exit> {
+    let mut files = Vec::new();
+    for path in places.into_iter().filter(|path| !is_written_to(path)) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            let (name, error) = (name(Some(path)), io::ErrorKind::NotFound.into());
+            return Err(Unwritten { name, error }.tell());
+        }
+        if files.contains(&path) {
+            complain(format_args!("{}: two reports are to be written here", path.display()));
+            return Err(Exit::Input);
+        }
+        files.push(path);
+    }
+    Ok(())
+}
+
 /// Writes what `write` writes to a file that is there whole or not at all.
 pub(super) fn write_with<T, E: From<io::Error>>(
     path: &Path,

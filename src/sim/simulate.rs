@@ -14,7 +14,7 @@ use dormouse_sim::world::Scorecard;
 
 use super::args::{CheckArgs, InitArgs, Output, RunArgs, WorkArgs};
 use super::files::{self, Files};
-use super::output::Batch;
+use super::output::{self, Batch};
 use super::progress::Progress;
 use super::{Exit, complain, fault};
 
@@ -93,6 +93,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
 }
 
 fn try_run(args: &RunArgs) -> Result<Exit, Exit> {
+    output::look_at(places(&args.output).chain(args.baseline.as_deref().filter(|_| args.bless)))?;
     let plan = plan(&args.scenario, &args.change.options())?;
     let (outcome, verdicts) = judged(&plan, &args.work)?;
     let mut exit = ruling(&outcome, &verdicts, args.baseline.is_some());
@@ -133,6 +134,11 @@ impl Unasked {
     pub(super) fn of(work: &WorkArgs) -> Self {
         if work.quiet { Self::Nothing } else { Self::Usual }
     }
+}
+
+/// The files that reports are to be written to.
+pub(super) fn places<K>(outputs: &[Output<K>]) -> impl Iterator<Item = &Path> {
+    outputs.iter().filter_map(|output| output.path.as_deref())
 }
 
 /// Writes the reports asked for, also of what failed, together with what is to be written already.

@@ -6,7 +6,7 @@ use std::{fs, io};
 use dormouse_sim::report::{self, Suites};
 
 use super::args::TestArgs;
-use super::output::Batch;
+use super::output::{self, Batch};
 use super::simulate::Unasked;
 use super::{Exit, complain, simulate};
 
@@ -34,6 +34,9 @@ impl Kind {
 }
 
 pub(super) fn test(args: &TestArgs) -> Exit {
+    if let Err(exit) = output::look_at(simulate::places(&args.output)) {
+        return exit;
+    }
     if args.bless && !args.change.other_reports().is_empty() {
         let flags = args.change.other_reports().join(", ");
         complain(format_args!(

@@ -9,7 +9,7 @@ use dormouse_sim::sweep::{self, Error, Goal, Order, Search, Sweep};
 
 use super::args::{MergeArgs, SweepArgs, SweepOutput};
 use super::files::Files;
-use super::output::Batch;
+use super::output::{self, Batch};
 use super::progress::Progress;
 use super::simulate::Unasked;
 use super::{Exit, complain, simulate};
@@ -21,6 +21,7 @@ pub(super) fn sweep(args: &SweepArgs) -> Exit {
 }
 
 fn try_sweep(args: &SweepArgs) -> Result<Exit, Exit> {
+    output::look_at(simulate::places(&args.output))?;
     let unusable = |text: &dyn std::fmt::Display| {
         complain(text);
         Exit::Input
@@ -66,6 +67,7 @@ pub(super) fn merge(args: &MergeArgs) -> Exit {
 }
 
 fn try_merge(args: &MergeArgs) -> Result<Exit, Exit> {
+    output::look_at(simulate::places(&args.output))?;
     let read = |path: &std::path::PathBuf| {
         let name = path.display().to_string();
         let text = fs::read_to_string(path).map_err(|error| {

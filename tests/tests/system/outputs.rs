@@ -37,6 +37,20 @@ fn one_that_cannot_be_written_keeps_all_from_their_places() {
     assert!(fs::read_to_string(path("was.json")).unwrap().starts_with("<?xml"));
 }
 
+/// Before a scenario is read, let alone run.
+#[test]
+fn places_that_nothing_can_be_written_to_are_told_first() {
+    let folder = folder();
+    for command in [&["run", "no.toml"][..], &["compare", "no.toml"], &["test", "no"]] {
+        let of = |outputs: &[&str], code, what| {
+            ends(folder.path(), &[command, outputs].concat(), code, what);
+        };
+        of(&["-o", "text=none/out"], 74, "none/out: cannot be written: entity not found");
+        of(&["-o", "text=a", "-o", "text=a"], 2, "a: two reports are to be written here");
+    }
+    assert_eq!(names(folder.path()), ["app.yaml", "small.toml"]);
+}
+
 /// A pipe that nobody reads keeps it where the others are written and in no place yet.
 #[test]
 fn one_that_is_interrupted_between_two_of_them_leaves_none() {
