@@ -5,7 +5,7 @@ use super::{Decision, Missing, Observation, Outcome, Phase, Reachability, SECOND
 use crate::settings::{Aggregation, Burst, Metric};
 
 /// A load that makes an average of at least this does not vanish when that is rounded.
-const AVERAGE_MIN: f64 = 1e-5;
+const AVERAGE_MIN: f64 = 1e-6;
 
 /// Of the target, what an average may come to without being rounded over it.
 const BELOW_TARGET: f64 = 0.999;
