@@ -201,12 +201,7 @@ impl<N: Network> Control<N> {
                 let actions = self.side.disconnect(connection);
                 self.act(actions).await;
             }
-            Event::Found(found) => {
-                debug!(function = %found.function, pod = found.pod.name, "pod takes requests");
-                found.pod.set_state(State::Usable);
-                self.evaluate(&found.function);
-                self.look(&found.function).await;
-            }
+            Event::Found(found) => self.found(&found).await,
             Event::Settled(settled) => self.settled(&settled).await,
             Event::CheckEmptying => {
                 for function in self.emptying.clone() {
@@ -403,7 +398,10 @@ impl<N: Network> Control<N> {
         let function = &tended.function;
         let view = function.view.load();
         for pod in view.pods.iter().filter(|pod| pod.state() == State::Trying) {
-            self.prober.start(name, pod, &view.probe, &tended.pace);
+            match tended.tries(pod) {
+                true => self.prober.start(name, pod, &view.probe, &tended.pace),
+                false => self.prober.stop(pod),
+            }
         }
         let now_us = self.parts.clock.now_us();
         // Unreadable this time: the next report's round looks again.
@@ -425,6 +423,17 @@ impl<N: Network> Control<N> {
         }
         let actions = self.side.wake(name, wanted);
         self.send_all(actions);
+    }
+
+    async fn found(&mut self, found: &Found) {
+        let Found { function: name, pod } = found;
+        // Its manager may have taken back meanwhile what it said.
+        if self.parts.table.tended(name).is_some_and(|tended| tended.tries(pod)) {
+            debug!(function = %name, pod = pod.name, "pod takes requests");
+            pod.set_state(State::Usable);
+        }
+        self.evaluate(name);
+        self.look(name).await;
     }
 
     async fn look(&self, name: &FunctionName) {

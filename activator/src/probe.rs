@@ -95,7 +95,7 @@ impl<N: Network> Prober<N> {
         probe: &Probe,
         pace: &Rc<Pace>,
     ) {
-        if *probe == Probe::Reported || self.handles.contains_key(&pod.name) {
+        if self.handles.contains_key(&pod.name) {
             return;
         }
         let (network, probe) = (self.network.clone(), probe.clone());

@@ -129,7 +129,14 @@ async fn start_with(workers: usize) -> (Activator, Autoscaler, SocketAddr) {
 /// what it received.
 async fn pod(answer: &'static str) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    (listener.local_addr().unwrap(), pod_at(listener, answer))
+}
+
+/// The same where that listens.
+fn pod_at(
+    listener: TcpListener,
+    answer: &'static str,
+) -> tokio::sync::mpsc::UnboundedReceiver<String> {
     let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         loop {
@@ -147,7 +154,7 @@ async fn pod(answer: &'static str) -> (SocketAddr, tokio::sync::mpsc::UnboundedR
             });
         }
     });
-    (address, received)
+    received
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
@@ -369,6 +376,43 @@ async fn an_undelivered_request_goes_to_another_pod() {
     for _ in 0..20 {
         assert_eq!(host().await, "200");
     }
+}
+
+/// Its manager calls it ready, and alone can make its probe; for a while nobody listens there.
+#[tokio::test]
+async fn a_pod_of_its_managers_word_that_fell_in_doubt_is_used_again() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut reported = entry(&[("a", address)]);
+    reported.probe = Probe::Reported;
+    autoscaler.table(reported).await;
+    // Answered once it has the table.
+    retire(&mut autoscaler, 1).await;
+    autoscaler.say(Down::Abort { function: hello(), epoch: 1 }).await;
+    let held = get(gateway).await;
+    autoscaler.hear_wake().await;
+    let mut received = pod_at(TcpListener::bind(address).await.unwrap(), OK);
+    assert_eq!(status(held).await, "200");
+    assert!(received.try_recv().is_ok());
+}
+
+#[tokio::test]
+async fn a_pod_of_its_managers_word_is_not_tried_before() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut reported = entry(&[("a", listener.local_addr().unwrap())]);
+    (reported.probe, reported.pods[0].ready) = (Probe::Reported, false);
+    autoscaler.table(reported.clone()).await;
+    retire(&mut autoscaler, 1).await;
+    autoscaler.say(Down::Abort { function: hello(), epoch: 1 }).await;
+    let held = get(gateway).await;
+    autoscaler.hear_wake().await;
+    let tried = tokio::time::timeout(Duration::from_millis(100), listener.accept());
+    assert!(tried.await.is_err(), "nobody called it ready");
+    let _received = pod_at(listener, OK);
+    reported.pods[0].ready = true;
+    autoscaler.table(reported).await;
+    assert_eq!(status(held).await, "200");
 }
 
 #[tokio::test]

@@ -50,6 +50,15 @@ pub(crate) struct Tended {
     listed: Vec<frame::Pod>,
 }
 
+impl Tended {
+    /// Whether a pod in doubt is tried. One whose probe only its manager can make has to be ready
+    /// to that manager; then a connect tells the rest.
+    pub(crate) fn tries(&self, pod: &Pod) -> bool {
+        let is_ready = || self.listed.iter().any(|it| it.name == pod.name && it.ready);
+        self.function.view.load().probe != Probe::Reported || is_ready()
+    }
+}
+
 /// What was seen of a function's releases.
 #[derive(Clone, Copy, Default)]
 struct Releases {
@@ -260,8 +269,8 @@ fn fresh(listed: &frame::Pod, workers: usize) -> Pod {
 }
 
 /// Takes up what a pod's manager says of it. Where the activator can try the pod itself, the
-/// manager's "ready" is enough and its "no longer ready" calls for a try; where it cannot, the
-/// manager's word is all there is. A pod without a probe is ready for its manager as soon as it
+/// manager's "ready" is enough and its "no longer ready" calls for a try; where it cannot, there is
+/// no try without the manager's "ready". A pod without a probe is ready for its manager as soon as it
 /// runs, which says nothing: only a connect does.
 fn heed(pod: &Pod, probe: &Probe, was_ready: bool, is_ready: bool) {
     match probe {

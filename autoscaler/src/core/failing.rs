@@ -72,7 +72,7 @@ impl FunctionState {
     /// Takes in whether somebody wants it awake.
     pub(super) fn look_at_way(&mut self, wants_waking: bool, now_us: u64) {
         // Without a probe to pass, a pod is ready to its manager as soon as it runs.
-        let is_probed = matches!(self.description.probe, Probe::Http(_) | Probe::Tcp { .. });
+        let is_probed = self.description.probe != Probe::Connect;
         let reach = match wants_waking && is_probed && self.ready() > 0 {
             true => Reach::Wanting,
             false => Reach::Fine,

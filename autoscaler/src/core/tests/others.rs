@@ -188,7 +188,9 @@ fn what_may_pass_is_given_its_time_from_when_it_began() {
 #[test]
 fn only_a_pod_that_passed_a_probe_is_out_of_reach_while_requests_wait() {
     let tcp = Probe::Tcp { pod_port: 0, timeout_ms: 1_000 };
-    for (probe, code) in [(Probe::Connect, None), (tcp, Some("unreachable"))] {
+    let unreachable = Some("unreachable");
+    let probes = [(Probe::Connect, None), (tcp, unreachable), (Probe::Reported, unreachable)];
+    for (probe, code) in probes {
         let mut world = World::with(Function { probe, ..function("hello", &[]) }, 1);
         world.load("hello", 1, 1);
         world.wake("hello");
