@@ -20,6 +20,7 @@ mod reviews;
 mod absence;
 mod event;
 mod pace;
+mod pausing;
 mod slices;
 mod ask;
 pub mod doctor;

@@ -337,10 +337,15 @@ fn create(shared: &Shared, place: &Place, object: &Value) -> Response<Body> {
     })
 }
 
+/// With a pause it is as a server that throttles says it: in a header, beside a plain text.
 pub(super) fn refuse(code: u16, message: &str, pause_s: u32) -> Response<Body> {
-    let mut status = status(code, message);
-    status["details"] = json!({"retryAfterSeconds": pause_s});
-    respond(code, &status)
+    if pause_s == 0 {
+        return respond(code, &status(code, message));
+    }
+    let mut response = Response::new(Full::from(message.to_owned()).boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
+    response.headers_mut().insert("retry-after", pause_s.into());
+    response
 }
 
 fn status(code: u16, message: &str) -> Value {

@@ -14,10 +14,7 @@ use crate::functions::ready_pods;
 
 /// How long the API server is away: longer than any time-out or lease that could end meanwhile, the
 /// minute included after which a silent activator counts as lost.
-const AWAY_S: u32 = 70;
-
-/// Another number of seconds instead.
-const AWAY: &str = "DORMOUSE_TEST_AWAY_SECONDS";
+const AWAY_S: u32 = 120;
 
 /// Requests a second, to each of two activators.
 const PER_SECOND: u32 = 100;
@@ -116,11 +113,10 @@ pub(crate) fn a_killed_activator_takes_only_its_own_connections(stage: &Stage<'_
 }
 
 pub(crate) fn requests_outlive_an_api_server_that_is_away(stage: &Stage<'_>) {
-    let away_s = std::env::var(AWAY).map_or(AWAY_S, |seconds| seconds.parse().unwrap());
     let warm = Warm::start(stage, "warm");
     let control_plane = &stage.cluster.control_plane;
     control_plane.api_server.kill();
-    warm.pass(away_s);
+    warm.pass(AWAY_S);
     control_plane.api_server.start_again();
     control_plane.wait_for_api_server();
     warm.pass(5);

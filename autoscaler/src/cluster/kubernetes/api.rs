@@ -11,6 +11,7 @@ use kube::{Client, Config};
 use tokio::time::timeout;
 
 use super::counting::Counting;
+use super::pausing::Pausing;
 use crate::cluster::Calls;
 
 /// Longest wait for a TCP connection: a packet lost once is sent again after one second.
@@ -71,7 +72,7 @@ pub(super) async fn connect(
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_MAX);
     let builder = ClientBuilder::try_from(config).map_err(ConnectError::Credentials)?;
-    Ok(builder.with_layer(&Counting(calls.clone())).build())
+    Ok(builder.with_layer(&Pausing).with_layer(&Counting(calls.clone())).build())
 }
 
 /// The right that a call needs, as a Role would grant it.
