@@ -97,8 +97,16 @@ impl LinkClient {
         let connections = Rc::new(Cell::new(0));
         let mut diallers = FuturesUnordered::new();
         let mut dialled: BTreeMap<SocketAddr, Rc<Cell<bool>>> = BTreeMap::new();
+        let mut said = Said::default();
         loop {
-            if let Some(listed) = look_up(&self.places).await {
+            let listed = look_up(&self.places).await;
+            if let Err(reason) = &listed
+                && said.is_new(reason)
+            {
+                warn!(reason, "no autoscaler is found");
+            }
+            if let Ok(listed) = listed {
+                said = Said::default();
                 for (address, is_listed) in &dialled {
                     is_listed.set(listed.contains_key(address));
                 }
@@ -135,19 +143,29 @@ impl LinkClient {
     }
 }
 
-/// The addresses of all places, and the host that led to each; none if one could not be looked up,
+/// What was said last of something that is tried again and again.
+#[derive(Default)]
+struct Said(Option<String>);
+
+impl Said {
+    /// Whether that is something else.
+    fn is_new(&mut self, reason: &str) -> bool {
+        let is_new = self.0.as_deref() != Some(reason);
+        self.0 = Some(reason.to_owned());
+        is_new
+    }
+}
+
+/// The addresses of all places, and the host that led to each; or why one could not be looked up,
 /// for what is missing may exist. Of a name with addresses of both families only those of the first
 /// one count: an autoscaler has one of each, and is to be dialled once.
-async fn look_up(places: &[String]) -> Option<BTreeMap<SocketAddr, String>> {
+async fn look_up(places: &[String]) -> Result<BTreeMap<SocketAddr, String>, String> {
     let mut all = BTreeMap::new();
     for place in places {
         let found = match timeout(CONNECT_TIMEOUT, lookup_host(place)).await {
             Ok(Ok(found)) => found.collect::<Vec<_>>(),
-            Ok(Err(error)) => {
-                debug!(place, %error, "name not found");
-                return None;
-            }
-            Err(_) => return None,
+            Ok(Err(error)) => return Err(format!("{place}: {error}")),
+            Err(_) => return Err(format!("{place}: no answer")),
         };
         let family = found.first().map(SocketAddr::is_ipv4);
         let host = place.rsplit_once(':').map_or(place.as_str(), |(host, _)| host);
@@ -155,7 +173,7 @@ async fn look_up(places: &[String]) -> Option<BTreeMap<SocketAddr, String>> {
         let found = found.into_iter().filter(|address| Some(address.is_ipv4()) == family);
         all.extend(found.map(|address| (address, host.to_owned())));
     }
-    Some(all)
+    Ok(all)
 }
 
 impl Dialler {
@@ -163,9 +181,11 @@ impl Dialler {
     async fn run(mut self) -> Result<SocketAddr, Unheard> {
         let address = self.address;
         let mut pause = PAUSE_MIN;
+        let mut said = Said::default();
         while self.is_listed.get() {
             match self.dial().await {
                 Ok((stream, token)) => {
+                    said = Said::default();
                     self.connections.set(self.connections.get() + 1);
                     let connection = Connection(self.connections.get());
                     info!(%address, connection = connection.0, "link connected");
@@ -178,7 +198,10 @@ impl Dialler {
                     warn!(%address, connection = connection.0, reason = %heard.end, "link lost");
                     self.tell(LinkEvent::Disconnected(connection)).await?;
                 }
-                Err(error) => debug!(%address, error, "link not connected"),
+                Err(reason) if said.is_new(&reason) => {
+                    warn!(%address, reason, "link not connected");
+                }
+                Err(reason) => debug!(%address, reason, "link not connected"),
             }
             sleep(pause.mul_f64(0.5 + self.rng.f64())).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -263,6 +286,7 @@ mod tests {
         assert!(found.keys().eq(&expected) && found.values().all(|host| host == "127.0.0.1"));
         let six = look_up(&places(&["[::1]:7"])).await.unwrap();
         assert_eq!(six.values().next().unwrap(), "::1");
-        assert_eq!(look_up(&places(&["127.0.0.1:9", "no such name:1"])).await, None);
+        let unknown = look_up(&places(&["127.0.0.1:9", "no such name:1"])).await.unwrap_err();
+        assert!(unknown.starts_with("no such name:1: "), "{unknown}");
     }
 }

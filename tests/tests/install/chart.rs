@@ -95,6 +95,8 @@ pub(crate) fn a_bad_value_is_named() {
         ("activator.replcas=3", "replcas"),
         ("activator.replicas=-1", "activator/replicas"),
         ("activator.heldBytesMax=64MB", "activator/heldBytesMax"),
+        ("activator.heldBytesMax=255Ki", "activator/heldBytesMax"),
+        ("activator.workers=1", "activator/workers"),
         ("activator.service.type=ExternalName", "activator/service/type"),
         ("image.digest=sha256:abc", "image/digest"),
         ("log.format=xml", "log/format"),

@@ -279,6 +279,9 @@ fn without_an_autoscaler_the_last_table_serves_and_wakes_wait_for_the_next() {
     assert_eq!(hello.parts.wait_route(HOST).status, 200);
     hello.parts.autoscaler().signal(Signal::SIGKILL);
     hello.parts.activator().wait_log("link lost");
+    let line = hello.parts.activator().wait_log("link not connected");
+    assert_eq!(line["level"], "WARN", "{line}");
+    assert!(line["reason"].as_str().unwrap().contains("refused"), "{line}");
     hello.is_answered("/warm");
     let mut client = Client::connect(hello.parts.gateway);
     client.send("GET /held HTTP/1.1\r\nHost: second.default\r\n\r\n").unwrap();
