@@ -270,8 +270,8 @@ fn fresh(listed: &frame::Pod, workers: usize) -> Pod {
 
 /// Takes up what a pod's manager says of it. Where the activator can try the pod itself, the
 /// manager's "ready" is enough and its "no longer ready" calls for a try; where it cannot, there is
-/// no try without the manager's "ready". A pod without a probe is ready for its manager as soon as it
-/// runs, which says nothing: only a connect does.
+/// no try without the manager's "ready". A pod without a probe is ready for its manager as soon as
+/// it runs, which says nothing: only a connect does.
 fn heed(pod: &Pod, probe: &Probe, was_ready: bool, is_ready: bool) {
     match probe {
         Probe::Connect => {}
