@@ -150,9 +150,9 @@ pub(super) fn look_at<'a>(places: impl IntoIterator<Item = &'a Path>) -> Result<
     let mut files = Vec::new();
     for path in places.into_iter().filter(|path| !is_written_to(path)) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if folder.is_some_and(|folder| !folder.is_dir()) {
-            let (name, error) = (name(Some(path)), io::ErrorKind::NotFound.into());
-            return Err(Unwritten { name, error }.tell());
+        // What is no folder has no "." in it.
+        if let Some(Err(error)) = folder.map(|folder| fs::metadata(folder.join("."))) {
+            return Err(Unwritten { name: name(Some(path)), error }.tell());
         }
         if files.contains(&path) {
             complain(format_args!("{}: two reports are to be written here", path.display()));

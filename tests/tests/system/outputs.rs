@@ -45,7 +45,7 @@ fn places_that_nothing_can_be_written_to_are_told_first() {
         let of = |outputs: &[&str], code, what| {
             ends(folder.path(), &[command, outputs].concat(), code, what);
         };
-        of(&["-o", "text=none/out"], 74, "none/out: cannot be written: entity not found");
+        of(&["-o", "text=none/out"], 74, "none/out: cannot be written: No such file");
         of(&["-o", "text=a", "-o", "text=a"], 2, "a: two reports are to be written here");
     }
     assert_eq!(names(folder.path()), ["app.yaml", "small.toml"]);
