@@ -16,6 +16,7 @@ mod tls;
 mod shutdown;
 mod manifests;
 mod settings;
+mod annotations;
 mod bursts;
 mod replicas;
 mod http1;
