@@ -38,6 +38,10 @@ impl Broken {
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert!(answer.text().contains(code), "{}", answer.text());
         assert!(answer.header("retry-after").is_some());
+        // Clients are told the reason, and nothing that Kubernetes says of the cluster.
+        for of_the_cluster in ["broken-1", "forbidden", "exceeded quota", "Back-off"] {
+            assert!(!answer.text().contains(of_the_cluster), "{}", answer.text());
+        }
         self.parts.wait_function("default/broken", "failing", |it| {
             it["state"] == "failing" && it["failure"]["code"] == code
         });

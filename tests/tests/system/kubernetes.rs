@@ -238,12 +238,25 @@ fn a_right_that_is_missing_is_named() {
     hello.wait_replicas(0);
     hello.api.trouble(patch_fails(Fault::Refused(403, 0), 2));
     hello.is_answered("/after");
+    let fault = Fault::Refused(403, 0);
+    for path in ["/deployments", "/statefulsets", "/services"] {
+        hello.api.trouble(Trouble { method: "GET", path, fault, times: 2 });
+    }
+    hello.api.cut(History::Kept);
     let log = hello.parts.autoscaler().log();
-    let rule = "{apiGroups: [\"apps\"], resources: [\"deployments/scale\"], verbs: [\"patch\"]}";
-    log.wait("the missing rule", |lines| {
-        let says = |line: &Value| line["error"].as_str().is_some_and(|text| text.contains(rule));
-        lines.iter().any(says).then_some(())
-    });
+    for (group, resource, verb) in [
+        ("apps", "deployments/scale", "patch"),
+        ("apps", "deployments", "watch"),
+        ("apps", "statefulsets", "watch"),
+        ("", "services", "watch"),
+    ] {
+        let rule =
+            format!("{{apiGroups: [{group:?}], resources: [{resource:?}], verbs: [{verb:?}]}}");
+        log.wait(&rule, |lines| {
+            let says = |line: &Value| line.to_string().contains(&rule.replace('"', "\\\""));
+            lines.iter().any(says).then_some(())
+        });
+    }
 }
 
 #[test]
