@@ -2,7 +2,6 @@
 //! with durations, a little out of order, made in a temporary folder (`DORMOUSE_LOG_MB`, 128 unless
 //! it says otherwise), sorted in 16 MiB.
 
-#![allow(clippy::print_stdout, reason = "a bench reports to stdout")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 
 use std::collections::BTreeMap;
@@ -11,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use dormouse_figures::{Figure, Goal, heading, row};
 use dormouse_sim::import::{Format, Import, Options, Scratch, Spill, Unit};
 use dormouse_sim::scenario::Start;
 
@@ -95,15 +95,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (_, imported) = import.finish(BufWriter::new(File::create(&trace)?))?;
     let took_s = began.elapsed().as_secs_f64();
     assert_eq!(imported.summary.requests, lines, "every line is a request");
-    println!(
-        "{:.0} MB, {lines} requests, in {took_s:.1} s: {:.0} MB/s, {:.0} requests/s; trace {:.0} \
-         MB; {:.0} MB of memory at most, {:.0} of them to sort in",
-        bytes / MB,
-        bytes / MB / took_s,
-        lines as f64 / took_s,
-        fs::metadata(&trace)?.len() as f64 / MB,
-        peak_bytes() as f64 / MB,
-        MEMORY_BYTES as f64 / MB,
-    );
+    heading(&format!("Importing an access log of {:.0} MB, {lines} requests", bytes / MB));
+    let line =
+        |what: &str, figure: f64, unit| row(what, Figure::of(vec![figure]), unit, Goal::None);
+    line("read and sorted", bytes / MB / took_s, "MB/s");
+    line("the same in requests", lines as f64 / took_s, "/s");
+    line("the trace", fs::metadata(&trace)?.len() as f64 / MB, "MB");
+    line("memory at most", peak_bytes() as f64 / MB, "MB");
+    line("of it to sort in", MEMORY_BYTES as f64 / MB, "MB");
     Ok(())
 }
