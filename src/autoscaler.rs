@@ -9,7 +9,9 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 use dormouse_autoscaler::cluster::Calls;
-use dormouse_autoscaler::cluster::kubernetes::{KubernetesCluster, Options, TokenReviews};
+use dormouse_autoscaler::cluster::kubernetes::{
+    ApiServer, KubernetesCluster, Leader, Options, TokenReviews,
+};
 use dormouse_autoscaler::{
     Autoscaler, Certificate, Config as AutoscalerConfig, Gate, Leadership, Victims,
 };
@@ -179,13 +181,11 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let calls = Calls::default();
+    let api = ApiServer::connect(config.kubeconfig.as_deref(), None, &calls).await;
+    let api = api.context("the cluster cannot be reached")?;
     let gate = match &config.secret {
         Some(secret) => Gate::Secret(secret.clone()),
-        None => {
-            let (kubeconfig, account) = (config.kubeconfig.as_deref(), &config.activator_account);
-            let reviews = TokenReviews::connect(kubeconfig, account, &calls).await;
-            Gate::Vouched(Arc::new(reviews.context("the cluster cannot be reached")?))
-        }
+        None => Gate::Vouched(Arc::new(TokenReviews::new(&api, &config.activator_account))),
     };
     let bound = Autoscaler::bind(AutoscalerConfig {
         link_listen: config.link_listen,
@@ -196,20 +196,18 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
         endpoint_listen: None,
         victims: Victims::Unknown,
         leadership: Leadership::Elected,
+        leaders: Some(Arc::new(Leader::new(&api, &config.lease))),
         record: config.record.clone(),
-        calls: calls.clone(),
+        calls,
     })
     .await
     .context("the autoscaler cannot start")?;
     let options = Options {
-        kubeconfig: config.kubeconfig.clone(),
         namespaces: config.namespaces.clone(),
         lease: config.lease.clone(),
         identity: identity()?,
-        calls,
     };
-    let (facts, hands) =
-        KubernetesCluster::start(&options).await.context("the cluster cannot be reached")?;
+    let (facts, hands) = KubernetesCluster::start(&api, &options);
     let stop = CancellationToken::new();
     let mut running = Box::pin(bound.run(facts, hands, stop.clone()));
     tokio::select! {

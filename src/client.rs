@@ -5,25 +5,19 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
+use dormouse_admin::client::Question;
+use dormouse_autoscaler::cluster::Calls;
 use dormouse_autoscaler::cluster::kubernetes::{ApiServer, Installed};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::StatusCode;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
 
 use crate::cli::{AskedArgs, ClusterArgs};
 use crate::{flags, instance};
 
 /// A person waits for this answer; a healthy one comes within milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The kept decisions of all functions are bounded by 8 MiB in memory; JSON is a few times that.
-const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Where the chart and the plain manifests put the autoscaler's Service.
 const AUTOSCALER: &str = "dormouse/dormouse-autoscaler";
@@ -74,10 +68,14 @@ impl Asked {
         {
             return Ok(Self { runtime, way: Way::Address(address) });
         }
-        let cluster = runtime.block_on(Cluster::connect(&args.cluster)).context(
-            "no `dormouse up` is asked, for none runs here or a cluster was meant, and there is no \
-             way to a cluster; start one, or name its --admin address",
-        )?;
+        let mut cluster = runtime.block_on(Cluster::connect(&args.cluster));
+        if !is_cluster {
+            cluster = cluster.context(
+                "no `dormouse up` runs here that could be asked, and there is no way to a cluster; \
+                 start one, or name its --admin address",
+            );
+        }
+        let cluster = cluster?;
         Ok(Self { runtime, way: Way::Cluster(cluster) })
     }
 
@@ -109,7 +107,8 @@ impl Cluster {
     pub(crate) async fn connect(args: &ClusterArgs) -> anyhow::Result<Self> {
         let typed = args.autoscaler.as_deref().unwrap_or(AUTOSCALER);
         let installed = flags::check_one("--autoscaler", typed, service)?;
-        let api = ApiServer::connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+        let (kubeconfig, context) = (args.kubeconfig.as_deref(), args.context.as_deref());
+        let api = ApiServer::connect(kubeconfig, context, &Calls::default()).await?;
         Ok(Self { api, installed })
     }
 }
@@ -134,36 +133,14 @@ fn is_plugin(called: Option<&std::ffi::OsStr>) -> bool {
 }
 
 async fn get(admin: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let answer = timeout(ANSWER_TIMEOUT, exchange(admin, path)).await;
-    answer
-        .unwrap_or_else(|_| bail!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
-        .with_context(|| format!("cannot ask http://{admin}{path}"))
-}
-
-async fn exchange(admin: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let stream = TcpStream::connect(admin).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
-        .header(header::HOST, admin.to_string())
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    let answered = async move {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_BYTES_MAX);
-        let body = body.collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
-        Ok(Answer { status, body })
-    };
-    // The connection only carries the exchange: what goes wrong with it shows there.
-    let (answer, _connection_ended) = tokio::join!(answered, connection);
-    answer
+    let answer = dormouse_admin::client::get(admin, path, Question::First, ANSWER_TIMEOUT).await;
+    let answer = answer.with_context(|| format!("cannot ask http://{admin}{path}"))?;
+    Ok(Answer { status: answer.status, body: answer.body })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::thread;
 
     use super::*;
 
@@ -188,25 +165,6 @@ mod tests {
         for bad in ["", "a", "a/", "/b", "a/b/c", "a/b?x", "A/b"] {
             assert!(service(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn status_and_body_are_returned() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let admin = listener.local_addr().unwrap();
-        let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut head = [0; 1024];
-            let length = stream.read(&mut head).unwrap();
-            let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone";
-            stream.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8_lossy(&head[..length]).into_owned()
-        });
-        let answer = ask(admin, "/api/v1/functions").unwrap();
-        assert_eq!(answer.status, StatusCode::NOT_FOUND);
-        assert_eq!(answer.body, "none");
-        let head = server.join().unwrap();
-        assert!(head.starts_with("GET /api/v1/functions HTTP/1.1\r\n"), "{head}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use dormouse_autoscaler::cluster::kubernetes::chain;
 use dormouse_autoscaler::cluster::kubernetes::doctor::{Check, Finding, Level, examine};
 
 use crate::cli::{DoctorArgs, UsageError};
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         Ok(findings) => findings,
         Err(error) if error.is::<UsageError>() => return Err(error),
         Err(error) => {
-            writeln!(io::stderr(), "dormouse: {error:#}")?;
+            writeln!(io::stderr(), "dormouse: {}", chain(error.as_ref()))?;
             return Ok(ExitCode::from(EXIT_UNASKED));
         }
     };

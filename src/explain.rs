@@ -29,10 +29,11 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         Some(typed) => check_one("--since", typed, duration)?,
         None => Duration::MAX,
     };
+    let typed = check_one("NAME", &args.name, name)?;
     let asked = Asked::find(&args.asked)?;
     let listed = status::list(&asked, args.asked.namespace.as_deref())?;
     let names: Vec<&FunctionName> = listed.iter().map(|status| &status.name).collect();
-    let name = resolve(&args.name, &names)?;
+    let name = resolve(&typed, &names)?;
     let body = expect_ok(asked.get(&format!("{FUNCTIONS_PATH}/{name}"))?)?;
     let mut explanation: Explanation =
         serde_json::from_slice(&body).context("unexpected answer")?;
@@ -63,6 +64,14 @@ fn decide_again(decisions: &mut [Kept]) -> usize {
         kept.reproduced &= kept.decision.replay() == kept.decision;
     }
     decisions.iter().filter(|kept| !kept.reproduced).count()
+}
+
+/// A name, and before it perhaps a namespace.
+fn name(typed: &str) -> Result<String, String> {
+    let mut parts = typed.split('/');
+    let is_one = (1..=2).contains(&parts.clone().count()) && !parts.any(str::is_empty);
+    let rule = || "a function's NAME or NAMESPACE/NAME".to_owned();
+    is_one.then(|| typed.to_owned()).ok_or_else(rule)
 }
 
 /// The one function that `typed` means: `namespace/name`, or a name that only one has.

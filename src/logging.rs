@@ -25,7 +25,7 @@ impl Log {
         let level = words.try_for_each(|word| word.parse::<LevelFilter>().map(drop));
         let filter = level
             .map_err(|error| error.to_string())
-            .and_then(|()| EnvFilter::try_new(&args.log).map_err(|error| error.to_string()));
+            .and_then(|()| EnvFilter::try_new(filter(&args.log)).map_err(|it| it.to_string()));
         let filter = filter.map_err(|error| {
             UsageError(vec![format!(
                 "--log {:?} must be error, warn, info, debug or trace, or a filter per part as in \
@@ -49,6 +49,16 @@ impl Log {
     }
 }
 
+/// What was typed. The client of the API server says of each call that fails that it does, and not
+/// why, beside those who call: that is for who asks for it.
+fn filter(typed: &str) -> String {
+    const CLIENT: &str = "kube_client";
+    match typed.contains(CLIENT) {
+        true => typed.to_owned(),
+        false => format!("{typed},{CLIENT}=off"),
+    }
+}
+
 /// Colours only where a person looks on, and not against their wish (<https://no-color.org>).
 fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -57,6 +67,12 @@ fn colours() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_client_of_the_api_server_is_silent_unless_asked_for() {
+        assert_eq!(filter("info"), "info,kube_client=off");
+        assert_eq!(filter("warn,kube_client=debug"), "warn,kube_client=debug");
+    }
 
     #[test]
     fn a_misspelt_level_is_refused() {

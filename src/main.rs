@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use dormouse_autoscaler::cluster::kubernetes::chain;
 use dormouse_autoscaler::cluster::local::nanny;
 
 mod cli;
@@ -77,13 +78,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Prints the chain of causes, once, here at the edge.
+/// Prints the chain of causes, once each, here at the edge.
 fn report(error: &anyhow::Error) -> ExitCode {
     let code = match error.downcast_ref::<UsageError>() {
         Some(_) => ExitCode::from(EXIT_USAGE),
         None => ExitCode::FAILURE,
     };
-    match writeln!(io::stderr(), "dormouse: {error:#}") {
+    match writeln!(io::stderr(), "dormouse: {}", chain(error.as_ref())) {
         Ok(()) => code,
         // With stderr gone there is nobody left to tell.
         Err(_) => code,

@@ -281,6 +281,7 @@ fn autoscaler_config(config: &Config, token: &str) -> AutoscalerConfig {
         endpoint_listen: Some(Ipv4Addr::LOCALHOST.into()),
         victims: Victims::Ours,
         leadership: Leadership::Alone,
+        leaders: None,
         record: config.record.clone(),
         calls: Calls::default(),
     }

@@ -1,6 +1,8 @@
 //! What every part answers on its admin port: whether it lives, whether it is ready, what it
 //! counted.
 
+pub mod client;
+
 use std::future::Future;
 
 use axum::http::{HeaderMap, StatusCode, header};

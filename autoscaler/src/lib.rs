@@ -12,6 +12,6 @@ mod core;
 mod server;
 
 pub use server::{
-    Autoscaler, BindError, Bound, Certificate, Config, Gate, Leadership, NotAdmitted, RunError,
-    TlsError, Victims, Vouch,
+    Autoscaler, BindError, Bound, Certificate, Config, FindLeader, Gate, Leadership, NotAdmitted,
+    RunError, TlsError, Victims, Vouch,
 };

@@ -4,6 +4,7 @@
 mod admin;
 mod figures;
 mod gate;
+mod passing;
 mod peer;
 mod recorder;
 mod serving;
@@ -14,6 +15,7 @@ mod tests;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dormouse_policy::function::FunctionName;
@@ -29,6 +31,7 @@ use crate::cluster::{Calls, Facts, Hands, Scale, ScaleError};
 use crate::core::Event;
 use crate::status::Statuses;
 pub use gate::{Gate, NotAdmitted, Vouch};
+pub use passing::FindLeader;
 use recorder::Recorder;
 use serving::{Happening, Server};
 pub use tls::{Certificate, TlsError};
@@ -62,6 +65,9 @@ pub struct Config {
     pub victims: Victims,
     /// Whether there may be other autoscalers for the same cluster.
     pub leadership: Leadership,
+    /// Who knows which of them leads, so that what is asked here is passed on to it; none = all is
+    /// answered here.
+    pub leaders: Option<Arc<dyn FindLeader>>,
     /// Where calls of the cluster's API are counted, for who asks here.
     pub calls: Calls,
 }
@@ -98,6 +104,7 @@ impl Default for Config {
             record: None,
             victims: Victims::Ours,
             leadership: Leadership::Alone,
+            leaders: None,
             calls: Calls::default(),
         }
     }

@@ -22,11 +22,11 @@ mod event;
 mod pace;
 mod pausing;
 mod slices;
+mod leader;
 mod ask;
 pub mod doctor;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,10 +49,11 @@ use self::scale::{Placed, Target};
 use self::slices::{EndpointSlices, Write};
 use self::watch::Change;
 use self::world::{Ordered, Output, Source, World};
-use super::{Activators, Calls, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
 
-pub use self::api::ConnectError;
-pub use self::ask::{Answer, ApiServer, AskError, Installed};
+pub use self::api::{ApiServer, ConnectError, chain};
+pub use self::ask::{Answer, AskError, Installed};
+pub use self::leader::Leader;
 pub use self::reviews::TokenReviews;
 
 /// Orders and notes waiting to be taken in; the loop takes them at once.
@@ -82,19 +83,15 @@ const SLICE_EACH: Duration = Duration::from_millis(20);
 const EVENTS_BURST: u32 = 25;
 const EVENT_EACH: Duration = Duration::from_millis(200);
 
-/// Which cluster, and what of it.
+/// What of a cluster is looked at, and as whom.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The kubeconfig; none = the usual places, then the pod's own service account.
-    pub kubeconfig: Option<PathBuf>,
     /// The namespaces looked at; empty = all, which needs a ClusterRole.
     pub namespaces: Vec<String>,
     /// The Lease that says who leads, in our own namespace.
     pub lease: String,
     /// What this process calls itself there: unlike any other process, ever.
     pub identity: String,
-    /// Where calls are counted.
-    pub calls: Calls,
 }
 
 /// A cluster that is watched.
@@ -177,14 +174,11 @@ enum Happening {
 }
 
 impl KubernetesCluster {
-    /// Finds the API server and begins to watch. Needs a tokio runtime. That the server answers is
-    /// not waited for: until it has told everything there is no [`Fact::Complete`].
-    ///
-    /// # Errors
-    /// [`ConnectError`]: there is no way to it.
-    pub async fn start(options: &Options) -> Result<(TaskFacts, KubernetesHands), ConnectError> {
-        let client = api::connect(options.kubeconfig.as_deref(), None, &options.calls).await?;
-        let hands_client = client.clone();
+    /// Begins to watch. Needs a tokio runtime. That the server answers is not waited for: until it
+    /// has told everything there is no [`Fact::Complete`].
+    #[must_use]
+    pub fn start(api: &ApiServer, options: &Options) -> (TaskFacts, KubernetesHands) {
+        let client = api.client.clone();
         let (errands_in, errands) = mpsc::channel(ERRANDS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let (changes_in, changes) = mpsc::channel(CHANGES_MAX);
@@ -226,13 +220,13 @@ impl KubernetesCluster {
         let task = tokio::spawn(cluster.run());
         let facts = TaskFacts::new(facts_out, task);
         let hands = KubernetesHands {
-            client: hands_client,
+            client: api.client.clone(),
             errands: errands_in,
             activators: activators_in.into(),
             standing,
             resign,
         };
-        Ok((facts, hands))
+        (facts, hands)
     }
 
     async fn run(mut self) {

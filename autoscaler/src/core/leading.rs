@@ -21,6 +21,11 @@ const WAKE_TURN_US: u64 = 150_000;
 const WAKE_TURNS: u64 = 4;
 
 impl Core {
+    /// Whether what it decides is carried out.
+    pub(crate) fn leads(&self) -> bool {
+        self.leading != Leading::No
+    }
+
     /// Begins or ceases to lead.
     pub(super) fn heed_lead(&mut self, leading: Leading, now_us: u64) {
         if leading == self.leading {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dormouse_policy::decision::Why;
 
 use super::Core;
-use crate::cluster::{Leading, ScaleError};
+use crate::cluster::ScaleError;
 
 /// Counts since the process began, and how things stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,6 @@ impl Tally {
 impl Core {
     /// All of it.
     pub(super) fn tally(&self) -> Tally {
-        Tally { leads: self.leading != Leading::No, ..self.tally.clone() }
+        Tally { leads: self.leads(), ..self.tally.clone() }
     }
 }

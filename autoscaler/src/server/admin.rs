@@ -4,6 +4,7 @@ use std::io;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::figures::Figures;
+use super::passing::{Way, by_leader};
 use crate::cluster::Calls;
 use crate::core::Event;
 
@@ -26,10 +28,11 @@ pub(super) struct Sources {
     pub(super) calls: Calls,
 }
 
-/// Answers until `end` is cancelled.
+/// Answers until `end` is cancelled, what functions do by `way` if there is one.
 pub(super) async fn serve(
     listener: TcpListener,
     sources: Sources,
+    way: Option<Way>,
     readiness: watch::Receiver<Readiness>,
     end: CancellationToken,
 ) -> io::Result<()> {
@@ -38,6 +41,7 @@ pub(super) async fn serve(
     let functions = Router::new()
         .route("/api/v1/functions", get(functions))
         .route("/api/v1/functions/{namespace}/{name}", get(function))
+        .route_layer(from_fn_with_state(way, by_leader))
         .with_state(sources);
     let router = dormouse_admin::router(readiness, expose).merge(functions);
     axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::passing::Way;
 use super::peer::PeerError;
 use super::recorder::Recorder;
 use super::{Bound, Certificate, Clock, Gate, RunError, admin, peer};
@@ -77,6 +78,8 @@ pub(super) struct Server {
     ready: watch::Sender<Readiness>,
     /// How many connections there are, for who asks.
     connected: watch::Sender<usize>,
+    /// Whether this replica leads, for who asks.
+    leads: watch::Sender<bool>,
     clock: Clock,
     recorder: Option<Recorder>,
     /// To be told to the hands.
@@ -101,6 +104,12 @@ impl Server {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let ready = watch::Sender::new(Readiness::Starting);
         let connected = watch::Sender::new(0);
+        let leads = watch::Sender::new(false);
+        let way = bound.config.leaders.map(|leaders| Way {
+            leaders,
+            leads: leads.subscribe(),
+            port: bound.admin_address.port(),
+        });
         let admin_end = CancellationToken::new();
         let mut admin_task = JoinSet::new();
         admin_task.spawn(admin::serve(
@@ -110,6 +119,7 @@ impl Server {
                 connected: connected.subscribe(),
                 calls: bound.config.calls,
             },
+            way,
             ready.subscribe(),
             admin_end.clone(),
         ));
@@ -144,6 +154,7 @@ impl Server {
             status_next: clock.start + STATUS_PAUSE,
             ready,
             connected,
+            leads,
             clock,
             recorder: bound.recorder,
             activators: None,
@@ -215,6 +226,7 @@ impl Server {
             }
         }
         self.connected.send_replace(self.peers.len());
+        self.leads.send_replace(self.core.leads());
         let is_followed = self.status.receiver_count() > 0;
         if is_followed && self.core.has_news() && self.status_due.is_none() {
             self.status_due = Some(self.status_next);

@@ -1,12 +1,16 @@
 //! `status`, `explain` and `doctor`, asked of a cluster through its API server.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread;
 
 use dormouse_tests::app::App;
 use dormouse_tests::fake_api::FakeApi;
-use dormouse_tests::parts::Parts;
+use dormouse_tests::http::Client;
+use dormouse_tests::parts::{Parts, address_of_its_own};
 use dormouse_tests::program::{self, Scratch};
 use dormouse_tests::wait;
 use serde_json::{Value, json};
@@ -181,4 +185,87 @@ fn doctor_says_what_it_found_by_its_exit_status() {
     fails(&person.dormouse(&["doctor", "--autoscaler", "nowhere"]), 2, "--autoscaler");
     let nobody = person.run(&program::dormouse(), &["doctor"], &[]);
     fails(&nobody, 3, "no kubeconfig was found");
+}
+
+/// A replica that leads: it answers one question, and returns what came.
+fn lead(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        asked.extend(byte);
+    }
+    let answer = "HTTP/1.1 404 Not Found\r\ncontent-type: application/problem+json\r\n\
+                  content-length: 2\r\nconnection: close\r\n\r\n{}";
+    stream.write_all(answer.as_bytes()).unwrap();
+    String::from_utf8(asked).unwrap()
+}
+
+#[test]
+fn a_replica_that_does_not_lead_passes_questions_on_and_answers_if_it_cannot() {
+    let (api, app) = (FakeApi::start(), App::start());
+    api.put("deployments", app.deployment("hello", &[]));
+    api.put("services", app.service("hello"));
+    let held = json!({"holderIdentity": "leader-1_00ff", "leaseDurationSeconds": 40});
+    let name = "dormouse-autoscaler";
+    api.put("leases", json!({"metadata": {"name": name}, "spec": held}));
+    let parts = Parts::start(&api);
+    let ask = |header: &str| {
+        let mut client = Client::connect(parts.admin);
+        let path = "/api/v1/functions/default/hello";
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{header}\r\n")).unwrap();
+        client.response().unwrap()
+    };
+    wait::until("it to know the function", || (ask("").status == 200).then_some(()));
+    // Where the Lease says, and at the port that every replica has.
+    let leader = address_of_its_own();
+    let listener = TcpListener::bind((leader, parts.admin.port())).unwrap();
+    let pod = json!({"metadata": {"name": "leader-1"}, "status": {"podIP": leader.to_string()}});
+    api.put("pods", pod);
+    let (answer, asked) = thread::scope(|scope| {
+        let leading = scope.spawn(|| lead(&listener));
+        (ask(""), leading.join().unwrap())
+    });
+    assert_eq!((answer.status, &*answer.text()), (404, "{}"), "as the leader has it");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    let line = "GET /api/v1/functions/default/hello HTTP/1.1\r\n";
+    assert!(asked.starts_with(line) && asked.contains("dormouse-passed: 1\r\n"), "{asked}");
+    assert_eq!(ask("dormouse-passed: 1\r\n").status, 200, "passed on once, and no further");
+    drop(listener);
+    assert_eq!(ask("").status, 200, "nobody listens there");
+    api.delete("pods", "leader-1");
+    assert_eq!(ask("").status, 200, "it is not known where");
+}
+
+#[test]
+fn what_cannot_be_asked_is_said_in_a_line_with_its_place_and_why() {
+    let person = Person::new();
+    let dormouse = program::dormouse();
+    let complaint = |arguments: &[&str], code: i32| {
+        let output = person.run(&dormouse, arguments, &[]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(complaint.trim_end().lines().count(), 1, "{complaint}");
+        complaint
+    };
+    let said = complaint(&["status", "--kubeconfig", "/nowhere/config"], 1);
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+    assert!(said.starts_with("dormouse: kubeconfig /nowhere/config cannot be used"), "{said}");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = person.scratch.path().join("closed");
+    let text = std::fs::read_to_string(person.kubeconfig()).unwrap();
+    let mut text: Value = serde_json::from_str(&text).unwrap();
+    text["clusters"][0]["cluster"]["server"] = json!(format!("http://{free}"));
+    std::fs::write(&config, text.to_string()).unwrap();
+    let closed = ["--kubeconfig", config.to_str().unwrap()];
+    for (command, code) in [(&["status"][..], 1), (&["explain", "a"], 1), (&["doctor"], 3)] {
+        let said = complaint(&[command, &closed].concat(), code);
+        assert!(said.contains(&format!("http://{free}/ cannot be asked")), "{said}");
+        assert_eq!(said.matches("Connection refused").count(), 1, "{said}");
+    }
+    for name in ["a/b/c", "/a", "a/", ""] {
+        let said = complaint(&[&["explain", name], &closed[..]].concat(), 2);
+        assert!(said.contains("NAMESPACE/NAME"), "{said}");
+    }
 }

@@ -47,32 +47,52 @@ pub enum ConnectError {
     Credentials(#[source] kube::Error),
 }
 
-/// The way to the API server: by that kubeconfig, else by `KUBECONFIG`, `~/.kube/config` or, if no
-/// context is named, the pod's own service account. Calls are counted. Nothing is sent yet.
-pub(super) async fn connect(
-    kubeconfig: Option<&Path>,
-    context: Option<&str>,
-    calls: &Calls,
-) -> Result<Client, ConnectError> {
+/// An API server, and the credentials to ask it with; cheap to clone.
+#[derive(Clone)]
+pub struct ApiServer {
+    pub(super) client: Client,
+    /// Where it is.
+    pub(super) url: String,
+}
+
+impl ApiServer {
+    /// The one of that kubeconfig and context, each as `kubectl` has them if not given: by
+    /// `KUBECONFIG`, `~/.kube/config` or, if no context is named, the pod's own service account.
+    /// Calls are counted. Nothing is sent yet. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: there is no way to it.
+    pub async fn connect(
+        kubeconfig: Option<&Path>,
+        context: Option<&str>,
+        calls: &Calls,
+    ) -> Result<Self, ConnectError> {
+        let mut config = find(kubeconfig, context).await?;
+        // Every caller has its own bound and back-off; the library's would hide inside them.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_MAX);
+        let url = config.cluster_url.to_string();
+        let builder = ClientBuilder::try_from(config).map_err(ConnectError::Credentials)?;
+        let client = builder.with_layer(&Pausing).with_layer(&Counting(calls.clone())).build();
+        Ok(Self { client, url })
+    }
+}
+
+async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, ConnectError> {
     let options =
         KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let mut config = match (kubeconfig, context) {
+    match (kubeconfig, context) {
         (Some(path), _) => {
             let failed = |source| ConnectError::Kubeconfig { path: path.to_owned(), source };
             let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)
         }
         (None, Some(context)) => {
             let failed = |source| ConnectError::Context { context: context.to_owned(), source };
-            Config::from_kubeconfig(&options).await.map_err(failed)?
+            Config::from_kubeconfig(&options).await.map_err(failed)
         }
-        (None, None) => Config::infer().await.map_err(ConnectError::Nowhere)?,
-    };
-    // Every caller has its own bound and its own back-off; the library's would hide inside them.
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT_MAX);
-    let builder = ClientBuilder::try_from(config).map_err(ConnectError::Credentials)?;
-    Ok(builder.with_layer(&Pausing).with_layer(&Counting(calls.clone())).build())
+        (None, None) => Config::infer().await.map_err(ConnectError::Nowhere),
+    }
 }
 
 /// The right that a call needs, as a Role would grant it.
@@ -171,7 +191,9 @@ pub(super) fn refusal(error: kube::Error, right: &Right) -> Refusal {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error and its causes in one line, but for those that the text before repeats.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

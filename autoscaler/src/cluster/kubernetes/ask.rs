@@ -1,19 +1,17 @@
 //! What people ask of a cluster: its API server, and behind that Dormouse's own admin port.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
-use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::api::{self, ConnectError};
-use crate::cluster::Calls;
+use super::api::ApiServer;
+use super::leader;
 
 /// A person waits for this answer. A page of five hundred objects takes a busy server seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -23,11 +21,6 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The admin port of the autoscaler's pods.
 const ADMIN_PORT: u16 = 9002;
-
-/// An API server, asked with a person's credentials.
-pub struct ApiServer {
-    client: Client,
-}
 
 /// Where in a cluster Dormouse is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +45,19 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Not within the time that a person waits.
-    #[error("no answer within {} s", ANSWER_MAX.as_secs())]
-    Late,
+    #[error("no answer of the API server at {url} within {} s", ANSWER_MAX.as_secs())]
+    Late {
+        /// Where it is.
+        url: String,
+    },
     /// The way there or back is broken.
-    #[error("the API server cannot be asked")]
-    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the API server at {url} cannot be asked")]
+    Broken {
+        /// Where it is.
+        url: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The API server itself answered, not the autoscaler behind it.
     #[error("the API server answered {status}: {message}")]
     Refused {
@@ -67,25 +68,7 @@ pub enum AskError {
     },
 }
 
-impl AskError {
-    fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Broken(error.into())
-    }
-}
-
 impl ApiServer {
-    /// The one of that kubeconfig and context, each as `kubectl` has them if not given. Nothing is
-    /// sent yet; needs a tokio runtime.
-    ///
-    /// # Errors
-    /// [`ConnectError`]: there is no way to it.
-    pub async fn connect(
-        kubeconfig: Option<&Path>,
-        context: Option<&str>,
-    ) -> Result<Self, ConnectError> {
-        Ok(Self { client: api::connect(kubeconfig, context, &Calls::default()).await? })
-    }
-
     /// Asks for a path.
     ///
     /// # Errors
@@ -105,19 +88,22 @@ impl ApiServer {
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, AskError> {
         let request = Request::builder().method(method).uri(path);
         let request = request.header(CONTENT_TYPE, "application/json").body(Body::from(body));
-        let request = request.map_err(AskError::broken)?;
         let exchange = async {
-            let response = self.client.send(request).await.map_err(AskError::broken)?;
+            let response = self.client.send(request?).await?;
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), BODY_BYTES_MAX);
-            let body = body.collect().await.map_err(AskError::broken)?.to_bytes();
+            let body = body.collect().await?.to_bytes();
             Ok(Answer { status, body })
         };
-        timeout(ANSWER_MAX, exchange).await.unwrap_or(Err(AskError::Late))
+        let url = || self.url.clone();
+        match timeout(ANSWER_MAX, exchange).await {
+            Ok(answer) => answer.map_err(|source| AskError::Broken { url: url(), source }),
+            Err(_) => Err(AskError::Late { url: url() }),
+        }
     }
 
     /// Asks the admin port of the autoscaler that leads, through the API server's proxy; if that is
-    /// not known, or the pod is gone, any that is ready.
+    /// not known, or the pod is gone, any that is ready, which passes it on.
     ///
     /// # Errors
     /// [`AskError`].
@@ -140,7 +126,9 @@ impl ApiServer {
 
     /// The pod that leads, if that can be known.
     async fn leader(&self, installed: &Installed) -> Result<Option<String>, AskError> {
-        Ok(leader(&self.lease(installed).await?))
+        let lease = self.lease(installed).await?;
+        let lease = serde_json::from_slice::<Value>(&lease.body).ok();
+        Ok(lease.as_ref().and_then(leader::pod_of))
     }
 
     /// The Lease that says who leads.
@@ -149,16 +137,6 @@ impl ApiServer {
         let group = "/apis/coordination.k8s.io/v1";
         self.get(&format!("{group}/namespaces/{namespace}/leases/{service}")).await
     }
-}
-
-/// The pod named by the Lease's holder, which is `<pod>_<number of the process>`.
-fn leader(lease: &Answer) -> Option<String> {
-    let lease: Value = serde_json::from_slice(&lease.body).ok()?;
-    let holder = lease["spec"]["holderIdentity"].as_str()?;
-    let (pod, _) = holder.rsplit_once('_')?;
-    let is_name =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
-    (!pod.is_empty() && pod.bytes().all(is_name)).then(|| pod.to_owned())
 }
 
 /// The words of an API server that answered in its own name.
@@ -179,16 +157,6 @@ mod tests {
 
     fn answer(status: u16, body: &Value) -> Answer {
         Answer { status, body: body.to_string().into() }
-    }
-
-    #[test]
-    fn the_leases_holder_is_a_pod_and_a_number() {
-        let held = |by: &str| leader(&answer(200, &json!({"spec": {"holderIdentity": by}})));
-        assert_eq!(held("dormouse-autoscaler-7f-x_00ff"), Some("dormouse-autoscaler-7f-x".into()));
-        for not_ours in ["", "_", "nobody", "../../secrets_1", "a/b_1", "A_1"] {
-            assert_eq!(held(not_ours), None, "{not_ours}");
-        }
-        assert_eq!(leader(&answer(404, &json!({"kind": "Status"}))), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! credentials of whoever asks; the [`checks`] are functions of what was found.
 
 mod checks;
+mod rights;
 #[cfg(test)]
 mod tests;
 
@@ -9,40 +10,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::ask::{Answer, ApiServer, AskError, Installed, refusal};
+use super::api::ApiServer;
+use super::ask::{Answer, AskError, Installed, refusal};
+use rights::{Known, Right, known, looked_at, needed, review};
 
 /// Objects per page of a list, as other clients ask for.
 const PAGE: u32 = 500;
 
 /// Most pages: fifty thousand objects of a kind, more than a cluster is tested with.
 const PAGES_MAX: u32 = 100;
-
-/// What the autoscaler needs to be allowed: group, resource, verb. The chart's roles grant these.
-pub const RIGHTS: [(&str, &str, &str); 21] = [
-    ("apps", "deployments", "list"),
-    ("apps", "deployments", "watch"),
-    ("apps", "statefulsets", "list"),
-    ("apps", "statefulsets", "watch"),
-    ("apps", "deployments/scale", "patch"),
-    ("apps", "statefulsets/scale", "patch"),
-    ("", "services", "list"),
-    ("", "services", "watch"),
-    ("", "pods", "list"),
-    ("", "pods", "watch"),
-    ("discovery.k8s.io", "endpointslices", "list"),
-    ("discovery.k8s.io", "endpointslices", "watch"),
-    ("discovery.k8s.io", "endpointslices", "create"),
-    ("discovery.k8s.io", "endpointslices", "patch"),
-    ("discovery.k8s.io", "endpointslices", "delete"),
-    ("autoscaling", "horizontalpodautoscalers", "list"),
-    ("autoscaling", "horizontalpodautoscalers", "watch"),
-    ("keda.sh", "scaledobjects", "list"),
-    ("keda.sh", "scaledobjects", "watch"),
-    ("authentication.k8s.io", "tokenreviews", "create"),
-    ("events.k8s.io", "events", "create"),
-];
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -159,8 +137,8 @@ struct Evidence {
     version: Found<Value>,
     /// Dormouse's own Deployments.
     parts: Found<Vec<Value>>,
-    /// Whether the autoscaler has each of [`RIGHTS`] wherever it looks.
-    rights: Vec<Found<bool>>,
+    /// Whether the autoscaler has each right that it needs.
+    rights: Vec<(Right, Found<bool>)>,
     /// The Lease that says who leads; null if there is none.
     lease: Found<Value>,
     /// The opted-in Deployments and StatefulSets.
@@ -194,11 +172,7 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
         installed.namespace
     );
     let parts = list(api, &parts).await?;
-    let looks_at = parts.as_ref().map(|parts| looked_at(parts, installed)).unwrap_or_default();
-    let mut rights = Vec::new();
-    for right in RIGHTS {
-        rights.push(review_all(api, installed, &looks_at, right).await?);
-    }
+    let rights = review_all(api, installed, parts.as_deref().unwrap_or_default()).await?;
     let functions = match list(api, "/apis/apps/v1/deployments").await? {
         Ok(deployments) => list(api, "/apis/apps/v1/statefulsets").await?.map(|stateful| {
             let kinds = [("Deployment", deployments), ("StatefulSet", stateful)];
@@ -223,59 +197,22 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
     })
 }
 
-/// The namespaces that the autoscaler was told to look at; none = the whole cluster.
-fn looked_at(parts: &[Value], installed: &Installed) -> Vec<String> {
-    let autoscaler = parts.iter().find(|it| it["metadata"]["name"] == *installed.service);
-    let container = autoscaler.map(|it| &it["spec"]["template"]["spec"]["containers"][0]);
-    let arguments = container.and_then(|it| it["args"].as_array()).into_iter().flatten();
-    let told = arguments.filter_map(|it| it.as_str()?.strip_prefix("--namespace="));
-    told.flat_map(|names| names.split(',').map(str::to_owned)).collect()
-}
-
-/// Whether the autoscaler's account has a right everywhere it needs it.
+/// Whether the autoscaler has what it needs as it was told to run, or as it does by default if that
+/// is not known.
 async fn review_all(
     api: &ApiServer,
     installed: &Installed,
-    looks_at: &[String],
-    right: (&str, &str, &str),
-) -> Result<Found<bool>, AskError> {
-    let (_, resource, _) = right;
-    if looks_at.is_empty() || resource == "tokenreviews" {
-        return review(api, installed, None, right).await;
+    parts: &[Value],
+) -> Result<Vec<(Right, Found<bool>)>, AskError> {
+    let autoscaler = parts.iter().find(|it| it["metadata"]["name"] == *installed.service);
+    let activators = autoscaler.map_or(Known::ByTheirTokens, known);
+    let looks_at = autoscaler.map(looked_at).unwrap_or_default();
+    let mut rights = Vec::new();
+    for right in needed(installed, activators) {
+        let allowed = review(api, installed, &looks_at, &right).await?;
+        rights.push((right, allowed));
     }
-    for namespace in looks_at {
-        let allowed = review(api, installed, Some(namespace), right).await?;
-        if !matches!(allowed, Ok(true)) {
-            return Ok(allowed);
-        }
-    }
-    Ok(Ok(true))
-}
-
-/// Whether the autoscaler's account has a right there, or in the whole cluster.
-async fn review(
-    api: &ApiServer,
-    installed: &Installed,
-    place: Option<&str>,
-    (group, resource, verb): (&str, &str, &str),
-) -> Result<Found<bool>, AskError> {
-    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-    let Installed { namespace, service } = installed;
-    let body = json!({
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": format!("system:serviceaccount:{namespace}:{service}"),
-            "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}")],
-            "resourceAttributes": {
-                "group": group, "resource": resource, "subresource": subresource, "verb": verb,
-                "namespace": place.unwrap_or_default(),
-            },
-        },
-    });
-    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-    let answer = read(&api.post(path, &body).await?);
-    Ok(answer.map(|review| review["status"]["allowed"] == true))
+    Ok(rights)
 }
 
 /// Every object of a collection, page by page.

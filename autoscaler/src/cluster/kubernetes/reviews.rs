@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,8 +17,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use super::api::{self, ConnectError, Refusal, Right, bounded};
-use crate::cluster::Calls;
+use super::api::{ApiServer, Refusal, Right, bounded};
 use crate::{NotAdmitted, Vouch};
 
 /// Whom the tokens are for: one made for the API server, or for anybody else, is none here.
@@ -82,22 +80,14 @@ struct Claims {
 }
 
 impl TokenReviews {
-    /// Reviews by the API server that is found as [`KubernetesCluster`] finds it; activators run as
-    /// the service account `account` of our own namespace.
-    ///
-    /// # Errors
-    /// [`ConnectError`]: there is no way to it.
-    ///
-    /// [`KubernetesCluster`]: super::KubernetesCluster
-    pub async fn connect(
-        kubeconfig: Option<&Path>,
-        account: &str,
-        calls: &Calls,
-    ) -> Result<Self, ConnectError> {
-        Ok(Self::new(api::connect(kubeconfig, None, calls).await?, account))
+    /// Reviews by that API server; activators run as the service account `account` of our own
+    /// namespace.
+    #[must_use]
+    pub fn new(api: &ApiServer, account: &str) -> Self {
+        Self::by(api.client.clone(), account)
     }
 
-    fn new(client: Client, account: &str) -> Self {
+    fn by(client: Client, account: &str) -> Self {
         let user = format!("system:serviceaccount:{}:{account}", client.default_namespace());
         let kept = Mutex::default();
         Self { client, user, calls: Semaphore::new(CALLS_MAX), kept }
@@ -202,7 +192,7 @@ mod tests {
     fn reviews() -> TokenReviews {
         let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
         let client = Client::try_from(nowhere).unwrap();
-        TokenReviews::new(client, "dormouse-activator")
+        TokenReviews::by(client, "dormouse-activator")
     }
 
     fn status(review: serde_json::Value) -> Status {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Check, Evidence, Finding, Found, Level, RIGHTS};
+use super::{Check, Evidence, Finding, Found, Level};
 
 /// The oldest minor version of Kubernetes 1 that has all that is used: admission policies.
 const MINOR_MIN: u32 = 30;
@@ -111,15 +111,13 @@ fn installed(evidence: &Evidence, parts: &[Value]) -> Vec<Finding> {
 fn rights(evidence: &Evidence) -> Vec<Finding> {
     let account = format!("{}:{}", evidence.installed.namespace, evidence.installed.service);
     let mut findings = Vec::new();
-    for ((group, resource, verb), allowed) in RIGHTS.into_iter().zip(&evidence.rights) {
+    for (right, allowed) in &evidence.rights {
         match allowed {
             Ok(true) => {}
             Ok(false) => {
-                let rule = format!(
-                    "{{apiGroups: [{group:?}], resources: [{resource:?}], verbs: [{verb:?}]}}"
-                );
-                let what = format!("ServiceAccount {account} lacks the rule {rule} where it looks");
-                let remedy = "install the chart's ClusterRole, or its Role in each of `namespaces`";
+                let what = format!("ServiceAccount {account} lacks the rule {right}");
+                let remedy = "install the chart's roles: its ClusterRoles, the Role of its own \
+                              namespace, and one in each of `namespaces`";
                 let level = Level::Warning;
                 findings.push(finding(Check::Rights, level, String::new(), what, remedy));
             }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::rights::Place;
 use super::*;
 
 fn part(component: &str) -> Value {
@@ -32,15 +33,22 @@ fn function() -> Value {
     })
 }
 
+fn installed() -> Installed {
+    Installed { namespace: "dormouse".into(), service: "dormouse-autoscaler".into() }
+}
+
+/// Each right that is needed, with what was found of it.
+fn rights(found: impl Fn(&Right) -> Found<bool>) -> Vec<(Right, Found<bool>)> {
+    let needed = needed(&installed(), Known::ByTheirTokens).into_iter();
+    needed.map(|right| (right.clone(), found(&right))).collect()
+}
+
 fn well() -> Evidence {
     Evidence {
-        installed: Installed {
-            namespace: "dormouse".into(),
-            service: "dormouse-autoscaler".into(),
-        },
+        installed: installed(),
         version: Ok(json!({"major": "1", "minor": "33+", "gitVersion": "v1.33.1"})),
         parts: Ok(vec![part("autoscaler"), part("activator")]),
-        rights: vec![Ok(true); RIGHTS.len()],
+        rights: rights(|_| Ok(true)),
         lease: Ok(lease("dormouse")),
         functions: Ok(vec![function()]),
         hpas: Ok(vec![json!({"metadata": {"namespace": "other", "name": "cart"},
@@ -133,45 +141,65 @@ fn parts_that_are_missing_not_ready_or_of_two_versions_are_named() {
 
 #[test]
 fn a_right_that_is_missing_is_named_as_a_rule() {
-    let scale = RIGHTS.iter().position(|right| right.1 == "deployments/scale").unwrap();
-    let rule = r#"{apiGroups: ["apps"], resources: ["deployments/scale"], verbs: ["patch"]}"#;
-    trips(Check::Rights, Level::Warning, rule, |evidence| evidence.rights[scale] = Ok(false));
+    let rules = [
+        (
+            "deployments/scale",
+            "patch",
+            r#"resources: ["deployments/scale"], verbs: ["patch"]} where it looks"#,
+        ),
+        ("tokenreviews", "create", r#"verbs: ["create"]} in a ClusterRole"#),
+        (
+            "leases",
+            "patch",
+            r#"resourceNames: ["dormouse-autoscaler"], verbs: ["patch"]} in its own namespace"#,
+        ),
+    ];
+    for (resource, verb, rule) in rules {
+        trips(Check::Rights, Level::Warning, rule, |evidence| {
+            evidence.rights = rights(|it| Ok((it.resource, it.verb) != (resource, verb)));
+        });
+    }
 }
 
 #[test]
-fn the_rights_looked_at_are_those_that_the_cluster_role_grants() {
+fn the_rights_looked_at_are_those_that_the_roles_grant() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kubernetes/rbac.yaml");
     let text = std::fs::read_to_string(path).unwrap();
     let documents = text.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap());
-    let roles: Vec<Value> = documents.filter(|it: &Value| it["kind"] == "ClusterRole").collect();
     let names = |rule: &Value, field: &str| -> Vec<String> {
-        let names = rule[field].as_array().unwrap().iter();
+        let names = rule[field].as_array().into_iter().flatten();
         names.map(|name| name.as_str().unwrap().to_owned()).collect()
     };
     let mut granted = Vec::new();
-    for rule in roles.iter().flat_map(|role| role["rules"].as_array().unwrap()) {
-        for group in names(rule, "apiGroups") {
-            for resource in names(rule, "resources") {
-                for verb in names(rule, "verbs") {
-                    granted.push((group.clone(), resource.clone(), verb));
+    for role in documents.filter(|it: &Value| it["rules"].is_array()) {
+        let is_own = role["kind"] == "Role";
+        for rule in role["rules"].as_array().unwrap() {
+            for group in names(rule, "apiGroups") {
+                for resource in names(rule, "resources") {
+                    for verb in names(rule, "verbs") {
+                        let name = names(rule, "resourceNames").concat();
+                        granted.push((is_own, group.clone(), resource.clone(), name, verb));
+                    }
                 }
             }
         }
     }
     granted.sort();
-    let own = |(group, resource, verb): (&str, &str, &str)| {
-        (group.to_owned(), resource.to_owned(), verb.to_owned())
+    let own = |it: Right| {
+        let [group, resource, verb] = [it.group, it.resource, it.verb].map(str::to_owned);
+        (it.place == Place::Own, group, resource, it.name, verb)
     };
-    let mut looked_at: Vec<_> = RIGHTS.into_iter().map(own).collect();
-    looked_at.sort();
-    assert_eq!(granted, looked_at);
+    let needed = needed(&installed(), Known::ByTheirTokens).into_iter();
+    let mut needed: Vec<_> = needed.map(own).collect();
+    needed.sort();
+    assert_eq!(granted, needed);
 }
 
 #[test]
 fn what_may_not_be_looked_at_is_said_once() {
     let refused = || Refused { status: 403, message: "forbidden".to_owned() };
     trips(Check::Rights, Level::Unknown, "forbidden (403)", |evidence| {
-        evidence.rights = vec![Err(refused()); RIGHTS.len()];
+        evidence.rights = rights(|_| Err(refused()));
     });
     trips(Check::Hpa, Level::Unknown, "forbidden", |evidence| evidence.hpas = Err(refused()));
     trips(Check::Version, Level::Unknown, "forbidden", |evidence| {
@@ -291,15 +319,17 @@ fn readers_of_endpoints_only_are_named_once_a_service_has_only_slices() {
 }
 
 #[test]
-fn rights_are_looked_for_where_the_autoscaler_looks() {
-    let installed = Installed { namespace: "dormouse".into(), service: "one-autoscaler".into() };
-    let part = |name: &str, argument: &str| {
-        json!({"metadata": {"name": name}, "spec": {"template": {"spec": {"containers": [
-            {"args": ["--log=info", argument]}]}}}})
+fn rights_are_those_of_the_autoscaler_as_it_runs() {
+    let autoscaler = |argument: &str, variable: &str| {
+        json!({"spec": {"template": {"spec": {"containers": [
+            {"args": ["--log=info", argument], "env": [{"name": variable, "value": "x"}]}]}}}})
     };
-    let parts =
-        [part("one-activator", "--namespace=x"), part("one-autoscaler", "--namespace=shop,blog")];
-    assert_eq!(looked_at(&parts, &installed), ["shop", "blog"]);
-    assert_eq!(looked_at(&[part("one-autoscaler", "--x")], &installed), [""; 0]);
-    assert_eq!(looked_at(&[], &installed), [""; 0]);
+    let everywhere = autoscaler("--x", "DORMOUSE_LEASE");
+    assert_eq!((looked_at(&everywhere), known(&everywhere)), (Vec::new(), Known::ByTheirTokens));
+    let two = autoscaler("--namespace=shop,blog", "DORMOUSE_TOKEN_FILE");
+    assert_eq!(looked_at(&two), ["shop", "blog"]);
+    assert_eq!(known(&two), Known::BySecret);
+    assert_eq!(known(&autoscaler("--token-file=/run/token", "X")), Known::BySecret);
+    let asks = |known| needed(&installed(), known).iter().any(|it| it.resource == "tokenreviews");
+    assert!(asks(Known::ByTheirTokens) && !asks(Known::BySecret));
 }
