@@ -4,6 +4,9 @@
 //! A server is looked at by its HTTP alone. It must have forgotten its version 1, as one has that
 //! was started anew since.
 
+mod callers;
+mod versions;
+
 use std::path::Path;
 
 use futures_util::stream::BoxStream;
@@ -28,12 +31,21 @@ pub const CONTRACT: &[fn(&Server)] = &[
     a_watch_goes_on_from_where_a_list_was,
     what_is_forgotten_cannot_be_gone_on_from,
     an_event_is_created_once,
+    versions::a_lease_is_its_holders_who_names_its_version,
+    versions::a_watch_of_one_name_tells_of_that_one_only,
+    versions::a_slice_is_changed_and_deleted_at_its_version_only,
+    callers::a_token_is_reviewed_for_its_audience_and_names_its_pod,
+    callers::who_is_not_known_is_refused_with_401,
+    callers::who_may_not_is_refused_with_403,
+    callers::who_is_throttled_is_told_for_how_long_in_a_header,
 ];
 
 /// An API server under test.
 pub struct Server {
     runtime: Runtime,
     client: Client,
+    /// As nobody.
+    nobody: Client,
     namespace: String,
 }
 
@@ -48,7 +60,8 @@ impl Server {
     pub fn new(kubeconfig: &Path, namespace: &str) -> Self {
         let runtime = runtime();
         let client = runtime.block_on(connect(kubeconfig, Identity::OfTheFile));
-        Self { runtime, client, namespace: namespace.to_owned() }
+        let nobody = runtime.block_on(connect(kubeconfig, Identity::OfTheRequest));
+        Self { runtime, client, nobody, namespace: namespace.to_owned() }
     }
 
     /// Sends a request; the answer, or the status of a refusal.
@@ -127,6 +140,10 @@ impl Server {
             "{}?watch=1&allowWatchBookmarks=true&labelSelector=app%3D{name}&{parameters}",
             self.deployments()
         );
+        self.watch_at(&path)
+    }
+
+    fn watch_at(&self, path: &str) -> Result<Events, u16> {
         let request = Request::get(path).body(Vec::new()).expect("a request of text");
         match self.runtime.block_on(self.client.request_events::<Value>(request)) {
             Ok(events) => Ok(events.boxed()),

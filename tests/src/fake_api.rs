@@ -1,9 +1,10 @@
 //! A Kubernetes API server in the test's own process: list, watch with bookmarks and 410, patches
-//! with their preconditions, Leases, TokenReviews, Events, objects deleted; no schemas, no rights,
-//! no controllers but one that gives workloads their pods and one that deletes what goes with its
-//! owner. Faults and latency are set by the test, every request is on record.
+//! with their preconditions, Leases, tokens, Events, objects deleted; no schemas, hardly any
+//! rights, no controllers but one that gives workloads their pods and one that deletes what goes
+//! with its owner. Faults and latency are set by the test, every request is on record.
 
 mod answer;
+mod callers;
 mod people;
 mod state;
 

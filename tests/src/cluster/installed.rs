@@ -63,6 +63,15 @@ fn install(stage: &Stage<'_>, values: &[&str]) -> SocketAddr {
         ["upgrade", "--install", NAMESPACE, chart, "--create-namespace", "--wait", TIMEOUT];
     let always = ["--set", "admissionPolicy.enabled=true", "--set", &most];
     helm(stage, &[&install[..], &always, values].concat());
+    gateway_address(stage)
+}
+
+/// Where the activators' Service is, however it was installed.
+///
+/// # Panics
+/// If it was not.
+#[must_use]
+pub fn gateway_address(stage: &Stage<'_>) -> SocketAddr {
     let services: Api<Service> = Api::namespaced(stage.client(), NAMESPACE);
     let gateway = stage.wait(services.get("dormouse-activator")).expect("it was installed");
     let gateway = gateway.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();

@@ -14,8 +14,8 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::people;
 use super::state::{self, Change, Fault, Request, Shared, State};
+use super::{callers, people};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -38,6 +38,9 @@ struct Watching {
 }
 
 pub(super) async fn answer(shared: &Shared, request: hyper::Request<Incoming>) -> Response<Body> {
+    if let Some(refused) = callers::refuse_stranger(shared, request.headers()) {
+        return refused;
+    }
     let request = read(request).await;
     let (latency, fault) = shared.change(|state| {
         state.requests.push(request.clone());
@@ -85,6 +88,9 @@ fn meets(state: &mut State, request: &Request) -> Option<Fault> {
 }
 
 fn carry_out(shared: &Shared, request: &Request) -> Response<Body> {
+    if let Some(given) = callers::give(shared, request) {
+        return given;
+    }
     let Some(place) = place(&request.path) else {
         return refuse(404, "no such path", 0);
     };
@@ -93,10 +99,12 @@ fn carry_out(shared: &Shared, request: &Request) -> Response<Body> {
         ("GET", None) => list(shared, &place, &request.query),
         ("GET", Some(_)) if !place.is_scale => get(shared, &place),
         ("PATCH", Some(_)) if place.is_scale => scale(shared, &place, request),
-        ("PATCH", Some(_)) => patch(shared, &place, &request.body),
+        ("PATCH", Some(_)) => patch(shared, &place, request),
         ("DELETE", Some(_)) => delete(shared, &place, &request.body),
-        ("POST", None) if place.resource == "tokenreviews" => review(shared, &request.body),
-        ("POST", None) => create(shared, &place, &request.body),
+        ("POST", None) if place.resource == "tokenreviews" => {
+            callers::review(shared, &request.body)
+        }
+        ("POST", None) => create(shared, &place, request),
         _ => refuse(405, "the fake does not do this", 0),
     }
 }
@@ -123,10 +131,10 @@ fn place(path: &str) -> Option<Place> {
 }
 
 impl Place {
-    /// Namespace and name; empty if it is none.
+    /// Namespace and name. What is in none is kept in the default one.
     fn key(&self) -> (&str, &str) {
         let (namespace, name) = (self.namespace.as_deref(), self.name.as_deref());
-        (namespace.unwrap_or_default(), name.unwrap_or_default())
+        (namespace.unwrap_or("default"), name.unwrap_or_default())
     }
 
     fn holds(&self, selector: &str, object: &Value) -> bool {
@@ -250,13 +258,14 @@ fn with_object(
 }
 
 /// A merge patch of a whole object.
-fn patch(shared: &Shared, place: &Place, body: &Value) -> Response<Body> {
-    with_object(shared, place, &body["metadata"], |state, mut object| {
+fn patch(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
+    with_object(shared, place, &request.body["metadata"], |state, mut object| {
         let before = object.clone();
-        merge(&mut object, body);
+        merge(&mut object, &request.body);
         if object == before {
             return respond(200, &object);
         }
+        note_holder(&mut object, &before, request);
         respond(200, &state.put(&place.resource, object))
     })
 }
@@ -314,27 +323,30 @@ fn scale(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
     })
 }
 
-/// Who a token was given to is an object of the test's own, a `token`.
-fn review(shared: &Shared, review: &Value) -> Response<Body> {
-    let spec = &review["spec"];
-    let tokens = shared.look(|state| state.all("tokens"));
-    let known = tokens.iter().find(|it| it["token"] == spec["token"]);
-    let status = match known {
-        None => json!({"authenticated": false, "error": "unknown"}),
-        Some(token) => json!({
-            "authenticated": true, "audiences": spec["audiences"], "user": token["user"],
-        }),
-    };
-    respond(201, &json!({"kind": "TokenReview", "status": status}))
-}
-
-fn create(shared: &Shared, place: &Place, object: &Value) -> Response<Body> {
-    let namespace = place.namespace.as_deref().unwrap_or_default();
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+fn create(shared: &Shared, place: &Place, request: &Request) -> Response<Body> {
+    let mut object = request.body.clone();
+    let (namespace, _) = place.key();
+    object["metadata"]["namespace"] = json!(namespace);
+    let name = request.body["metadata"]["name"].as_str().unwrap_or_default();
     shared.change(|state| match state.get(&place.resource, namespace, name) {
         Some(_) => refuse(409, "already exists", 0),
-        None => respond(201, &state.put(&place.resource, object.clone())),
+        None => {
+            note_holder(&mut object, &Value::Null, request);
+            respond(201, &state.put(&place.resource, object))
+        }
     })
+}
+
+/// Whoever changes the holder of a Lease is named for it.
+fn note_holder(object: &mut Value, before: &Value, request: &Request) {
+    let holder = &object["spec"]["holderIdentity"];
+    if !holder.is_null() && *holder != before["spec"]["holderIdentity"] {
+        let manager = request.query.get("fieldManager").map_or("unknown", String::as_str);
+        object["metadata"]["managedFields"] = json!([{
+            "manager": manager, "operation": "Update", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:holderIdentity": {}}},
+        }]);
+    }
 }
 
 /// With a pause it is as a server that throttles says it: in a header, beside a plain text.
@@ -351,8 +363,21 @@ pub(super) fn refuse(code: u16, message: &str, pause_s: u32) -> Response<Body> {
 fn status(code: u16, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
-        "message": message, "reason": "Told",
+        "message": message, "reason": reason(code),
     })
+}
+
+fn reason(code: u16) -> &'static str {
+    match code {
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        410 => "Expired",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        _ => "InternalError",
+    }
 }
 
 pub(super) fn respond(code: u16, body: &Value) -> Response<Body> {

@@ -16,6 +16,7 @@ mod people;
 mod changes;
 mod mishaps;
 mod tls;
+mod installing;
 mod faults;
 
 const TESTS: &[(&str, Company, Test)] = &[
@@ -56,6 +57,11 @@ const TESTS: &[(&str, Company, Test)] = &[
     ("a_killed_run_leaves_nothing", Company::Alone, crash::a_killed_run_leaves_nothing),
     ("the_next_run_sweeps_what_is_left", Company::Alone, crash::the_next_run_sweeps_what_is_left),
     ("a_request_at_zero_wakes_a_pod", Company::Welcome, whole::a_request_at_zero_wakes_a_pod),
+    (
+        "a_pod_of_two_containers_is_used_once_the_kubelet_calls_it_ready",
+        Company::Welcome,
+        whole::a_pod_of_two_containers_is_used_once_the_kubelet_calls_it_ready,
+    ),
     (
         "a_service_that_names_its_target_wakes_it",
         Company::Welcome,
@@ -137,6 +143,11 @@ const TESTS: &[(&str, Company, Test)] = &[
         mishaps::a_node_that_dies_takes_only_what_was_under_way_there,
     ),
     (
+        "a_service_of_its_own_follows_the_activators_under_load",
+        Company::Alone,
+        slices::a_service_of_its_own_follows_the_activators_under_load,
+    ),
+    (
         "the_link_is_under_tls_given_a_certificate",
         Company::Alone,
         tls::the_link_is_under_tls_given_a_certificate,
@@ -145,6 +156,16 @@ const TESTS: &[(&str, Company, Test)] = &[
         "helm_upgrades_under_load_and_takes_everything_away",
         Company::Alone,
         people::helm_upgrades_under_load_and_takes_everything_away,
+    ),
+    (
+        "the_plain_manifests_install_it_and_take_it_away",
+        Company::Alone,
+        installing::the_plain_manifests_install_it_and_take_it_away,
+    ),
+    (
+        "named_namespaces_take_no_right_in_any_other",
+        Company::Alone,
+        installing::named_namespaces_take_no_right_in_any_other,
     ),
     (
         "requests_outlive_the_autoscaler_and_every_part_of_kubernetes",

@@ -2,8 +2,9 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use dormouse_tests::cluster::function::{PORT, pods};
-use dormouse_tests::cluster::installed::gateway;
+use dormouse_tests::cluster::function::{Function, PORT, pods};
+use dormouse_tests::cluster::installed::{gateway, kubectl};
+use dormouse_tests::cluster::load::Connections;
 use dormouse_tests::cluster::stage::Stage;
 use dormouse_tests::http::Client;
 use dormouse_tests::wait;
@@ -16,7 +17,7 @@ use serde_json::json;
 use crate::functions::deploy_annotated;
 
 /// A Service without selector in front of a Deployment; its address.
-fn front(stage: &Stage<'_>, name: &str, target: &str) -> SocketAddr {
+pub(crate) fn front(stage: &Stage<'_>, name: &str, target: &str) -> SocketAddr {
     let service: Service = stage.create(json!({
         "metadata": {"name": name, "annotations": {"dormouse.dev/target": target}},
         "spec": {"ports": [{"name": "web", "port": 80, "targetPort": PORT}]},
@@ -33,7 +34,7 @@ fn slices(stage: &Stage<'_>, service: &str) -> Vec<EndpointSlice> {
 
 /// The answer at the Service's own address, once kube-proxy leads from there.
 #[track_caller]
-fn answer(address: SocketAddr) -> String {
+pub(crate) fn answer(address: SocketAddr) -> String {
     let answer = wait::until("an answer", || {
         TcpStream::connect(address).ok()?;
         let answer = Client::connect(address).get("anything.example", "/").ok()?;
@@ -70,4 +71,33 @@ pub(crate) fn a_service_that_names_its_target_wakes_it(stage: &Stage<'_>) {
     for service in ["front", "side"] {
         wait::until("no slices", || slices(stage, service).is_empty().then_some(()));
     }
+}
+
+pub(crate) fn a_service_of_its_own_follows_the_activators_under_load(stage: &Stage<'_>) {
+    gateway(stage);
+    let function = Function::create(stage, "busy", &[], &[]);
+    let address = front(stage, "front", "busy");
+    answer(address);
+    let load = function.load(address, 50, Connections::Fresh);
+    load.pass(50);
+    kubectl(stage, &["rollout", "restart", "deployment/dormouse-activator"]);
+    kubectl(stage, &["rollout", "status", "deployment/dormouse-activator", "--timeout=90s"]);
+    load.pass(100);
+    function.assert_none_lost(&load.finish());
+    // Every address is of an activator of now.
+    let activators = kubectl(
+        stage,
+        &[
+            "get",
+            "pods",
+            "--selector=app.kubernetes.io/component=activator",
+            "--output=jsonpath={.items[*].status.podIP}",
+        ],
+    );
+    wait::until("the slice to name those that are left", || {
+        let slices = slices(stage, "front");
+        let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+        let mut addresses = endpoints.flat_map(|endpoint| &endpoint.addresses);
+        addresses.all(|it| activators.split(' ').any(|now| now == it)).then_some(())
+    });
 }

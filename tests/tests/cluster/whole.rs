@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use dormouse_tests::cluster::function::{Function, pods};
+use dormouse_tests::cluster::image::DORMOUSE;
 use dormouse_tests::cluster::installed::gateway;
 use dormouse_tests::cluster::load::{Connections, Load, Outcome};
 use dormouse_tests::cluster::stage::Stage;
 use dormouse_tests::http::{Client, together};
 use dormouse_tests::wait;
+use serde_json::json;
 
 pub(crate) fn a_request_at_zero_wakes_a_pod(stage: &Stage<'_>) {
     let gateway = gateway(stage);
@@ -21,6 +23,34 @@ pub(crate) fn a_request_at_zero_wakes_a_pod(stage: &Stage<'_>) {
     let name = woken[0].metadata.name.as_deref().unwrap();
     assert!(answer.text().contains(name), "{}", answer.text());
     function.wait_asleep();
+}
+
+/// Whether a Deployment's only pod is ready as the kubelet sees it.
+fn is_ready(stage: &Stage<'_>, name: &str) -> bool {
+    let pods = pods(stage, name);
+    let conditions = pods[0].status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
+pub(crate) fn a_pod_of_two_containers_is_used_once_the_kubelet_calls_it_ready(stage: &Stage<'_>) {
+    let gateway = gateway(stage);
+    let function =
+        Function::create(stage, "paired", &[("autoscaling.knative.dev/window", "20s")], &[]);
+    // What requests go to listens at once; what stands beside it takes its time.
+    let probe = json!({"tcpSocket": {"port": 8081}, "periodSeconds": 1});
+    let beside = json!({
+        "name": "beside", "image": DORMOUSE, "args": ["demo", "--port=8081", "--start-delay=4s"],
+        "readinessProbe": probe,
+    });
+    let patch = json!({"spec": {"template": {"spec": {"containers": [beside]}}}});
+    let patch = patch.to_string();
+    stage.kubectl(&["patch", "deployment", "paired", "--patch", &patch]);
+    let answer = wait::until("to be known", || {
+        let answer = Client::connect(gateway).get(&function.host(), "/").unwrap();
+        (answer.status != 404).then_some(answer)
+    });
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(is_ready(stage, "paired"));
 }
 
 pub(crate) fn twenty_functions_come_and_go_ten_times(stage: &Stage<'_>) {

@@ -243,8 +243,18 @@ fn a_right_that_is_missing_is_named() {
         hello.api.trouble(Trouble { method: "GET", path, fault, times: 2 });
     }
     hello.api.cut(History::Kept);
+    // What it writes of its own: the Lease, a slice for a Service, an Event on what is at fault.
+    let own = [("PATCH", "/dormouse-autoscaler"), ("POST", "/endpointslices"), ("POST", "/events")];
+    for (method, path) in own {
+        hello.api.trouble(Trouble { method, path, fault, times: 1 });
+    }
+    hello.api.put("services", hello.app.targeting("front", "hello"));
+    hello.api.put("deployments", hello.app.deployment("faulty", &[(ANNOTATION, "long")]));
     let log = hello.parts.autoscaler().log();
     for (group, resource, verb) in [
+        ("coordination.k8s.io", "leases", "patch"),
+        ("discovery.k8s.io", "endpointslices", "create"),
+        ("events.k8s.io", "events", "create"),
         ("apps", "deployments/scale", "patch"),
         ("apps", "deployments", "watch"),
         ("apps", "statefulsets", "watch"),
