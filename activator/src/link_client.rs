@@ -277,6 +277,13 @@ async fn converse(
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_is_tried_again_and_again_is_said_when_its_reason_changes() {
+        let mut said = Said::default();
+        let reasons = ["refused", "refused", "no route", "refused"];
+        assert_eq!(reasons.map(|reason| said.is_new(reason)), [true, false, true, true]);
+    }
+
     #[tokio::test]
     async fn each_place_is_dialled_once_and_one_unknown_hides_none() {
         let places = |places: &[&str]| places.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();

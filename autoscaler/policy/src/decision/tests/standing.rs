@@ -40,18 +40,18 @@ impl State {
 
 /// A function with so many pods, whatever is decided, and seconds of that much area. Returns how
 /// many ticks stood.
-fn live(scaling: Scaling, pods: u32, area_ms: &[u32]) -> Result<usize, TestCaseError> {
+fn live(scaling: Scaling, pods: u32, area_us: &[u32]) -> Result<usize, TestCaseError> {
     let mut state = State::new(scaling, pods);
     let (mut reporters, mut counters) = (Reporters::new(), Counters::default());
     let mut waiting: Option<Waiting> = None;
     let mut stood = 0;
-    for (second, area_ms) in (1_u64..).zip(area_ms) {
+    for (second, area_us) in (1_u64..).zip(area_us) {
         let at_us = second * SECOND_US + 300_000;
         let span: Option<Span> = reporters.report("activator", 1, at_us, at_us);
-        if *area_ms > 0 {
-            counters.area_us += u64::from(*area_ms) * 1_000;
-            counters.started += u64::from(*area_ms);
-            counters.in_flight = u64::from(area_ms % 3);
+        if *area_us > 0 {
+            counters.area_us += u64::from(*area_us);
+            counters.started += u64::from(*area_us);
+            counters.in_flight = u64::from(area_us % 3);
             let concurrency = state.meter.read(span.unwrap(), counters);
             if let Some(waiting) = &mut waiting {
                 waiting.state.meter.read(span.unwrap(), counters);
@@ -85,12 +85,13 @@ fn live(scaling: Scaling, pods: u32, area_ms: &[u32]) -> Result<usize, TestCaseE
     Ok(stood)
 }
 
-/// Seconds of area, with pauses between.
+/// Seconds of area, with pauses between: some so small that an average may lose it by rounding.
 fn any_load() -> impl Strategy<Value = Vec<u32>> {
-    let spell = (1_usize..20, 0_usize..120, prop_oneof![1_u32..3, 1_u32..9_000]);
+    let area_us = prop_oneof![1_u32..9, 1_000_u32..3_000, 1_000_u32..9_000_000];
+    let spell = (1_usize..20, 0_usize..120, area_us);
     let load = proptest::collection::vec(spell, 1..5).prop_map(|spells| {
-        let seconds = |(busy, idle, area_ms): (usize, usize, u32)| {
-            [vec![area_ms; busy], vec![0; idle]].concat()
+        let seconds = |(busy, idle, area_us): (usize, usize, u32)| {
+            [vec![area_us; busy], vec![0; idle]].concat()
         };
         spells.into_iter().flat_map(seconds).collect::<Vec<u32>>()
     });
@@ -134,15 +135,15 @@ proptest! {
 
 #[test]
 fn what_one_pod_bears_is_decided_on_seldom() {
-    let idle = [vec![0; 60], vec![500], vec![0; 199]].concat();
+    let one = |area_us| [vec![0; 60], vec![area_us], vec![0; 199]].concat();
     // Of 130 ticks one sees the window become whole, others the load come and go; then one in 55 s
     // is enough.
     for policy in [scaling(), Scaling { min_scale: 1, ..scaling() }] {
-        assert_eq!(live(policy, 1, &idle).unwrap(), 121);
+        assert_eq!(live(policy, 1, &one(500_000)).unwrap(), 121);
     }
-    assert_eq!(live(scaling(), 1, &[500; 260]).unwrap(), 123);
+    assert_eq!(live(scaling(), 1, &[500_000; 260]).unwrap(), 123);
     // What is just the target might be rounded over it; with two pods one may be too many.
-    let target_ms = 70_000;
-    assert_eq!(live(scaling(), 1, &[target_ms; 260]).unwrap(), 0);
-    assert_eq!(live(scaling(), 2, &[500; 260]).unwrap(), 0);
+    let target_us = 70_000_000;
+    assert_eq!(live(scaling(), 1, &[target_us; 260]).unwrap(), 0);
+    assert_eq!(live(scaling(), 2, &[500_000; 260]).unwrap(), 0);
 }
