@@ -6,7 +6,7 @@ use std::io::Read;
 
 use dormouse_policy::decision;
 use dormouse_policy::function::FunctionName;
-use dormouse_policy::record::{Difference, Replayer};
+use dormouse_policy::record::{self, Difference, Replayer};
 use dormouse_policy::settings::Annotations;
 
 use crate::lines::{End, Fault, Lines, Unreadable};
@@ -96,15 +96,24 @@ fn replay(
         if line.end == End::Cut {
             return Ok(line.end);
         }
-        let difference = replayer.take(line.bytes).map_err(|error| {
-            let (field, rule) = (error.fault.field, error.fault.fault);
-            lines.unreadable(Fault::Field { field, rule })
-        })?;
+        let taken = replayer.take(line.bytes);
+        let difference = taken.map_err(|error| unreadable(lines, error.fault))?;
         if let Some(difference) = difference {
             report(&difference);
         }
     }
     Ok(End::Whole)
+}
+
+/// What is wrong with the line of a record that was read last. A first line that is no line of a
+/// record at all is of another kind of file.
+pub(crate) fn unreadable(lines: &Lines<'_>, fault: record::Fault) -> Unreadable {
+    let record::Fault { mut field, fault: mut rule } = fault;
+    if lines.number() == 1 && field == "." {
+        "header".clone_into(&mut field);
+        rule = format!("must be the first line of a record of decisions: {rule}");
+    }
+    lines.unreadable(Fault::Field { field, rule })
 }
 
 impl fmt::Display for Tally {

@@ -17,6 +17,7 @@ use dormouse_policy::record::{self, Line, Report};
 use super::by_line::wrong;
 use super::{Found, Import, ImportError, SECOND_NS};
 use crate::lines::{End, Fault, Lines};
+use crate::replay::unreadable;
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -64,7 +65,7 @@ pub(super) fn read(
             break;
         }
         let read = record::read(line.bytes);
-        let read = read.map_err(|fault| lines.unreadable(wrong(&fault.field, fault.fault)))?;
+        let read = read.map_err(|fault| unreadable(&lines, fault))?;
         if has_header == matches!(read, Line::Header(_)) {
             let rule = "must be the first line, and only that";
             return Err(lines.unreadable(wrong("header", rule)).into());

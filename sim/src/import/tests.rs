@@ -279,6 +279,7 @@ fn what_is_wrong_with_a_record_is_named() {
     record(text.split_once('\n').unwrap().1, "in:1: header: must be the first line");
     record(&text.replace("\"heard_us\":2", "\"heard_us\":-2"), "in:6: decided.heard[0].heard_us");
     record("", "header: must be the first line");
+    record("GET / HTTP/1.1\n", "in:1: header: must be the first line of a record of decisions");
     // A last line without an end is left out.
     let (trace, _) = imported(options(Format::Record), &text.as_bytes()[..text.len() - 9]).unwrap();
     assert_eq!(trace.entries()[0].requests, 800);

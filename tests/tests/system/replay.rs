@@ -87,6 +87,10 @@ fn what_was_cut_is_left_out_and_what_is_foreign_is_refused() {
     refused(&record.replace("\"version\":1", "\"version\":2"), "day.jsonl:1: header.version: must");
     refused(&record.replace("dormouse-record", "x"), "day.jsonl:1: header.format: must be");
     refused("", "day.jsonl:1: header: must be the first line, and there is none");
+    for other in ["a line of a log\n", "{\"a\":1}\n"] {
+        let rule = "day.jsonl:1: header: must be the first line of a record of decisions: ";
+        refused(other, rule);
+    }
     refused("{\"header\":", "day.jsonl:1: header: must be the first line");
     let (code, _, complaint) = replay_in(Scratch::new().path(), &[]);
     assert!(code == Some(2) && complaint.contains("day.jsonl: cannot be read: No such file"));
