@@ -183,6 +183,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let calls = Calls::default();
     let api = ApiServer::connect(config.kubeconfig.as_deref(), None, &calls).await;
     let api = api.context("the cluster cannot be reached")?;
+    tracing::info!(url = api.url(), "API server");
     let gate = match &config.secret {
         Some(secret) => Gate::Secret(secret.clone()),
         None => Gate::Vouched(Arc::new(TokenReviews::new(&api, &config.activator_account))),

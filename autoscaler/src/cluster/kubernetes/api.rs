@@ -51,8 +51,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) client: Client,
-    /// Where it is.
-    pub(super) url: String,
+    url: String,
 }
 
 impl ApiServer {
@@ -75,6 +74,12 @@ impl ApiServer {
         let builder = ClientBuilder::try_from(config).map_err(ConnectError::Credentials)?;
         let client = builder.with_layer(&Pausing).with_layer(&Counting(calls.clone())).build();
         Ok(Self { client, url })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 }
 

@@ -95,7 +95,7 @@ impl ApiServer {
             let body = body.collect().await?.to_bytes();
             Ok(Answer { status, body })
         };
-        let url = || self.url.clone();
+        let url = || self.url().to_owned();
         match timeout(ANSWER_MAX, exchange).await {
             Ok(answer) => answer.map_err(|source| AskError::Broken { url: url(), source }),
             Err(_) => Err(AskError::Late { url: url() }),
