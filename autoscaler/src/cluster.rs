@@ -104,13 +104,31 @@ pub enum Leading {
     No,
 }
 
+/// Somebody who writes `replicas`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setter {
+    /// As it calls itself.
+    pub name: Arc<str>,
+    /// How it came to be written.
+    pub means: Means,
+}
+
+/// How `replicas` came to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// With a manifest that was applied, of which it is a line among others.
+    Manifest,
+    /// By itself.
+    Figure,
+}
+
 /// The pods of one function as their manager sees them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pods {
     /// Replicas asked for (`spec.replicas`).
     pub replicas: u32,
     /// Who else wrote that; none = we did, or nobody says.
-    pub set_by: Option<Arc<str>>,
+    pub set_by: Option<Arc<Setter>>,
     /// Which template new pods are made from; another text is another template. Empty = nobody
     /// says.
     pub revision: Arc<str>,

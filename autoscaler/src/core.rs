@@ -319,7 +319,7 @@ impl Core {
             Leading::Yes { .. } if now_us >= self.lowering_from_us => Unnamed::OursIfOrdered,
             _ => Unnamed::Ours,
         };
-        state.others.see(pods.replicas, pods.set_by.as_ref(), unnamed, window_us, now_us);
+        state.others.see(pods.replicas, pods.set_by.as_deref(), unnamed, window_us, now_us);
         let before = state.see(pods, now_us);
         self.redeployed(name, before.as_ref(), now_us);
         let Some(state) = self.functions.get_mut(name) else {

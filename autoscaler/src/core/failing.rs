@@ -12,6 +12,13 @@ use crate::cluster::FailureFact;
 /// one that dies stays ready for some seconds only if nobody but activators cannot reach it.
 const OUT_OF_REACH_US: u64 = 5_000_000;
 
+/// How much sooner than requests give up it has to be told why, in milliseconds: one tick finds
+/// that it is so, another that it still is, and word of it is on its way for a moment.
+const TOLD_BEFORE_MS: u64 = 5_000;
+
+/// Shortest time that what may pass is given, in milliseconds.
+const PATIENCE_MS_MIN: u64 = 1_000;
+
 /// What a client is told to wait then, in milliseconds; requests that come later are held anew.
 const RETRY_MS: u64 = 10_000;
 
@@ -43,7 +50,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    fn look(&mut self, reach: Reach, now_us: u64) {
+    fn look(&mut self, reach: Reach, patience_us: u64, now_us: u64) {
         let over = |since_us: u64, us: u64| now_us >= since_us + us;
         if reach == Reach::Fine {
             self.since_us = None;
@@ -54,7 +61,7 @@ impl Way {
         let is_due = match &self.failure {
             // Once it was so, nobody needs to wait as long again.
             Some(failure) => over(failure.1, RETRY_MS * 1_000),
-            None => over(since_us, OUT_OF_REACH_US),
+            None => over(since_us, patience_us),
         };
         if is_due {
             let failure = FailureFact {
@@ -77,7 +84,13 @@ impl FunctionState {
             true => Reach::Wanting,
             false => Reach::Fine,
         };
-        self.way.look(reach, now_us);
+        self.way.look(reach, self.patience_ms(OUT_OF_REACH_US / 1_000) * 1_000, now_us);
+    }
+
+    /// What is given so long to pass is given less if requests give up before.
+    fn patience_ms(&self, patience_ms: u64) -> u64 {
+        let give_up_ms = self.description.settings.admission.queue_timeout_ms;
+        patience_ms.min(give_up_ms.saturating_sub(TOLD_BEFORE_MS).max(PATIENCE_MS_MIN))
     }
 
     /// What keeps its pods from answering, as soon as it is known.
@@ -97,24 +110,25 @@ impl FunctionState {
             return Some(Failure { code, retry_ms: Failure::UNTIL_TOLD });
         }
         let (fact, at_us) = match (self.of_pods(), &self.seen) {
-            (Some(fact), Some(seen)) if fact.patience_ms > 0 => (fact, seen.failing_us),
+            (Some(fact), Some(seen)) if fact.patience_ms > 0 => {
+                let patience_ms = self.patience_ms(fact.patience_ms);
+                let passed_ms = now_us.saturating_sub(seen.failing_us) / 1_000;
+                let retry_ms = left_in_round_ms(fact.retry_ms, patience_ms, passed_ms)?;
+                return Some(Failure { code: fact.code.clone(), retry_ms });
+            }
             (Some(fact), Some(seen)) => (fact, seen.at_us),
             _ => self.way.failure.as_deref().map(|(fact, at_us)| (fact, *at_us))?,
         };
-        let retry_ms = left_ms(fact, now_us.saturating_sub(at_us) / 1_000)?;
+        let retry_ms = fact.retry_ms.saturating_sub(now_us.saturating_sub(at_us) / 1_000);
         Some(Failure { code: fact.code.clone(), retry_ms })
     }
 }
 
-/// How much longer clients are to wait, this long into a failure; none while requests are held.
-/// What may pass by itself is given time again and again, for nobody says when it did not.
-fn left_ms(fact: &FailureFact, passed_ms: u64) -> Option<u64> {
-    let FailureFact { retry_ms, patience_ms, .. } = fact;
-    if *patience_ms == 0 {
-        return Some(retry_ms.saturating_sub(passed_ms));
-    }
+/// How much longer clients are to wait, this long into what may pass by itself; none while requests
+/// are held. It is given time again and again, for nobody says when it did not pass.
+fn left_in_round_ms(retry_ms: u64, patience_ms: u64, passed_ms: u64) -> Option<u64> {
     let round_ms = passed_ms % (patience_ms + retry_ms);
-    (round_ms >= *patience_ms).then(|| patience_ms + retry_ms - round_ms)
+    (round_ms >= patience_ms).then(|| patience_ms + retry_ms - round_ms)
 }
 
 #[cfg(test)]
@@ -127,7 +141,7 @@ mod tests {
     fn pods_are_out_of_reach_after_a_while_and_until_nobody_waited_for_long() {
         let mut way = Way::default();
         let mut is_failing = |reach, second| {
-            way.look(reach, second * SECOND_US);
+            way.look(reach, OUT_OF_REACH_US, second * SECOND_US);
             way.failure.is_some()
         };
         assert!(!is_failing(Reach::Wanting, 1));
@@ -142,16 +156,8 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_given_time_again_and_again() {
-        let fact = |patience_ms| FailureFact {
-            code: String::new(),
-            message: String::new(),
-            retry_ms: 10,
-            patience_ms,
-        };
-        let left = |patience_ms, passed_ms| left_ms(&fact(patience_ms), passed_ms);
-        assert_eq!([0, 4, 10, 25].map(|it| left(0, it)), [10, 6, 0, 0].map(Some));
         assert_eq!(
-            [0, 4, 5, 14, 15, 19, 20].map(|it| left(5, it)),
+            [0, 4, 5, 14, 15, 19, 20].map(|it| left_in_round_ms(10, 5, it)),
             [None, None, Some(10), Some(1), None, None, Some(10)]
         );
     }
@@ -160,7 +166,7 @@ mod tests {
     fn who_comes_after_the_pause_is_refused_sooner() {
         let mut way = Way::default();
         let mut at_us = |reach, second| {
-            way.look(reach, second * SECOND_US);
+            way.look(reach, OUT_OF_REACH_US, second * SECOND_US);
             way.failure.as_ref().map(|failure| failure.1 / SECOND_US)
         };
         at_us(Reach::Wanting, 0);

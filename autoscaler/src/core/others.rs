@@ -1,7 +1,8 @@
 //! What others write into a workload's `replicas`, and what of it is respected.
 //!
-//! Who takes it from above 0 to 0 means it: it stays there until somebody raises it. A higher
-//! figure is kept for a stable window. Who undoes ours again and again is no person but a tool that
+//! Who takes it from above 0 to 0 means it: it stays there until somebody raises it. But a 0 that
+//! comes with a manifest says how the function begins: that is sleep, from which a request wakes. A
+//! higher figure is kept for a stable window. Who undoes ours again and again is no person but a tool that
 //! re-applies a manifest: from then on the higher of both figures is written, and seldom.
 //!
 //! An API server names nobody for some of what is written by `/scale`, as `kubectl scale` does and
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use dormouse_policy::decision::Keep;
 
-use crate::cluster::UNNAMED;
+use crate::cluster::{Means, Setter, UNNAMED};
 
 /// Writes of ours that one writer undoes within [`FLIPS_US`] until it counts as a re-applier.
 const FLIPS: usize = 3;
@@ -97,12 +98,13 @@ impl Others {
     pub(super) fn see(
         &mut self,
         replicas: u32,
-        by: Option<&Arc<str>>,
+        by: Option<&Setter>,
         unnamed: Unnamed,
         window_us: u64,
         now_us: u64,
     ) {
-        let named = by.filter(|by| &***by != UNNAMED);
+        let named = by.filter(|by| &*by.name != UNNAMED);
+        let is_applied = named.is_some_and(|by| by.means == Means::Manifest);
         let before = self.seen.as_ref().map(|seen| seen.replicas);
         let is_change = before.is_some_and(|before| before != replicas);
         // Seen once more, what was found out of it still holds.
@@ -114,7 +116,7 @@ impl Others {
             None if is_change && !is_named && !self.is_ours(replicas, unnamed) => {
                 Some(Arc::from(UNNAMED))
             }
-            named => named.cloned(),
+            named => named.map(|by| Arc::clone(&by.name)),
         };
         let written = Written { replicas, by: by.clone() };
         let Some(before) = self.seen.replace(written).filter(|_| is_change) else {
@@ -137,6 +139,7 @@ impl Others {
             (reapplier.replicas, reapplier.last_us) = (replicas, now_us);
         }
         let until_us = match replicas {
+            0 if is_applied => None,
             0 => Some(u64::MAX),
             _ if replicas > before.replicas => Some(now_us + window_us),
             _ => None,
@@ -218,6 +221,11 @@ mod tests {
         now_s: u64,
     }
 
+    fn setter(name: &str) -> Setter {
+        let means = if name == "argocd" { Means::Manifest } else { Means::Figure };
+        Setter { name: Arc::from(name), means }
+    }
+
     impl Written {
         fn first(replicas: u32, by: &str) -> Self {
             let mut written = Self { others: Others::default(), now_s: 0 };
@@ -227,7 +235,7 @@ mod tests {
 
         /// By that manager; by us if it has no name.
         fn is(&mut self, replicas: u32, by: &str) {
-            let by = (!by.is_empty()).then(|| Arc::from(by));
+            let by = (!by.is_empty()).then(|| setter(by));
             let (window_us, now_us) = (60 * SECOND_US, self.now_s * SECOND_US);
             self.others.see(replicas, by.as_ref(), Unnamed::Ours, window_us, now_us);
         }
@@ -270,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn a_zero_that_is_applied_is_sleep_and_counts_as_applied() {
+        let mut written = Written::first(0, "argocd");
+        for seconds in [0, 100, 100] {
+            assert_eq!(written.keep(), None);
+            written.later(seconds).is(2, "");
+            written.later(1).is(0, "argocd");
+        }
+        assert_eq!((written.keep(), written.others.zero_by()), (Some(Keep::SetByOther(0)), None));
+        assert_eq!(written.reapplier(), Some(("argocd", 0)));
+    }
+
+    #[test]
     fn a_figure_without_a_name_is_ours_if_we_ordered_it_or_may_have() {
         let zero_after = |zero, orders: &[u32]| {
             let mut written = Written::first(1, "");
@@ -294,7 +314,7 @@ mod tests {
     #[test]
     fn wakes_for_which_nobody_is_named_are_no_reapplying() {
         let mut written = Written::first(1, "kubectl-create");
-        let unnamed = Arc::from(UNNAMED);
+        let unnamed = setter(UNNAMED);
         for _ in 0..9 {
             for replicas in [0, 1] {
                 written.others.order(replicas);

@@ -103,6 +103,11 @@ const TESTS: &[(&str, Company, Test)] = &[
         people::people_ask_the_cluster_by_the_binary,
     ),
     (
+        "a_manifest_that_is_applied_again_puts_nobody_out",
+        Company::Welcome,
+        people::a_manifest_that_is_applied_again_puts_nobody_out,
+    ),
+    (
         "who_applies_replicas_on_the_server_is_refused_and_without_them_is_not",
         Company::Welcome,
         people::who_applies_replicas_on_the_server_is_refused_and_without_them_is_not,

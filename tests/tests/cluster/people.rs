@@ -166,6 +166,18 @@ fn is_conflict(said: &str) {
     assert!(said.contains(".spec.replicas"), "{said}");
 }
 
+pub(crate) fn a_manifest_that_is_applied_again_puts_nobody_out(stage: &Stage<'_>) {
+    let gateway = gateway(stage);
+    let apply = || {
+        // By the client, which writes over what others wrote.
+        stage.kubectl_with(&["apply", "-f", "-"], &manifest("again", Some(0)))
+    };
+    apply();
+    wait_ours(stage, gateway, "again");
+    assert!(apply().contains("deployment.apps/again configured"));
+    wait_ours(stage, gateway, "again");
+}
+
 pub(crate) fn who_applies_replicas_on_the_server_is_refused_and_without_them_is_not(
     stage: &Stage<'_>,
 ) {

@@ -13,6 +13,10 @@ const RETRY_MS: u64 = 10_000;
 /// shorter than it takes to add a node, longer than pods that end need to leave one.
 const NO_NODE_MS: u64 = 15_000;
 
+/// How long a pod has to have stood on its node without all that its containers need, in
+/// milliseconds: it takes seconds to set it up, and longer to attach a disk.
+const NO_SANDBOX_MS: u64 = 30_000;
+
 /// A container's status, as far as it tells why it does not run.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ContainerStatus {
@@ -79,6 +83,19 @@ pub(super) fn of_scheduling(conditions: &[Condition]) -> Option<FailureFact> {
     Some(FailureFact { patience_ms: NO_NODE_MS, ..failure })
 }
 
+/// What keeps a pod on its node from being set up: a volume of a Secret that is not there, a disk
+/// that cannot be attached, a network without addresses. The kubelet says which in Events alone.
+pub(super) fn of_setting_up(conditions: &[Condition]) -> Option<FailureFact> {
+    let is = |kind: &str, status: &str| {
+        conditions.iter().any(|it| it.kind == kind && it.status == status)
+    };
+    let is_stuck = is("PodScheduled", "True") && is("PodReadyToStartContainers", "False");
+    let message = "a volume or the network is missing: the pod's Events say which";
+    let failure =
+        is_stuck.then(|| failure("pod-setup", "PodNotReadyToStartContainers", message))?;
+    Some(FailureFact { patience_ms: NO_SANDBOX_MS, ..failure })
+}
+
 /// What keeps a workload's pods from being created.
 pub(super) fn of_workload(conditions: &[Condition]) -> Option<FailureFact> {
     let failing = |it: &&Condition| it.kind == "ReplicaFailure" && it.status == "True";
@@ -125,6 +142,20 @@ mod tests {
             assert_eq!(found.as_ref().map(|it| it.code.as_str()), code, "{reason}");
             assert!(found.is_none_or(|it| it.message == format!("{reason}: why")));
         }
+    }
+
+    #[test]
+    fn a_pod_that_is_not_set_up_on_its_node_may_become_so() {
+        let of = |scheduled: &str, set_up: &str| {
+            let conditions = json!([{"type": "PodScheduled", "status": scheduled},
+                {"type": "PodReadyToStartContainers", "status": set_up}]);
+            let conditions: Vec<Condition> = serde_json::from_value(conditions).unwrap();
+            of_setting_up(&conditions)
+        };
+        let found = of("True", "False").unwrap();
+        assert_eq!((found.code.as_str(), found.patience_ms), ("pod-setup", NO_SANDBOX_MS));
+        assert!(found.message.contains("the pod's Events"));
+        assert_eq!((of("False", "False"), of("True", "True")), (None, None));
     }
 
     #[test]

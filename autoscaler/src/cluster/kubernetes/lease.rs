@@ -77,7 +77,7 @@ impl Lease {
             holder: spec.holder_identity.unwrap_or_default(),
             term: spec.lease_transitions.unwrap_or_default(),
             lease_us: spec.lease_duration_seconds.unwrap_or_default().saturating_mul(1_000_000),
-            written_by: metadata.written_by.named_other(),
+            written_by: metadata.written_by.named_other().map(|setter| setter.name),
             version: metadata.resource_version,
         }
     }

@@ -12,9 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReferen
 use serde::{Deserialize, Deserializer};
 
 use self::owners::Writer;
+pub(super) use self::owners::applies;
 use super::failure::{self, Condition, ContainerStatus};
 use crate::cluster::workload::{Container, Workload};
-use crate::cluster::{FailureFact, Rollout};
+use crate::cluster::{FailureFact, Rollout, Setter};
 
 /// Where a Deployment's controller numbers its templates.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -122,7 +123,7 @@ pub(super) struct Seen {
     /// `spec.replicas`.
     pub(super) replicas: u32,
     /// Who else wrote that; none = we did, or nobody says.
-    pub(super) set_by: Option<Arc<str>>,
+    pub(super) set_by: Option<Arc<Setter>>,
     /// Which template new pods are made from; empty before its controller says so.
     pub(super) revision: Arc<str>,
     /// Whether its pods are being replaced.
@@ -268,7 +269,7 @@ impl Workloads {
             uid: metadata.uid.into(),
             resource_version: metadata.resource_version.into(),
             replicas,
-            set_by: metadata.written_by.other(replicas),
+            set_by: metadata.written_by.other(replicas).map(Arc::new),
             revision: revision.into(),
             rollout: status.rollout(&spec),
             pods: positive(status.replicas),
@@ -302,7 +303,9 @@ impl PodStatus {
     pub(super) fn failure(&self) -> Option<FailureFact> {
         let init = failure::of_containers(&self.init_container_statuses);
         let containers = || failure::of_containers(&self.container_statuses);
-        init.or_else(containers).or_else(|| failure::of_scheduling(&self.conditions))
+        let node = || failure::of_scheduling(&self.conditions);
+        let set_up = || failure::of_setting_up(&self.conditions);
+        init.or_else(containers).or_else(node).or_else(set_up)
     }
 
     /// Whether it will never run again.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use dormouse_policy::function::{Function, Probe};
 
 use super::*;
-use crate::cluster::{FailureFact, Leading, Rollout, Topic};
+use crate::cluster::{FailureFact, Leading, Means, Rollout, Setter, Topic};
 
 impl World {
     /// Another writer sets the replicas of `hello`.
     fn set_by(&mut self, replicas: u32, by: &str) {
         self.obey(&name("hello"), replicas, &[]);
-        self.change(|pods| pods.set_by = Some(Arc::from(by)));
+        let means = if by == "argocd-controller" { Means::Manifest } else { Means::Figure };
+        self.change(|pods| pods.set_by = Some(Arc::new(Setter { name: Arc::from(by), means })));
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Pods)) {
@@ -54,6 +55,30 @@ fn a_persons_zero_stays_until_it_is_raised_and_says_so() {
     world.load("hello", 0, 0);
     world.run(30);
     assert_eq!(world.ordered(), [0], "as ever");
+}
+
+#[test]
+fn a_zero_that_comes_with_a_manifest_is_sleep() {
+    let mut world = World::with(function("hello", &[("target", "10")]), 1);
+    world.load("hello", 1, 1);
+    world.run(5);
+    world.set_by(0, "argocd-controller");
+    assert_eq!(world.entry("hello").failure, None);
+    assert_eq!(world.said(Topic::ScaledToZero), None);
+    world.run(5);
+    assert_eq!(world.ordered(), [1], "what is in flight needs it");
+    // Beside one that applies it again and again, what is needed is written all the same, seldom.
+    for _ in 0..2 {
+        world.set_by(0, "argocd-controller");
+        world.run(5);
+    }
+    assert!(world.said(Topic::Reapplied).unwrap().contains("argocd-controller"));
+    world.set_by(0, "argocd-controller");
+    let before = world.ordered().len();
+    world.run(50);
+    assert_eq!(world.ordered().len(), before);
+    world.run(15);
+    assert_eq!(world.ordered().split_off(before), [1]);
 }
 
 #[test]
@@ -183,6 +208,37 @@ fn what_may_pass_is_given_its_time_from_when_it_began() {
     assert_eq!(world.entry("hello").failure, None);
     world.run(4);
     assert_eq!(world.entry("hello").failure.unwrap().code, "unschedulable");
+}
+
+#[test]
+fn what_may_pass_is_told_before_requests_give_up() {
+    let told_after_s = |happens: fn(&mut World)| {
+        let tcp = Probe::Tcp { pod_port: 0, timeout_ms: 1_000 };
+        let mut function = Function { probe: tcp, ..function("hello", &[]) };
+        function.settings.admission.queue_timeout_ms = 6_000;
+        let mut world = World::with(function, 1);
+        world.load("hello", 1, 1);
+        world.wake("hello");
+        happens(&mut world);
+        (0..60).find(|_| {
+            let is_told = world.entry("hello").failure.is_some();
+            world.run(1);
+            is_told
+        })
+    };
+    let no_node = |world: &mut World| {
+        let failure = FailureFact {
+            code: "unschedulable".into(),
+            message: "no node".into(),
+            retry_ms: 10_000,
+            patience_ms: 15_000,
+        };
+        world.change(|pods| (pods.failure, pods.pods) = (Some(Box::new(failure)), Vec::new()));
+    };
+    for happens in [no_node, |_: &mut World| {}] {
+        let after_s = told_after_s(happens).unwrap();
+        assert!((1..6).contains(&after_s), "{after_s}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::super::objects::applies;
 use super::{Check, Evidence, Finding, Found, Level};
 
 /// The oldest minor version of Kubernetes 1 that has all that is used: admission policies.
@@ -209,7 +210,7 @@ fn replicas(functions: &[Value]) -> Vec<Finding> {
         let managers = entries.into_iter().flatten().filter(|entry| {
             entry["fieldsV1"]["f:spec"].get("f:replicas").is_some()
                 && entry["manager"] != OURS
-                && (entry["operation"] == "Apply" || applies(text(entry, &["manager"])))
+                && applies(text(entry, &["manager"]), text(entry, &["operation"]))
         });
         let managers: BTreeSet<&str> =
             managers.filter_map(|entry| entry["manager"].as_str()).collect();
@@ -225,11 +226,6 @@ fn replicas(functions: &[Value]) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// Whether a manager applies manifests, though not on the server: Helm 3, older `kubectl apply`.
-fn applies(manager: &str) -> bool {
-    ["helm", "client-side-apply", "argocd", "kustomize"].iter().any(|name| manager.contains(name))
 }
 
 /// How to keep a manager off the field.

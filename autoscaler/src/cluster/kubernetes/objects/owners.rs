@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use crate::cluster::UNNAMED;
 use crate::cluster::kubernetes::scale::FIELD_MANAGER;
+use crate::cluster::{Means, Setter, UNNAMED};
 
 /// Who wrote `spec.replicas`, or a Lease's `spec.holderIdentity`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(in crate::cluster::kubernetes) enum Writer {
     /// We did.
     Us,
     /// Somebody else did.
-    Other(Arc<str>),
+    Other(Setter),
     /// Nobody is named, as after `kubectl scale`; and after our own 0, for the field of `/scale`
     /// leaves a 0 out.
     #[default]
@@ -23,17 +23,18 @@ pub(in crate::cluster::kubernetes) enum Writer {
 
 impl Writer {
     /// Who else it was, `replicas` being what is written there; none if it was or may have been us.
-    pub(super) fn other(self, replicas: u32) -> Option<Arc<str>> {
+    pub(super) fn other(self, replicas: u32) -> Option<Setter> {
+        let unnamed = || Setter { name: Arc::from(UNNAMED), means: Means::Figure };
         match self {
-            Self::Unnamed => (replicas > 0).then(|| Arc::from(UNNAMED)),
+            Self::Unnamed => (replicas > 0).then(unnamed),
             named => named.named_other(),
         }
     }
 
     /// Who else it was, if somebody else is named.
-    pub(in crate::cluster::kubernetes) fn named_other(self) -> Option<Arc<str>> {
+    pub(in crate::cluster::kubernetes) fn named_other(self) -> Option<Setter> {
         match self {
-            Self::Other(name) => Some(name),
+            Self::Other(setter) => Some(setter),
             Self::Us | Self::Unnamed => None,
         }
     }
@@ -45,6 +46,8 @@ impl Writer {
 struct Entry {
     #[serde(default)]
     manager: String,
+    #[serde(default)]
+    operation: String,
     /// RFC 3339 in UTC, whole seconds: sorts as text.
     #[serde(default)]
     time: String,
@@ -80,8 +83,22 @@ pub(super) fn writer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Write
         return Ok(Writer::Us);
     }
     let last = writers().max_by(|one, other| one.time.cmp(&other.time));
-    let named = last.map(|entry| Writer::Other(Arc::from(entry.manager.as_str())));
+    let named = last.map(|Entry { manager, operation, .. }| {
+        let means = match applies(manager, operation) {
+            true => Means::Manifest,
+            false => Means::Figure,
+        };
+        Writer::Other(Setter { name: Arc::from(manager.as_str()), means })
+    });
     Ok(named.unwrap_or_default())
+}
+
+/// Whether a manager applies manifests, on the server or, as it is known to, by itself: Helm 3,
+/// `kubectl apply` unless told otherwise, and others that write whole objects.
+pub(in crate::cluster::kubernetes) fn applies(manager: &str, operation: &str) -> bool {
+    let known = ["helm", "client-side-apply", "argocd", "kustomize", "terraform", "pulumi", "kapp"];
+    let manager = manager.to_ascii_lowercase();
+    operation == "Apply" || known.iter().any(|name| manager.contains(name))
 }
 
 #[cfg(test)]
@@ -106,23 +123,35 @@ mod tests {
         let created = entry("kubectl-create", "2026-01-01T00:00:00Z", replicas.clone());
         let scaled = entry("kubectl-scale", "2026-01-02T00:00:00Z", replicas.clone());
         let rolled = entry("kubectl-rollout", "2026-01-03T00:00:00Z", template);
-        let ours = entry(FIELD_MANAGER, "2026-01-01T00:00:00Z", replicas);
+        let ours = entry(FIELD_MANAGER, "2026-01-01T00:00:00Z", replicas.clone());
         let status = entry("kube-controller-manager", "2026-01-04T00:00:00Z", json!({}));
         let others = json!([created, scaled, rolled, status]);
-        assert_eq!(of(others), Writer::Other("kubectl-scale".into()));
+        let other = |name: &str, means| Writer::Other(Setter { name: name.into(), means });
+        assert_eq!(of(others), other("kubectl-scale", Means::Figure));
+        for manager in ["kubectl-client-side-apply", "helm", "HashiCorp-Terraform"] {
+            assert_eq!(
+                of(json!([entry(manager, "", replicas.clone())])),
+                other(manager, Means::Manifest)
+            );
+        }
+        let mut applied = entry("anybody", "", replicas.clone());
+        applied["operation"] = json!("Apply");
+        assert_eq!(of(json!([applied])), other("anybody", Means::Manifest));
         assert_eq!(of(json!([ours, scaled])), Writer::Us, "the same figure, written by both");
         assert_eq!(of(json!([rolled, status])), Writer::Unnamed);
         assert_eq!(of(Value::Null), Writer::Unnamed);
         let held = json!({"f:spec": {"f:holderIdentity": {}, "f:renewTime": {}}});
         let lease = json!([entry("other-elector", "2026-01-01T00:00:00Z", held)]);
-        assert_eq!(of(lease), Writer::Other("other-elector".into()));
+        assert_eq!(of(lease), other("other-elector", Means::Figure));
     }
 
     #[test]
     fn an_unnamed_writer_of_a_figure_is_somebody_else_and_of_a_zero_perhaps_us() {
-        assert_eq!(Writer::Unnamed.other(1).as_deref(), Some(UNNAMED));
+        let name = |writer: Writer, replicas| writer.other(replicas).map(|setter| setter.name);
+        assert_eq!(name(Writer::Unnamed, 1).as_deref(), Some(UNNAMED));
         assert_eq!(Writer::Unnamed.other(0), None);
         assert_eq!(Writer::Us.other(1), None);
-        assert_eq!(Writer::Other("helm".into()).other(0).as_deref(), Some("helm"));
+        let helm = Setter { name: "helm".into(), means: Means::Manifest };
+        assert_eq!(name(Writer::Other(helm), 0).as_deref(), Some("helm"));
     }
 }

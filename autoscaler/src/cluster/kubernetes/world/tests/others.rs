@@ -1,7 +1,7 @@
 //! What others scale, own or wrote.
 
 use super::*;
-use crate::cluster::{Note, Rollout, Topic};
+use crate::cluster::{Means, Note, Rollout, Setter, Topic};
 
 impl Told {
     fn scaler(&mut self, listing: Listing, change: Change<Value>) {
@@ -119,7 +119,7 @@ fn who_wrote_replicas_which_template_and_a_rollout_are_told() {
         told.world.pods(&name(), watch, change);
     }
     let pods = told.pods_fact();
-    assert_eq!(pods.set_by.as_deref(), Some("kubectl-scale"));
+    assert_eq!(&*pods.set_by.unwrap().name, "kubectl-scale");
     assert_eq!((&*pods.revision, pods.rollout), ("7", Rollout::UnderWay));
     // What we wrote is ours as soon as it is answered.
     let placed = Placed { uid: "u".into(), resource_version: "8".into(), replicas: 4 };
@@ -135,7 +135,8 @@ fn who_wrote_replicas_which_template_and_a_rollout_are_told() {
     };
     assert_eq!(is("20", "/status/updatedReplicas", json!(3)).rollout, Rollout::Done);
     let by_helm = is("21", "/metadata/managedFields/0/manager", json!("helm"));
-    assert_eq!(by_helm.set_by.as_deref(), Some("helm"));
+    let helm = Setter { name: "helm".into(), means: Means::Manifest };
+    assert_eq!(by_helm.set_by.as_deref(), Some(&helm));
     let goes_on = json!([{"type": "Progressing", "status": "True"}]);
     let mut object = later.clone();
     object["status"]["conditions"] = goes_on;
