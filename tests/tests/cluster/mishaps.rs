@@ -137,7 +137,7 @@ struct Obstacle {
     service: Value,
 }
 
-fn obstacles() -> [Obstacle; 6] {
+fn obstacles() -> [Obstacle; 7] {
     let of = |code, pod| Obstacle { code, arguments: &[], pod, service: json!({}) };
     let container = |fields: Value| {
         let mut container = json!({"name": "app"});
@@ -146,11 +146,13 @@ fn obstacles() -> [Obstacle; 6] {
     };
     let secret =
         json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "none", "key": "a"}}}]);
+    let volume = json!({"volumes": [{"name": "none", "secret": {"secretName": "none"}}]});
     let requests = json!({"resources": {"requests": {"cpu": "1m"}}});
     [
         of("image-pull", container(json!({"image": "dormouse.test/none:1"}))),
         of("container-config", container(json!({"env": secret}))),
         of("quota", container(requests)),
+        of("pod-setup", volume),
         of("unschedulable", json!({"nodeSelector": {"nowhere": "true"}})),
         Obstacle { arguments: &["--no-such-flag"], ..of("crash-loop", json!({})) },
         Obstacle {
