@@ -400,8 +400,10 @@ impl KubernetesCluster {
         match result {
             Ok(slice) => self.world.slice_written(&write, slice, now),
             Err(refusal) => {
-                warn!(slice = %write, why = %refusal, "EndpointSlice not written");
-                self.world.slices.refused(&write, refusal.pause(), now);
+                let times = self.world.slice_refused(&write, &refusal, now);
+                if times.is_power_of_two() {
+                    warn!(slice = %write, why = %refusal, times, "EndpointSlice not written");
+                }
             }
         }
     }

@@ -204,6 +204,17 @@ fn a_write_gets_through_conflicts_refusals_and_silence() {
     }
 }
 
+#[test]
+fn a_slice_that_is_refused_again_and_again_is_an_event_on_its_service() {
+    let front = Front::start();
+    front.wait_slice("front", "of one activator", is_one);
+    let fault = Fault::Refused(500, 0);
+    front.api.trouble(Trouble { method: "POST", path: "/endpointslices", fault, times: 4 });
+    front.api.put("services", front.app.targeting("late", "hello"));
+    front.api.wait_event("late", "EndpointSlice default/late-dormouse-ipv4 is refused: 500");
+    is_answered(front.wait_slice("late", "of one activator", is_one)[0], "/late");
+}
+
 /// The sockets of a process.
 fn sockets(pid: u32) -> usize {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();

@@ -136,6 +136,9 @@ pub(super) enum Refusal {
     /// 409.
     #[error("it was changed meanwhile")]
     Conflict,
+    /// 409 to who creates it.
+    #[error("there is one of that name already")]
+    Taken,
     /// 410: what was asked for is too long ago.
     #[error("the version asked for is too old")]
     Expired,

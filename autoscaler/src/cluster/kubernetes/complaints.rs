@@ -9,6 +9,10 @@ use tokio::time::Instant;
 /// a Service a moment after its Deployment is no fault.
 const STANDS: Duration = Duration::from_secs(1);
 
+/// How long after it was said a fault that still stands is said again: a cluster forgets Events
+/// after an hour, unless it is told otherwise.
+pub(super) const REPEATED: Duration = Duration::from_secs(50 * 60);
+
 /// Pause before a complaint that could not be posted is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -46,7 +50,8 @@ pub(super) struct Complaints {
 struct Standing {
     uid: String,
     note: String,
-    due: Option<Instant>,
+    /// When it is to be said, or said again.
+    due: Instant,
 }
 
 impl Complaints {
@@ -67,14 +72,14 @@ impl Complaints {
         self.settle(regarding, reason);
         let due = now + STANDS;
         self.due.insert((due, key.clone()));
-        let standing = Standing { uid: uid.to_owned(), note, due: Some(due) };
+        let standing = Standing { uid: uid.to_owned(), note, due };
         self.standing.insert(key, standing);
     }
 
     /// The object has no such fault any more.
     pub(super) fn settle(&mut self, regarding: &Regarding, reason: &'static str) {
         let key = (regarding.clone(), reason);
-        if let Some(Standing { due: Some(due), .. }) = self.standing.remove(&key) {
+        if let Some(Standing { due, .. }) = self.standing.remove(&key) {
             self.due.remove(&(due, key));
         }
     }
@@ -101,8 +106,10 @@ impl Complaints {
         }
         let (_, key) = self.due.pop_first()?;
         let standing = self.standing.get_mut(&key)?;
-        standing.due = None;
+        let again = now + REPEATED;
+        standing.due = again;
         let (uid, note) = (standing.uid.clone(), standing.note.clone());
+        self.due.insert((again, key.clone()));
         let (regarding, reason) = key;
         Some(Complaint { regarding, reason, uid, note })
     }
@@ -113,10 +120,11 @@ impl Complaints {
         let Some(standing) = self.standing.get_mut(&key) else {
             return;
         };
-        if standing.due.is_none() && standing.note == complaint.note {
-            let due = now + AGAIN;
-            standing.due = Some(due);
-            self.due.insert((due, key));
+        let again = now + AGAIN;
+        if standing.note == complaint.note {
+            let due = std::mem::replace(&mut standing.due, again);
+            self.due.remove(&(due, key.clone()));
+            self.due.insert((again, key));
         }
     }
 }
@@ -148,9 +156,14 @@ mod tests {
         let said = complaints.take_due(now + STANDS).unwrap();
         assert_eq!(said.note, "bad window");
         complaints.raise(&cart(), REASON, "u", "bad window".to_owned(), now + STANDS);
-        assert_eq!(complaints.due(), None);
+        assert_eq!(complaints.due(), Some(now + STANDS + REPEATED), "while it stands");
         complaints.raise(&cart(), REASON, "u", "another".to_owned(), now + STANDS);
         assert_eq!(complaints.take_due(now + STANDS * 2).unwrap().note, "another");
+        assert_eq!(complaints.take_due(now + STANDS + REPEATED), None);
+        let later = now + STANDS * 2 + REPEATED;
+        assert_eq!(complaints.take_due(later).unwrap().note, "another");
+        complaints.settle(&cart(), REASON);
+        assert_eq!(complaints.due(), None);
     }
 
     #[test]

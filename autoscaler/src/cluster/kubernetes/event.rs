@@ -1,6 +1,6 @@
 //! One complaint as an Event on its object.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dormouse_policy::fingerprint::fnv1a;
 use http::Request;
@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::api::{Refusal, Right, bounded};
-use super::complaints::Complaint;
+use super::complaints::{Complaint, REPEATED};
 
 /// Longest wait for an answer; nothing depends on it.
 const CALL_MAX: Duration = Duration::from_secs(5);
@@ -19,14 +19,16 @@ const CALL_MAX: Duration = Duration::from_secs(5);
 /// The longest note that an Event may carry, in bytes.
 const NOTE_BYTES_MAX: usize = 1024;
 
-/// Posts it. The same complaint on the same object has the same name, so that restarts and further
-/// replicas do not say it again while the cluster still remembers.
+/// Posts it. The same complaint on the same object has the same name for as long as it is not to be
+/// repeated, so that restarts and further replicas do not say it again at once.
 pub(super) async fn post(client: &Client, complaint: &Complaint) -> Result<(), Refusal> {
     let Complaint { regarding, reason, uid, note } = complaint;
     let namespace = &regarding.namespace;
-    let hash = fnv1a(&format!("{uid}\n{reason}\n{note}"));
-    let time = Timestamp::try_from(SystemTime::now())
-        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let now = SystemTime::now();
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let period = since.as_secs() / REPEATED.as_secs();
+    let hash = fnv1a(&format!("{uid}\n{reason}\n{note}\n{period}"));
+    let time = Timestamp::try_from(now).map_err(|error| Refusal::Failed(error.to_string()))?;
     let body = json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

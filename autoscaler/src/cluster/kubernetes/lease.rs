@@ -310,3 +310,19 @@ async fn write(client: &Client, place: &Place, claim: Claim) -> Result<Record, R
     let lease: Lease = bounded(CALL_MAX, &right, client.request(request)).await?;
     Ok(lease.record())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_might_end_after_the_lease_is_not_covered_by_it() {
+        let lease = Duration::from_secs(5);
+        let leads = Standing::Leads { term: 1, until: Instant::now() + lease };
+        assert!(leads.covers(lease - Duration::from_millis(1)));
+        assert!(!leads.covers(lease));
+        tokio::time::advance(lease - CALL_MAX).await;
+        assert!(!leads.covers(CALL_MAX));
+        assert!(!Standing::Follows.covers(Duration::ZERO));
+    }
+}

@@ -37,8 +37,10 @@ const LEFT: Duration = Duration::from_millis(500);
 /// dials at least every second and a half.
 const UNHEARD: Duration = Duration::from_secs(5);
 
-/// Pause after a write that was refused. Most are conflicts, and what changed is on its way here.
+/// Pause after a write that was refused. Most are conflicts, and what changed is on its way here;
+/// what is refused again and again has twice the pause each time, up to a minute.
 const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_DOUBLINGS: u32 = 6;
 
 /// Writes under way at once.
 const WRITES_MAX: usize = 16;
@@ -99,6 +101,8 @@ pub(super) struct Slices {
     writing: BTreeMap<Key, Vec<IpAddr>>,
     /// Services whose last write was refused, until when they are left alone.
     resting: BTreeMap<Key, Instant>,
+    /// How often in a row writes for a Service were refused.
+    refusals: BTreeMap<Key, u32>,
 }
 
 /// How often each thing is there.
@@ -144,6 +148,7 @@ impl Slices {
             self.dirty.insert(key.clone());
         }
         self.resting.remove(key);
+        self.refusals.remove(key);
     }
 
     /// The port of the activators that is this endpoint's own.
@@ -252,6 +257,7 @@ impl Slices {
         now: Instant,
     ) -> Option<FunctionName> {
         self.writing.remove(&write.service);
+        self.refusals.remove(&write.service);
         self.dirty.insert(write.service.clone());
         match answer {
             Some(object) => self.see(object, round, now),
@@ -262,10 +268,15 @@ impl Slices {
         }
     }
 
-    /// A write was refused; after that pause, at least, everything is looked at again.
-    pub(super) fn refused(&mut self, write: &Write, pause: Duration, now: Instant) {
+    /// A write was refused; after that pause, at least, everything is looked at again. Returns how
+    /// often in a row that was so.
+    pub(super) fn refused(&mut self, write: &Write, pause: Duration, now: Instant) -> u32 {
         self.writing.remove(&write.service);
-        self.resting.insert(write.service.clone(), now + AGAIN.max(pause));
+        let times = self.refusals.entry(write.service.clone()).or_default();
+        *times = times.saturating_add(1);
+        let again = AGAIN * (1 << (*times - 1).min(AGAIN_DOUBLINGS));
+        self.resting.insert(write.service.clone(), now + again.max(pause));
+        *times
     }
 
     /// Every address that a slice leads to, or may lead to once a write under way is through; and

@@ -20,8 +20,8 @@ use super::objects::Watched;
 /// How long the server keeps one watch open, in seconds, from this to twice as long.
 const OPEN_S: u64 = 240;
 
-/// Longest silence: servers send a bookmark about each minute, so that twice that is a connection
-/// that died without a word.
+/// Longest silence: servers send a bookmark about each minute while something changes anywhere, so
+/// that twice that is a connection that died without a word, or a cluster at rest.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Longest wait for the first byte of an answer.
@@ -299,6 +299,10 @@ impl<T, F> Watch<T, F> {
         }
         loop {
             let event = match timeout(SILENCE_MAX, events.try_next()).await {
+                Err(_) if is_synced => {
+                    debug!(what = %self.subject, "nothing was heard for long: watching anew");
+                    return Ok(End::Closed);
+                }
                 Err(_) => {
                     let silent = format!("nothing was heard for {SILENCE_MAX:?}");
                     return Err(End::Refused(Refusal::Failed(silent)));
@@ -392,7 +396,76 @@ impl<T, F> Watch<T, F> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+    use http::Response;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use http_body_util::combinators::UnsyncBoxBody;
+    use kube::client::Body;
+    use tower::Service;
+
+    use super::super::objects::Services;
     use super::*;
+
+    /// A server that says where there is nothing and then nothing more. What it was asked for is on
+    /// record.
+    #[derive(Clone, Default)]
+    struct Silent(Arc<Mutex<Vec<String>>>);
+
+    impl Service<Request<Body>> for Silent {
+        type Response = Response<UnsyncBoxBody<Bytes, Infallible>>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            self.0.lock().unwrap().push(request.uri().to_string());
+            let bookmark = format!(
+                "{{\"type\": \"BOOKMARK\", \"object\": {{\"apiVersion\": \"v1\", \"kind\": \"Any\", \
+                 \"metadata\": {{\"resourceVersion\": \"7\", \"annotations\": {{{INITIAL_END:?}: \
+                 \"true\"}}}}}}}}\n"
+            );
+            let said = stream::iter([Ok(Frame::data(Bytes::from(bookmark)))]);
+            let body = StreamBody::new(said.chain(stream::pending()));
+            ready(Ok(Response::new(UnsyncBoxBody::new(body))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_falls_silent_goes_on_from_where_it_was() {
+        let server = Silent::default();
+        let subject = Subject {
+            group: "",
+            version: "v1",
+            resource: "services",
+            namespace: None,
+            name: None,
+            selector: String::new(),
+        };
+        let (changes, mut told) = mpsc::channel(8);
+        let client = Client::new(server.clone(), "default");
+        let same = |change: Change<Services>| change;
+        let watch = Watch::new(client, subject, same, changes, fastrand::Rng::with_seed(1));
+        let watching = tokio::spawn(watch.run());
+        assert!(matches!(told.recv().await, Some(Change::Begin)));
+        assert!(matches!(told.recv().await, Some(Change::Synced)));
+        sleep(SILENCE_MAX * 2 + SILENCE_MAX / 2).await;
+        let asked = server.0.lock().unwrap().clone();
+        assert_eq!(asked.len(), 3, "{asked:?}");
+        assert!(asked[0].contains("sendInitialEvents=true"), "{asked:?}");
+        assert!(asked[1..].iter().all(|uri| uri.contains("resourceVersion=7")), "{asked:?}");
+        assert!(told.try_recv().is_err(), "nothing is told twice");
+        watching.abort();
+    }
 
     #[test]
     fn a_subject_asks_for_what_it_names() {

@@ -413,6 +413,27 @@ fn a_refused_write_is_thought_over_after_a_pause_and_one_is_under_way_at_a_time(
 }
 
 #[test]
+fn what_is_refused_in_a_row_has_longer_pauses_up_to_a_minute() {
+    let mut stage = Stage::new();
+    stage.ask("cart");
+    stage.lead(&["10.0.0.1"], &[]);
+    let mut pauses_s = Vec::new();
+    for times in 1..=8 {
+        let write = stage.slices.next().unwrap();
+        assert_eq!(stage.slices.refused(&write, Duration::ZERO, stage.now), times);
+        let pause = stage.slices.due().unwrap() - stage.now;
+        pauses_s.push(pause.as_secs());
+        stage.pass(pause);
+    }
+    assert_eq!(pauses_s, [1, 2, 4, 8, 16, 32, 64, 64]);
+    assert_eq!(stage.settle(), ["create cart-dormouse-ipv4"]);
+    stage.lead(&["10.0.0.2"], &[]);
+    stage.pass(LEFT);
+    let write = stage.slices.next().unwrap();
+    assert_eq!(stage.slices.refused(&write, Duration::ZERO, stage.now), 1, "in a row");
+}
+
+#[test]
 fn services_of_those_that_hold_most_come_first() {
     let mut stage = Stage::new();
     for service in ["a", "b", "c"] {

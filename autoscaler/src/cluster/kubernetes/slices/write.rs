@@ -42,11 +42,16 @@ pub(super) enum Kind {
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.slice.fmt(f)
+        write!(f, "EndpointSlice {}", self.slice)
     }
 }
 
 impl Write {
+    /// The Service it is for.
+    pub(in crate::cluster::kubernetes) fn service(&self) -> &Key {
+        &self.service
+    }
+
     /// Where it is written.
     pub(in crate::cluster::kubernetes) fn namespace(&self) -> &str {
         self.slice.namespace()
@@ -97,6 +102,10 @@ impl Write {
                 Err(refusal) => Err(refusal),
             };
         }
-        bounded(CALL_MAX, &right, client.request(request)).await.map(Some)
+        let written = bounded(CALL_MAX, &right, client.request(request)).await.map(Some);
+        written.map_err(|refusal| match (&self.kind, refusal) {
+            (Kind::Create(_), Refusal::Conflict) => Refusal::Taken,
+            (_, refusal) => refusal,
+        })
     }
 }

@@ -6,11 +6,18 @@ use tokio::time::Instant;
 
 use super::directory::ServiceSeen;
 use super::{Source, World};
+use crate::cluster::kubernetes::api::Refusal;
 use crate::cluster::kubernetes::complaints::Regarding;
 use crate::cluster::kubernetes::objects::Services;
 use crate::cluster::kubernetes::slices::{Asked, AskedPort, EndpointSlices, NoPort, PORTS, Write};
 use crate::cluster::kubernetes::watch::Change;
 use crate::cluster::workload::{Key, Reading, Service};
+
+/// An Event's reason: a slice of the Service cannot be written.
+const NOT_WRITTEN: &str = "SliceNotWritten";
+
+/// Refusals in a row until that is said: one or two are conflicts.
+const REFUSALS_SAID: u32 = 3;
 
 impl World {
     /// Takes in what a source of Services tells.
@@ -96,7 +103,25 @@ impl World {
         };
         let round = sources.find(is_its).map_or(0, |(_, round)| round.number);
         let concerned = self.slices.written(write, answer, round, now);
+        self.complaints.settle(&regarding(write.service()), NOT_WRITTEN);
         self.tell_ports(concerned);
+    }
+
+    /// A slice could not be written. Returns how often in a row that was so for its Service.
+    pub(in crate::cluster::kubernetes) fn slice_refused(
+        &mut self,
+        write: &Write,
+        refusal: &Refusal,
+        now: Instant,
+    ) -> u32 {
+        let times = self.slices.refused(write, refusal.pause(), now);
+        if times >= REFUSALS_SAID
+            && let Some(seen) = self.services.get(write.service())
+        {
+            let note = format!("nothing leads to its target yet: {write} is refused: {refusal}");
+            self.complaints.raise(&regarding(write.service()), NOT_WRITTEN, &seen.uid, note, now);
+        }
+        times
     }
 
     /// Judges every Service that names this workload as its target.
