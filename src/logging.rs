@@ -41,7 +41,12 @@ impl Log {
     where
         W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
     {
-        let builder = tracing_subscriber::fmt().with_env_filter(self.filter).with_writer(writer);
+        // A line that cannot be written is lost. Saying so on stderr, which most likely is what
+        // cannot be written to, would end the process.
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(self.filter)
+            .with_writer(writer)
+            .log_internal_errors(false);
         match self.format {
             LogFormat::Text => builder.with_ansi(colours()).init(),
             LogFormat::Json => builder.json().flatten_event(true).init(),

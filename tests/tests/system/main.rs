@@ -14,6 +14,7 @@ mod link;
 mod several;
 mod tls;
 mod shutdown;
+mod unheard;
 mod manifests;
 mod settings;
 mod annotations;
