@@ -1,7 +1,7 @@
 //! `status`, `explain` and `doctor`, asked of a cluster through its API server.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -238,6 +238,15 @@ fn a_replica_that_does_not_lead_passes_questions_on_and_answers_if_it_cannot() {
     assert_eq!(ask("").status, 200, "it is not known where");
 }
 
+/// A kubeconfig for something else at that address.
+fn leading_to(api: &FakeApi, folder: &Path, address: SocketAddr) -> String {
+    let path = api.kubeconfig(folder);
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["clusters"][0]["cluster"]["server"] = json!(format!("http://{address}"));
+    std::fs::write(&path, config.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn what_cannot_be_asked_is_said_in_a_line_with_its_place_and_why() {
     let person = Person::new();
@@ -253,12 +262,8 @@ fn what_cannot_be_asked_is_said_in_a_line_with_its_place_and_why() {
     assert_eq!(said.matches("No such file").count(), 1, "{said}");
     assert!(said.starts_with("dormouse: kubeconfig /nowhere/config cannot be used"), "{said}");
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = person.scratch.path().join("closed");
-    let text = std::fs::read_to_string(person.kubeconfig()).unwrap();
-    let mut text: Value = serde_json::from_str(&text).unwrap();
-    text["clusters"][0]["cluster"]["server"] = json!(format!("http://{free}"));
-    std::fs::write(&config, text.to_string()).unwrap();
-    let closed = ["--kubeconfig", config.to_str().unwrap()];
+    let config = leading_to(&person.api, person.scratch.path(), free);
+    let closed = ["--kubeconfig", &config];
     for (command, code) in [(&["status"][..], 1), (&["explain", "a"], 1), (&["doctor"], 3)] {
         let said = complaint(&[command, &closed].concat(), code);
         assert!(said.contains(&format!("http://{free}/ cannot be asked")), "{said}");
@@ -267,5 +272,68 @@ fn what_cannot_be_asked_is_said_in_a_line_with_its_place_and_why() {
     for name in ["a/b/c", "/a", "a/", ""] {
         let said = complaint(&[&["explain", name], &closed[..]].concat(), 2);
         assert!(said.contains("NAMESPACE/NAME"), "{said}");
+    }
+}
+
+/// Answers `/version` so, and all else otherwise, each with a status and a body, until it is asked
+/// for `/end`.
+fn pretend(listener: &TcpListener, version: (&str, &str), other: (&str, &str)) {
+    for stream in listener.incoming() {
+        let mut stream = BufReader::new(stream.unwrap());
+        let (mut path, mut length) = (String::new(), 0);
+        for line in stream.by_ref().lines().map(Result::unwrap).take_while(|it| !it.is_empty()) {
+            let line = line.to_lowercase();
+            match line.split_once(": ") {
+                Some(("content-length", bytes)) => length = bytes.parse().unwrap(),
+                Some(_) => {}
+                None => line.split(' ').nth(1).unwrap().clone_into(&mut path),
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        let (status, body) = if path == "/version" { version } else { other };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close");
+        write!(stream.get_mut(), "{head}\r\n\r\n{body}").unwrap();
+        if path == "/end" {
+            return;
+        }
+    }
+}
+
+#[test]
+fn doctor_says_of_what_is_no_api_server_that_it_cannot_be_asked() {
+    let (api, scratch) = (FakeApi::start(), Scratch::new());
+    let doctor = |version, other| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = leading_to(&api, scratch.path(), address);
+        let mut command = Command::new(program::dormouse());
+        command.args(["doctor", "--kubeconfig", &config]);
+        let output = thread::scope(|scope| {
+            scope.spawn(|| pretend(&listener, version, other));
+            let output = command.output().unwrap();
+            Client::connect(address).get("localhost", "/end").unwrap();
+            output
+        });
+        (address, output)
+    };
+    let unauthorized = r#"{"kind": "Status", "code": 401, "message": "Unauthorized"}"#;
+    for version in [
+        ("401 Unauthorized", unauthorized),
+        ("401 Unauthorized", "<html>"),
+        ("302 Found", ""),
+        ("200 OK", "<html>"),
+        ("200 OK", "[]"),
+    ] {
+        let (address, output) = doctor(version, version);
+        fails(&output, 3, &format!("http://{address}/ cannot be asked: /version was answered"));
+        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1, "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+    // Of what it then says that cannot be, only what it is about remains unknown.
+    for other in ["[]", "1", r#"{"items": [1, null, []]}"#] {
+        let (_, output) = doctor(("200 OK", "{}"), ("200 OK", other));
+        fails(&output, 1, "");
+        assert!(output.stderr.is_empty(), "{output:?}");
     }
 }

@@ -22,6 +22,12 @@ const PAGE: u32 = 500;
 /// Most pages: fifty thousand objects of a kind, more than a cluster is tested with.
 const PAGES_MAX: u32 = 100;
 
+/// The status of HTTP for credentials that are nobody's.
+const UNAUTHORIZED: u16 = 401;
+
+/// What is said of an answer that none of ours can be.
+const NO_OBJECT: &str = "an answer that is no JSON object";
+
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -153,7 +159,8 @@ struct Evidence {
 /// Looks at everything and tells what was found, the worst of each check first.
 ///
 /// # Errors
-/// [`AskError`]: the API server does not answer. What it refuses is a finding.
+/// [`AskError`]: the API server does not answer, or knows nobody by these credentials, or it is
+/// none. What it refuses is a finding.
 pub async fn examine(api: &ApiServer, installed: &Installed) -> Result<Vec<Finding>, AskError> {
     let evidence = gather(api, installed).await?;
     Ok(judge(&evidence))
@@ -167,6 +174,7 @@ fn judge(evidence: &Evidence) -> Vec<Finding> {
 }
 
 async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskError> {
+    let version = version(api).await?;
     let parts = format!(
         "/apis/apps/v1/namespaces/{}/deployments?labelSelector=app.kubernetes.io%2Fname%3Ddormouse",
         installed.namespace
@@ -184,7 +192,7 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
     let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
     Ok(Evidence {
         installed: installed.clone(),
-        version: read(&api.get("/version").await?),
+        version,
         parts,
         rights,
         lease: lease(&api.lease(installed).await?),
@@ -195,6 +203,20 @@ async fn gather(api: &ApiServer, installed: &Installed) -> Result<Evidence, AskE
         cluster_roles: list(api, roles).await?,
         services,
     })
+}
+
+/// What everybody may ask. Who knows nobody by these credentials, or answers as no API server does,
+/// need not be asked for the rest.
+async fn version(api: &ApiServer) -> Result<Found<Value>, AskError> {
+    let answer = api.get("/version").await?;
+    let Answer { status, body } = &answer;
+    let said = match serde_json::from_slice(body) {
+        Ok(Value::Object(_)) if *status != UNAUTHORIZED => return Ok(read(&answer)),
+        Ok(Value::Object(_)) => refusal(&answer).unwrap_or_else(|| "no reason given".to_owned()),
+        _ => NO_OBJECT.to_owned(),
+    };
+    let source = format!("/version was answered {status}: {said}").into();
+    Err(AskError::Broken { url: api.url().to_owned(), source })
 }
 
 /// Whether the autoscaler has what it needs as it was told to run, or as it does by default if that
@@ -228,7 +250,8 @@ async fn list(api: &ApiServer, path: &str) -> Result<Found<Vec<Value>>, AskError
             Err(refused) => return Ok(Err(refused)),
         };
         if let Value::Array(found) = page["items"].take() {
-            items.extend(found);
+            // What is no object is nothing that can be looked at.
+            items.extend(found.into_iter().filter(Value::is_object));
         }
         match page["metadata"]["continue"].as_str() {
             Some(token) if !token.is_empty() => token.clone_into(&mut next),
@@ -244,8 +267,10 @@ fn read(answer: &Answer) -> Found<Value> {
     if let Some(message) = refusal(answer) {
         return Err(Refused { status, message });
     }
-    let unreadable = || Refused { status, message: "an answer that is no JSON".to_owned() };
-    serde_json::from_slice(&answer.body).map_err(|_| unreadable())
+    match serde_json::from_slice(&answer.body) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        _ => Err(Refused { status, message: NO_OBJECT.to_owned() }),
+    }
 }
 
 /// A Lease that is not there names nobody.
