@@ -11,6 +11,13 @@ app.kubernetes.io/component: {{ index . 1 }}
 app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
 {{- end }}
 
+{{/* Services are named after the release: refused before half of it is there. */}}
+{{- define "dormouse.checkName" -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$" .Release.Name) -}}
+{{- fail (printf "the release cannot be named %q: Services are named after it, so it begins with a letter and has lower-case letters, digits and hyphens only, 52 at most" .Release.Name) -}}
+{{- end -}}
+{{- end }}
+
 {{/* The name of what is not in a namespace: two releases must not share it. */}}
 {{- define "dormouse.clusterName" -}}
 {{- if eq .Release.Name .Release.Namespace -}}

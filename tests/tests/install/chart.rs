@@ -96,6 +96,7 @@ pub(crate) fn a_bad_value_is_named() {
         ("activator.replicas=-1", "activator/replicas"),
         ("activator.heldBytesMax=64MB", "activator/heldBytesMax"),
         ("activator.heldBytesMax=255Ki", "activator/heldBytesMax"),
+        ("activator.heldBytesMax=99999999999999999Mi", "activator/heldBytesMax"),
         ("activator.workers=1", "activator/workers"),
         ("activator.service.type=ExternalName", "activator/service/type"),
         ("image.digest=sha256:abc", "image/digest"),
@@ -103,6 +104,11 @@ pub(crate) fn a_bad_value_is_named() {
         ("log.level=verbose", "log/level"),
         ("log.level=dormouse=loud", "log/level"),
         (r"activator.podLabels.app\.kubernetes\.io/component=web", "app.kubernetes.io/component"),
+        (r"monitoring.labels.app\.kubernetes\.io/name=web", "app.kubernetes.io/name"),
+        ("defaults.a b=1", "'a b'"),
+        ("defaults.x: y=1", "'x: y'"),
+        ("networkPolicies.functionsIn.foo=1", "networkPolicies/functionsIn"),
+        ("networkPolicies.dnsPorts={0}", "networkPolicies/dnsPorts"),
         ("namespaces={shop,Shop}", "namespaces/1"),
         ("namespaces={shop,shop}", "namespaces"),
         ("link.secret=Shared", "link/secret"),
@@ -113,6 +119,25 @@ pub(crate) fn a_bad_value_is_named() {
     for (set, named) in cases {
         let complaint = template(&["--set", set]).expect_err(set);
         assert!(complaint.contains(named), "{set}: {complaint}");
+    }
+}
+
+pub(crate) fn a_release_that_no_service_can_be_named_after_is_refused() {
+    let scratch = Scratch::new();
+    let chart = chart();
+    let named = |name: &str| {
+        let arguments = ["template", name, chart.to_str().unwrap(), "--namespace", "dormouse"];
+        helm::run(scratch.path(), &arguments)
+    };
+    let longest = "d".repeat(52);
+    for objects in [named(&longest), named("d"), named("d-2")].map(|made| objects(&made.unwrap())) {
+        let names = objects.iter().filter(|it| it["kind"] == "Service");
+        let names: Vec<_> = names.map(|it| it["metadata"]["name"].as_str().unwrap()).collect();
+        assert!(names.len() == 2 && names.iter().all(|name| name.len() <= 63), "{names:?}");
+    }
+    for bad in [&*format!("{longest}d"), "d.d", "2d"] {
+        let complaint = named(bad).expect_err(bad);
+        assert!(complaint.contains(&format!("the release cannot be named {bad:?}")), "{complaint}");
     }
 }
 

@@ -26,6 +26,11 @@ const TESTS: &[Test] = &[
     ("alerts_look_at_what_there_is", Needs::Helm, chart::alerts_look_at_what_there_is),
     ("a_bad_value_is_named", Needs::Helm, chart::a_bad_value_is_named),
     (
+        "a_release_that_no_service_can_be_named_after_is_refused",
+        Needs::Helm,
+        chart::a_release_that_no_service_can_be_named_after_is_refused,
+    ),
+    (
         "the_binary_takes_what_pods_are_told",
         Needs::Helm,
         chart::the_binary_takes_what_pods_are_told,
