@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use dormouse_activator::activator::Activator;
 use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken, Token};
+use dormouse_activator::link_tls;
 use dormouse_link::activator_side::Identity;
 use serde::Serialize;
 
@@ -88,6 +89,10 @@ impl Config {
             dials.map(|typed| check("--link-dial", typed, host_and_port, &mut faults)).collect();
         // Only looked at: it may be another one when it is shown.
         let token = secret::read(&args.token_file).map_err(|fault| faults.push(fault)).ok();
+        // The same: each connection reads it anew.
+        if let Some(Err(fault)) = args.link_authorities.as_deref().map(link_tls::check) {
+            faults.push(format!("--link-authorities: {fault}"));
+        }
         let host_name = || nix::unistd::gethostname().ok()?.into_string().ok();
         let typed = args.name.clone().or_else(host_name).unwrap_or_default();
         let name = check("--name", &typed, name, &mut faults);
@@ -211,6 +216,7 @@ mod tests {
             "--admin=there",
             "--link-dial=nowhere",
             "--token-file=/nowhere/token",
+            "--link-authorities=/nowhere/authorities",
             "--name=two words",
             "--pod-ips=0.0.0.0",
             "--drain-delay=5",
@@ -228,5 +234,26 @@ mod tests {
             let flag = typed.split_once('=').unwrap().0;
             assert!(fault.starts_with(flag), "{fault}");
         }
+    }
+    #[test]
+    fn a_file_without_certificates_is_no_authority() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "0123456789abcdef").unwrap();
+        let config = |authorities: &std::path::Path| {
+            let line = ["dormouse", "activator", "--link-dial=a:1", "--name=a"].map(str::to_owned);
+            let token = format!("--token-file={}", token.display());
+            let authorities = format!("--link-authorities={}", authorities.display());
+            let line = line.into_iter().chain([token, authorities]);
+            match Cli::try_parse_from(line).unwrap().command {
+                Command::Activator(args) => Config::new(&args),
+                other => panic!("{other:?}"),
+            }
+        };
+        let faults = config(&token).unwrap_err().0;
+        assert!(faults.len() == 1 && faults[0].contains("holds no certificate"), "{faults:?}");
+        let authorities =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata/link/one.authorities");
+        config(authorities.as_ref()).unwrap();
     }
 }

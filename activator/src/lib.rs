@@ -35,5 +35,5 @@ mod tunnel;
 mod control;
 mod admin;
 mod link_client;
-mod link_tls;
+pub mod link_tls;
 mod probe;

@@ -11,6 +11,28 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+/// Looks whether the file holds authorities.
+///
+/// # Errors
+/// A sentence: it cannot be read, or holds something else.
+pub fn check(authorities: &Path) -> Result<(), String> {
+    roots(authorities).map(drop)
+}
+
+fn roots(authorities: &Path) -> Result<RootCertStore, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", authorities.display());
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(authorities).map_err(|it| failed(&it))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|it| failed(&it))?;
+        roots.add(certificate).map_err(|it| failed(&it))?;
+    }
+    match roots.is_empty() {
+        true => Err(failed(&"holds no certificate")),
+        false => Ok(roots),
+    }
+}
+
 /// Secures a connection to one whose certificate for `host` is of an authority in the file, which
 /// is read anew, for authorities change while we run.
 ///
@@ -21,13 +43,7 @@ pub(crate) async fn secure(
     host: &str,
     authorities: &Path,
 ) -> Result<TlsStream<TcpStream>, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", authorities.display());
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(authorities).map_err(|it| failed(&it))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|it| failed(&it))?;
-        roots.add(certificate).map_err(|it| failed(&it))?;
-    }
+    let roots = roots(authorities)?;
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
