@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use dormouse_admin::client::Question;
 use dormouse_autoscaler::cluster::Calls;
 use dormouse_autoscaler::cluster::kubernetes::{ApiServer, Installed};
 use hyper::StatusCode;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::cli::{AskedArgs, ClusterArgs};
@@ -24,9 +26,9 @@ const AUTOSCALER: &str = "dormouse/dormouse-autoscaler";
 
 /// What the admin port answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Bytes,
+struct Answer {
+    status: StatusCode,
+    body: Bytes,
 }
 
 /// Whom is asked.
@@ -79,11 +81,33 @@ impl Asked {
         Ok(Self { runtime, way: Way::Cluster(cluster) })
     }
 
-    /// Asks for a path.
+    /// Asks for a path, and reads what is answered.
     ///
     /// # Errors
-    /// Nobody answers in time, or not in HTTP, or not the one who was asked.
-    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    /// Nobody answers in time, or not in HTTP, or not the one who was asked; it is refused; the
+    /// answer is none of ours.
+    pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let Answer { status, body } = self.get(path)?;
+        let place = match &self.way {
+            Way::Address(address) => format!("http://{address}"),
+            Way::Cluster(Cluster { installed: Installed { namespace, service }, .. }) => {
+                format!("{service} in namespace {namespace}")
+            }
+        };
+        let stranger =
+            || format!("{place} is no autoscaler of Dormouse, or one of another version");
+        if status == StatusCode::OK {
+            return serde_json::from_slice(&body).with_context(stranger);
+        }
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(_)) => {
+                bail!("{place} answered {path} with {status}: {}", String::from_utf8_lossy(&body))
+            }
+            _ => bail!("{}: {path} was answered {status}", stranger()),
+        }
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<Answer> {
         self.runtime.block_on(async {
             match &self.way {
                 Way::Address(address) => get(*address, path).await,

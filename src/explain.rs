@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use dormouse_autoscaler::status::{Explanation, Kept};
 use dormouse_policy::function::FunctionName;
 
 use crate::cli::ExplainArgs;
 use crate::client::Asked;
 use crate::flags::{check_one, duration};
-use crate::status::{self, FUNCTIONS_PATH, expect_ok};
+use crate::status::{self, FUNCTIONS_PATH};
 
 mod text;
 
@@ -34,9 +34,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let listed = status::list(&asked, args.asked.namespace.as_deref())?;
     let names: Vec<&FunctionName> = listed.iter().map(|status| &status.name).collect();
     let name = resolve(&typed, &names)?;
-    let body = expect_ok(asked.get(&format!("{FUNCTIONS_PATH}/{name}"))?)?;
-    let mut explanation: Explanation =
-        serde_json::from_slice(&body).context("unexpected answer")?;
+    let mut explanation: Explanation = asked.read(&format!("{FUNCTIONS_PATH}/{name}"))?;
     let now_ms = unix_ms();
     let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     explanation.decisions.retain(|kept| now_ms.saturating_sub(kept.at_ms) <= since_ms);

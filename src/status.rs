@@ -3,14 +3,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use bytes::Bytes;
 use dormouse_autoscaler::status::FunctionStatus;
-use hyper::StatusCode;
 
 use crate::account::{Row, table};
 use crate::cli::StatusArgs;
-use crate::client::{self, Asked};
+use crate::client::Asked;
 
 /// Where the admin port lists every function.
 pub(crate) const FUNCTIONS_PATH: &str = "/api/v1/functions";
@@ -20,7 +17,11 @@ pub(crate) const FUNCTIONS_PATH: &str = "/api/v1/functions";
 /// # Errors
 /// None or several run here, or the one asked does not answer.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let statuses = list(&Asked::find(&args.asked)?, args.asked.namespace.as_deref())?;
+    let namespace = args.asked.namespace.as_deref();
+    let statuses = list(&Asked::find(&args.asked)?, namespace)?;
+    if let (true, Some(namespace)) = (statuses.is_empty(), namespace) {
+        writeln!(io::stderr(), "dormouse: no functions in namespace {namespace}")?;
+    }
     let mut stdout = io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut stdout, &statuses)?;
@@ -33,20 +34,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 
 /// Every function that is known, or those of one namespace.
 pub(crate) fn list(asked: &Asked, namespace: Option<&str>) -> anyhow::Result<Vec<FunctionStatus>> {
-    let body = expect_ok(asked.get(FUNCTIONS_PATH)?)?;
-    let mut statuses: Vec<FunctionStatus> =
-        serde_json::from_slice(&body).context("unexpected answer")?;
+    let mut statuses: Vec<FunctionStatus> = asked.read(FUNCTIONS_PATH)?;
     statuses.retain(|status| namespace.is_none_or(|meant| status.name.namespace() == meant));
     Ok(statuses)
-}
-
-/// The body of an answer that is what was asked for.
-pub(crate) fn expect_ok(answer: client::Answer) -> anyhow::Result<Bytes> {
-    if answer.status != StatusCode::OK {
-        let body = String::from_utf8_lossy(&answer.body);
-        bail!("the answer was {}: {body}", answer.status);
-    }
-    Ok(answer.body)
 }
 
 fn render(statuses: &[FunctionStatus]) -> String {

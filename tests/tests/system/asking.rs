@@ -76,7 +76,9 @@ fn the_autoscaler_of_a_cluster_is_asked_through_the_api_server() {
     person.api.proxy(person.parts.admin);
     let listed = json_of(&person.dormouse(&["status", "--json"]));
     assert_eq!(listed[0]["name"], "default/hello");
-    assert_eq!(json_of(&person.dormouse(&["status", "-n", "other", "--json"])), json!([]));
+    let nothing = person.dormouse(&["status", "-n", "other", "--json"]);
+    assert_eq!(json_of(&nothing), json!([]));
+    fails(&nothing, 0, "dormouse: no functions in namespace other\n");
     assert_eq!(person.parts.get("hello.default", "/").status, 200);
     let explained = json_of(&person.dormouse(&["explain", "hello", "--json", "-n", "default"]));
     assert_eq!(explained["status"]["name"], "default/hello");
@@ -297,6 +299,24 @@ fn pretend(listener: &TcpListener, version: (&str, &str), other: (&str, &str)) {
         if path == "/end" {
             return;
         }
+    }
+}
+
+#[test]
+fn who_answers_and_is_no_autoscaler_is_named() {
+    for answer in [("200 OK", "<html>"), ("200 OK", "{}"), ("404 Not Found", "<html>")] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut command = Command::new(program::dormouse());
+        command.args(["status", "--admin", &address.to_string()]);
+        let output = thread::scope(|scope| {
+            scope.spawn(|| pretend(&listener, answer, answer));
+            let output = command.output().unwrap();
+            Client::connect(address).get("localhost", "/end").unwrap();
+            output
+        });
+        fails(&output, 1, &format!("http://{address} is no autoscaler of Dormouse"));
+        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1, "{output:?}");
     }
 }
 
