@@ -1,4 +1,4 @@
-//! What is installed: the chart, what it renders to, the plain manifests made from it.
+//! What is installed: the chart, what it renders to, the plain manifests made from it, the image.
 
 #![allow(clippy::unwrap_used, reason = "every line of this program is a test")]
 
@@ -8,6 +8,7 @@ use dormouse_tests::helm;
 use libtest_mimic::{Arguments, Completion, Trial};
 
 mod chart;
+mod image;
 mod values;
 
 /// A test, and whether it needs Helm.
@@ -36,6 +37,11 @@ const TESTS: &[Test] = &[
         chart::the_binary_takes_what_pods_are_told,
     ),
     ("nothing_has_more_rights_than_it_needs", Needs::Helm, chart::pods_are_confined),
+    (
+        "an_image_has_the_name_that_it_is_given",
+        Needs::Nothing,
+        image::it_has_the_name_that_it_is_given,
+    ),
     ("every_value_has_a_rule", Needs::Nothing, values::every_value_has_a_rule),
     ("every_value_is_documented", Needs::Nothing, values::every_value_is_documented),
 ];
