@@ -1,11 +1,14 @@
 //! YAML text to Kubernetes objects, with the lines where they stand. The only file that knows the
 //! YAML library.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_path_to_error::Segment;
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::{Finding, Source};
@@ -35,6 +38,69 @@ struct Document<'a> {
 #[derive(Deserialize)]
 struct List {
     items: Vec<Spanned<Value>>,
+}
+
+/// The shape of a document, each part with its line.
+enum Lines {
+    Mapping(BTreeMap<String, Spanned<Self>>),
+    Sequence(Vec<Spanned<Self>>),
+    Scalar,
+}
+
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LinesVisitor)
+    }
+}
+
+struct LinesVisitor;
+
+impl<'de> Visitor<'de> for LinesVisitor {
+    type Value = Lines;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lines, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry()? {
+            fields.insert(key, value);
+        }
+        Ok(Lines::Mapping(fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Lines, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Lines::Sequence(items))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Lines, E> {
+        Ok(Lines::Scalar)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Lines, E> {
+        Ok(Lines::Scalar)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Lines, E> {
+        Ok(Lines::Scalar)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Lines, E> {
+        Ok(Lines::Scalar)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Lines, E> {
+        Ok(Lines::Scalar)
+    }
+
+    fn visit_unit<E>(self) -> Result<Lines, E> {
+        Ok(Lines::Scalar)
+    }
 }
 
 /// The objects of one source, Lists unfolded, in order; documents that hold none become faults.
@@ -74,8 +140,7 @@ impl Object<'_> {
 
     /// The object as its Kubernetes type. A fault names the field, and the line where it is known.
     pub(super) fn typed<T: DeserializeOwned>(&self) -> Result<T, Finding> {
-        // JSON is as strict on types as the API server, and knows the value and its field; YAML
-        // knows the line of what it refuses.
+        // JSON is as strict on types as the API server, and knows the value and its field.
         let error = match serde_path_to_error::deserialize(&self.value) {
             Ok(typed) => return Ok(typed),
             Err(error) => error,
@@ -86,17 +151,29 @@ impl Object<'_> {
             true => "; the values here are text: put it in quotes",
             false => "",
         };
-        let line = self.document.and_then(|document| {
-            let options = serde_saphyr::options! { no_schema: true, with_snippet: false };
-            let lined = serde_saphyr::from_str_with_options::<T>(document.text, options);
-            document.line(&lined.err()?)
-        });
+        let line = self.document.and_then(|document| document.line_of(error.path()));
         let fault = self.finding(format!("{field}: {}{hint}", error.inner()));
         Err(Finding { line: line.or(fault.line), ..fault })
     }
 }
 
 impl Document<'_> {
+    /// The line of the field at that path, or of what it is missing in.
+    fn line_of(&self, path: &serde_path_to_error::Path) -> Option<u64> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let whole = serde_saphyr::from_str_with_options(self.text, options);
+        let mut node: &Spanned<Lines> = &whole.ok()?;
+        for segment in path {
+            node = match (segment, &node.value) {
+                (Segment::Map { key }, Lines::Mapping(fields)) => fields.get(key),
+                (Segment::Seq { index }, Lines::Sequence(items)) => items.get(*index),
+                _ => None,
+            }
+            .unwrap_or(node);
+        }
+        Some(self.lines_before + node.referenced.line())
+    }
+
     fn line(&self, error: &serde_saphyr::Error) -> Option<u64> {
         error.location().map(|location| self.lines_before + location.line())
     }
