@@ -1,9 +1,9 @@
 //! What others write into a workload's `replicas`, and what of it is respected.
 //!
 //! Who takes it from above 0 to 0 means it: it stays there until somebody raises it. But a 0 that
-//! comes with a manifest says how the function begins: that is sleep, from which a request wakes. A
-//! higher figure is kept for a stable window. Who undoes ours again and again is no person but a tool that
-//! re-applies a manifest: from then on the higher of both figures is written, and seldom.
+//! comes with a manifest says how the function begins: that is sleep, from which a request wakes.
+//! A higher figure is kept for a stable window. Who undoes ours again and again is no person but a
+//! tool that re-applies a manifest: from then on the higher of both figures is written, and seldom.
 //!
 //! An API server names nobody for some of what is written by `/scale`, as `kubectl scale` does and
 //! we do: for a 0 never, which is written there as no figure at all, and for others not always. So

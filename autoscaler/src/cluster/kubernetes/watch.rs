@@ -408,6 +408,7 @@ mod tests {
     use http_body_util::StreamBody;
     use http_body_util::combinators::UnsyncBoxBody;
     use kube::client::Body;
+    use serde_json::json;
     use tower::Service;
 
     use super::super::objects::Services;
@@ -429,11 +430,9 @@ mod tests {
 
         fn call(&mut self, request: Request<Body>) -> Self::Future {
             self.0.lock().unwrap().push(request.uri().to_string());
-            let bookmark = format!(
-                "{{\"type\": \"BOOKMARK\", \"object\": {{\"apiVersion\": \"v1\", \"kind\": \"Any\", \
-                 \"metadata\": {{\"resourceVersion\": \"7\", \"annotations\": {{{INITIAL_END:?}: \
-                 \"true\"}}}}}}}}\n"
-            );
+            let metadata = json!({"resourceVersion": "7", "annotations": {INITIAL_END: "true"}});
+            let object = json!({"apiVersion": "v1", "kind": "Any", "metadata": metadata});
+            let bookmark = format!("{}\n", json!({"type": "BOOKMARK", "object": object}));
             let said = stream::iter([Ok(Frame::data(Bytes::from(bookmark)))]);
             let body = StreamBody::new(said.chain(stream::pending()));
             ready(Ok(Response::new(UnsyncBoxBody::new(body))))
