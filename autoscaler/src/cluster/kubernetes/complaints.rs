@@ -76,6 +76,21 @@ impl Complaints {
         self.standing.insert(key, standing);
     }
 
+    /// The object breaks these rules; it has no such fault, or none any more, if there are none.
+    pub(super) fn hold(
+        &mut self,
+        regarding: &Regarding,
+        reason: &'static str,
+        uid: &str,
+        rules: &[String],
+        now: Instant,
+    ) {
+        match rules {
+            [] => self.settle(regarding, reason),
+            rules => self.raise(regarding, reason, uid, rules.join("; "), now),
+        }
+    }
+
     /// The object has no such fault any more.
     pub(super) fn settle(&mut self, regarding: &Regarding, reason: &'static str) {
         let key = (regarding.clone(), reason);

@@ -21,6 +21,7 @@ use super::pods::PodsSeen;
 use super::scale::{Placed, Target};
 use super::slices::Slices;
 use super::watch::Change;
+use crate::cluster::workload::Service;
 use crate::cluster::{Fact, Note};
 use crate::leader::is_older;
 use defaults::Common;
@@ -33,6 +34,9 @@ const DOMAIN: &str = "";
 
 /// The reason of Events on objects that break a rule.
 const SET_ASIDE: &str = "SetAside";
+
+/// That of an object which serves something is not heeded.
+const NO_EFFECT: &str = "NoEffect";
 
 /// What is watched all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -279,10 +283,7 @@ impl World {
 
     /// Complains of an object that breaks these rules, or ceases to if there are none.
     fn blame(&mut self, regarding: &Regarding, uid: &str, rules: &[String], now: Instant) {
-        match rules {
-            [] => self.complaints.settle(regarding, SET_ASIDE),
-            rules => self.complaints.raise(regarding, SET_ASIDE, uid, rules.join("; "), now),
-        }
+        self.complaints.hold(regarding, SET_ASIDE, uid, rules, now);
     }
 
     fn begin(&mut self, source: &Source) {
@@ -411,12 +412,16 @@ impl World {
             match described {
                 Ok(mut described) => {
                     self.complaints.settle(&regarding, SET_ASIDE);
+                    let mut rules = std::mem::take(&mut described.not_yet);
+                    rules.iter_mut().for_each(|key| key.push_str(" is not supported yet"));
+                    rules.extend(self.services.leading_to(workload).flat_map(Service::unspoken));
+                    self.complaints.hold(&regarding, NO_EFFECT, &seen.uid, &rules, now);
                     self.common.share(&mut described.function.settings.scaling);
                     function = Some(Arc::new(described.function));
                 }
                 Err(faults) => {
-                    let note = faults.join("; ");
-                    self.complaints.raise(&regarding, SET_ASIDE, &seen.uid, note, now);
+                    self.complaints.settle(&regarding, NO_EFFECT);
+                    self.complaints.hold(&regarding, SET_ASIDE, &seen.uid, &faults, now);
                 }
             }
         }

@@ -149,6 +149,19 @@ impl Service {
         if rules.is_empty() { Ok(ports) } else { Err(rules) }
     }
 
+    /// What is to be said of ports that, selecting their pods, are served and speak something else.
+    pub(in crate::cluster) fn unspoken(&self) -> impl Iterator<Item = String> {
+        let ports = self.ports.as_deref().filter(|_| self.target().is_none());
+        ports.into_iter().flatten().filter_map(|Port { number, app_protocol, .. }| {
+            let spoken = app_protocol.as_deref().filter(|spoken| !target::is_spoken(spoken))?;
+            let key = &self.key;
+            Some(format!(
+                "port {number} of Service {key}: appProtocol {spoken:?} is not served yet, requests \
+                 are passed on as HTTP/1.1"
+            ))
+        })
+    }
+
     /// The families of its own addresses.
     pub(in crate::cluster) fn families(&self) -> Families {
         self.families

@@ -54,6 +54,11 @@ pub(super) fn refusals(spec: &ServiceSpec) -> Vec<String> {
     rules
 }
 
+/// Whether activators speak what a port says it speaks.
+pub(super) fn is_spoken(app_protocol: &str) -> bool {
+    APP_PROTOCOLS.contains(&app_protocol.to_ascii_lowercase().as_str())
+}
+
 /// The rule that a port breaks.
 fn refused_port(port: &ServicePort) -> Option<String> {
     let number = port.port;
@@ -61,8 +66,7 @@ fn refused_port(port: &ServicePort) -> Option<String> {
         return Some(format!("port {number}: protocol {protocol} must be TCP"));
     }
     let spoken = port.app_protocol.as_deref()?;
-    let is_known = APP_PROTOCOLS.contains(&spoken.to_ascii_lowercase().as_str());
-    (!is_known).then(|| {
+    (!is_spoken(spoken)).then(|| {
         let known = APP_PROTOCOLS.join(", ");
         format!(
             "port {number}: appProtocol {spoken:?} is not served yet; it must be absent or one of \

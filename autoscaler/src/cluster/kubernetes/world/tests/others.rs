@@ -176,3 +176,23 @@ fn a_note_becomes_a_complaint_of_its_own_on_the_workload() {
     told.world.note(note(None), told.now);
     assert_eq!(told.complaint(), None);
 }
+
+#[test]
+fn what_of_a_function_has_no_effect_is_said_while_it_serves() {
+    let mut told = Told::with(0);
+    assert_eq!(told.complaint(), None);
+    let mut spoken = service();
+    spoken["spec"]["ports"][0]["appProtocol"] = json!("kubernetes.io/h2c");
+    told.is(Listing::Services, spoken);
+    let rule = "port 80 of Service shop/cart: appProtocol \"kubernetes.io/h2c\" is not served yet, \
+                requests are passed on as HTTP/1.1";
+    assert_eq!(told.complaint().as_deref(), Some(rule));
+    told.is(Listing::Services, service());
+    let mut later = workload(6, 0);
+    later["metadata"]["annotations"]["dormouse.dev/protocol"] = json!("h2c");
+    told.is(Listing::Deployments, later);
+    assert_eq!(told.complaint().as_deref(), Some("dormouse.dev/protocol is not supported yet"));
+    told.is(Listing::Deployments, workload(7, 0));
+    assert_eq!(told.world.complaints.due(), None, "mended");
+    assert!(told.short().contains(&"function shop/cart".to_owned()), "it serves all the time");
+}
