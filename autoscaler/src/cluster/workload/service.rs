@@ -156,8 +156,8 @@ impl Service {
             let spoken = app_protocol.as_deref().filter(|spoken| !target::is_spoken(spoken))?;
             let key = &self.key;
             Some(format!(
-                "port {number} of Service {key}: appProtocol {spoken:?} is not served yet, requests \
-                 are passed on as HTTP/1.1"
+                "port {number} of Service {key}: appProtocol {spoken:?} is not served yet, \
+                 requests are passed on as HTTP/1.1"
             ))
         })
     }
