@@ -81,6 +81,11 @@ impl Asked {
         Ok(Self { runtime, way: Way::Cluster(cluster) })
     }
 
+    /// Whether it is a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.way, Way::Cluster(_))
+    }
+
     /// Asks for a path, and reads what is answered.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use dormouse_autoscaler::status::{Explanation, Kept};
 use dormouse_policy::function::FunctionName;
 
@@ -33,7 +33,10 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let asked = Asked::find(&args.asked)?;
     let listed = status::list(&asked, args.asked.namespace.as_deref())?;
     let names: Vec<&FunctionName> = listed.iter().map(|status| &status.name).collect();
-    let name = resolve(&typed, &names)?;
+    let name = resolve(&typed, &names).map_err(|error| match asked.is_cluster() {
+        true => anyhow!("{error}; an object that is set aside has an Event that says why"),
+        false => error,
+    })?;
     let mut explanation: Explanation = asked.read(&format!("{FUNCTIONS_PATH}/{name}"))?;
     let now_ms = unix_ms();
     let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);

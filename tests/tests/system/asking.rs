@@ -83,7 +83,8 @@ fn the_autoscaler_of_a_cluster_is_asked_through_the_api_server() {
     let explained = json_of(&person.dormouse(&["explain", "hello", "--json", "-n", "default"]));
     assert_eq!(explained["status"]["name"], "default/hello");
     assert!(!explained["decisions"].as_array().unwrap().is_empty(), "{explained:#}");
-    fails(&person.dormouse(&["explain", "other"]), 1, "no function is named");
+    let other = person.dormouse(&["explain", "other"]);
+    fails(&other, 1, "no function is named \"other\"; an object that is set aside has an Event");
     let asked = person.api.requests();
     let proxied =
         "/api/v1/namespaces/dormouse/services/dormouse-autoscaler:admin/proxy/api/v1/functions";
