@@ -146,7 +146,8 @@ fn obstacles() -> [Obstacle; 7] {
     };
     let secret =
         json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "none", "key": "a"}}}]);
-    let volume = json!({"volumes": [{"name": "none", "secret": {"secretName": "none"}}]});
+    let mut volume = container(json!({"volumeMounts": [{"name": "none", "mountPath": "/none"}]}));
+    volume["volumes"] = json!([{"name": "none", "secret": {"secretName": "none"}}]);
     let requests = json!({"resources": {"requests": {"cpu": "1m"}}});
     [
         of("image-pull", container(json!({"image": "dormouse.test/none:1"}))),
