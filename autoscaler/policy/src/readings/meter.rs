@@ -155,17 +155,17 @@ impl Meter {
         }
         let from_s = self.next_s.max(settled_s.saturating_sub(u64::from(window_s)));
         let grown = self.first_s..self.first_s + self.growth.len() as u64;
-        let mut next_s = from_s;
-        while next_s < settled_s {
-            let second = next_s;
-            // Outside of what has grown nothing happened.
-            next_s = match grown.contains(&second) {
-                true => second + 1,
-                false if second < grown.start => grown.start.min(settled_s),
-                false => settled_s,
-            };
-            for known in reporters.known(second..next_s) {
-                record(known, self.growth_in(second).sample());
+        for known in reporters.known(from_s..settled_s) {
+            let mut next_s = known.start;
+            while next_s < known.end {
+                let second = next_s;
+                // Outside of what has grown nothing happened.
+                next_s = match grown.contains(&second) {
+                    true => second + 1,
+                    false if second < grown.start => grown.start.min(known.end),
+                    false => known.end,
+                };
+                record(second..next_s, self.growth_in(second).sample());
             }
         }
         self.next_s = self.next_s.max(settled_s);
