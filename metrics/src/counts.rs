@@ -142,6 +142,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// Adds another worker's counts.
+    #[inline]
     pub(crate) fn merge(&mut self, other: &Self) {
         merge(&mut self.flow, &other.flow);
         merge(&mut self.tally, &other.tally);
@@ -156,6 +157,7 @@ impl Counts {
     }
 
     /// Requests that ended well: each that ended was answered or abandoned.
+    #[inline]
     fn successes(&self) -> u64 {
         let otherwise = &self.tally[RESPONSES..];
         let otherwise = otherwise.iter().fold(self.tally[ABANDONED], |a, b| a.wrapping_add(*b));
@@ -163,6 +165,7 @@ impl Counts {
     }
 
     /// What they say at `now_us`.
+    #[inline]
     pub(crate) fn at(&self, now_us: u64) -> Reading {
         let tally = &self.tally;
         let Load { area_us, started, in_flight } = load(&self.flow, now_us);
@@ -185,6 +188,7 @@ impl Counts {
 }
 
 /// Adds `other` to `sum`, word by word.
+#[inline]
 pub(crate) fn merge<const N: usize>(sum: &mut [u64; N], other: &[u64; N]) {
     for (sum, other) in sum.iter_mut().zip(other) {
         *sum = sum.wrapping_add(*other);
@@ -192,6 +196,7 @@ pub(crate) fn merge<const N: usize>(sum: &mut [u64; N], other: &[u64; N]) {
 }
 
 /// What flows, summed over workers, say at `now_us`.
+#[inline]
 pub(crate) fn load(flow: &FlowWords, now_us: u64) -> Load {
     let in_flight = flow[STARTED].wrapping_sub(flow[ENDED]);
     let area_us = flow[BALANCE].wrapping_add(in_flight.wrapping_mul(now_us));

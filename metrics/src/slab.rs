@@ -128,6 +128,7 @@ impl Slab {
     }
 
     /// A slot's counts, or none if the writer was in the way.
+    #[inline]
     pub(crate) fn read(&self, index: usize) -> Option<Counts> {
         let (flow, tally) = (self.flow(index), self.tally(index));
         flow.sequence.read(|| Counts { flow: flow.words.copy(), tally: tally.copy() })
