@@ -1,8 +1,11 @@
 //! What is to happen, in order: by time, class, function and, where all of these are equal, by what
 //! was put first.
 
-use std::cmp::Ordering;
+mod heap;
+
 use std::collections::BinaryHeap;
+
+use heap::Heap;
 
 /// Functions have 20 bits of an event's place.
 pub const FUNCTIONS_MAX: usize = 1 << 20;
@@ -81,27 +84,6 @@ struct Entry {
     event: Event,
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    /// The earliest is the greatest: the standard heap gives that first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.key.cmp(&self.key)
-    }
-}
-
 /// The place of an event in the order of all.
 #[inline]
 pub(super) fn key(at_ns: u64, class: Class, function: u32, number: u64) -> u128 {
@@ -129,8 +111,8 @@ pub(super) enum Which {
 pub(super) struct Queue {
     /// Completions have a heap of their own: they are most of the events, and the others, seconds
     /// away, would only make it deeper.
-    completions: BinaryHeap<Entry>,
-    others: BinaryHeap<Entry>,
+    completions: Heap,
+    others: Heap,
     number: u64,
 }
 
@@ -149,8 +131,7 @@ impl Queue {
     /// The place of the next event, beyond all if there is none, and the heap that it is in.
     #[inline]
     pub(super) fn next(&self) -> (u128, Which) {
-        let next = |heap: &BinaryHeap<Entry>| heap.peek().map_or(u128::MAX, |entry| entry.key);
-        let (completion, other) = (next(&self.completions), next(&self.others));
+        let (completion, other) = (self.completions.next_key(), self.others.next_key());
         match completion < other {
             true => (completion, Which::Completions),
             false => (other, Which::Others),
