@@ -119,6 +119,7 @@ pub(super) struct Request<'a> {
     pub(super) place: Place,
     pub(super) visit: Visit,
     pub(super) service_ns: u64,
+    /// Where it was sent; until it is, this and what follows are of whoever had its place.
     pub(super) pod: Id,
     /// Its pod's place in its activator's view when it was sent.
     pub(super) hint: u32,
@@ -128,6 +129,23 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// A place where none was yet.
+    pub(super) fn none() -> Self {
+        let nowhere = Id { at: u32::MAX, life: 0 };
+        Self {
+            life: 0,
+            function: 0,
+            activator: 0,
+            place: Place::Free,
+            visit: Visit { part: 0, arrived_ns: 0, sent_ns: 0, cause: Cause::Saturated },
+            service_ns: 0,
+            pod: nowhere,
+            hint: 0,
+            slot: false,
+            count: None,
+        }
+    }
+
     /// When its count began, in microseconds.
     #[inline]
     pub(super) fn begun_us(&self) -> u64 {

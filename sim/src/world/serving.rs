@@ -3,14 +3,12 @@
 use dormouse_policy::admission::{Arrival, Ticket};
 
 use super::activator::{Grant, HEAD_BYTES, Presence};
-use super::engine::{Place, Request, Sim};
+use super::engine::{Place, Request, Sim, State};
 use super::ledger::{Cause, Fate, Visit};
 use super::pod::{Begun, Phase, Server};
-use super::queue::{Class, Event, Id};
+use super::queue::{Class, Event, Id, Queue};
 
-const NOWHERE: Id = Id { at: u32::MAX, life: 0 };
-
-impl<'a> Sim<'a> {
+impl Sim<'_> {
     /// A request of the function arrives.
     #[inline]
     pub(super) fn arrive(&mut self, at: usize) {
@@ -33,27 +31,19 @@ impl<'a> Sim<'a> {
             let visit = Visit { cause: function.cause(), ..visit };
             return function.ledger.leave(visit, Fate::Lost, now_ns);
         };
-        let begun_us = self.now_us();
+        let id = self.make_request();
         let activator = &mut self.activators[way];
         activator.note(at);
-        let request = Request {
-            life: 0,
-            function: at as u32,
-            activator: way as u16,
-            place: Place::InLine,
-            visit,
-            service_ns,
-            pod: NOWHERE,
-            hint: 0,
-            slot: false,
-            count: Some(activator.writer.begin(&activator.counters[at], self.clock)),
-        };
-        let id = self.take_in(request);
-        self.watch_deadline(at, id);
-        let settings = &self.functions[at].spec.settings;
+        // In its place: a request is too large to be made elsewhere and moved there.
+        let request = &mut self.requests[id.at as usize];
+        (request.function, request.activator) = (at as u32, way as u16);
+        (request.place, request.visit, request.service_ns) = (Place::InLine, visit, service_ns);
+        request.count = Some(activator.writer.begin(&activator.counters[at], self.clock));
+        let function = &mut self.functions[at];
+        function.watch_deadline(now_ns, id, &self.requests, &mut self.queue);
+        let settings = &function.spec.settings;
         let queue_ms = settings.admission.queue_timeout_ms.min(settings.timeouts.request_ms);
-        let deadline_us = begun_us.saturating_add(queue_ms.saturating_mul(1_000));
-        let activator = &mut self.activators[way];
+        let deadline_us = self.clock.0.get().saturating_add(queue_ms.saturating_mul(1_000));
         let view = &activator.views[at];
         let arrival = activator.admission.arrive(
             at as u32,
@@ -84,19 +74,14 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn take_in(&mut self, request: Request<'a>) -> Id {
-        match self.free_requests.pop() {
-            Some(at) => {
-                let place = &mut self.requests[at as usize];
-                let life = place.life;
-                *place = Request { life, ..request };
-                Id { at, life }
-            }
-            None => {
-                self.requests.push(request);
-                Id { at: (self.requests.len() - 1) as u32, life: 0 }
-            }
-        }
+    /// A place for a request, in which another one may have been.
+    #[inline]
+    fn make_request(&mut self) -> Id {
+        let at = self.free_requests.pop().unwrap_or_else(|| {
+            self.requests.push(Request::none());
+            (self.requests.len() - 1) as u32
+        });
+        Id { at, life: self.requests[at as usize].life }
     }
 
     /// The activator that a request comes to; none if none is there.
@@ -312,25 +297,6 @@ impl<'a> Sim<'a> {
         }
     }
 
-    #[inline]
-    fn watch_deadline(&mut self, at: usize, id: Id) {
-        let requests = &self.requests;
-        let function = &mut self.functions[at];
-        while let Some((_, first)) = function.deadlines.front()
-            && requests[first.at as usize].life != first.life
-        {
-            function.deadlines.pop_front();
-        }
-        let request_ms = function.spec.settings.timeouts.request_ms;
-        let deadline_ns = self.now_ns.saturating_add(request_ms.saturating_mul(1_000_000));
-        function.deadlines.push_back((deadline_ns, id));
-        if !function.deadline_armed {
-            function.deadline_armed = true;
-            let event = Event::Deadline(at as u32);
-            self.queue.push(deadline_ns, Class::Timer, at as u32, event);
-        }
-    }
-
     /// Requests whose whole time is over end.
     pub(super) fn deadline(&mut self, at: usize) {
         loop {
@@ -364,6 +330,26 @@ impl<'a> Sim<'a> {
                 self.evaluate(way, at);
             }
             Place::InLine | Place::Served => self.leave_pod(id, fate),
+        }
+    }
+}
+
+impl State<'_> {
+    /// A request that arrives now is to end in time.
+    #[inline]
+    fn watch_deadline(&mut self, now_ns: u64, id: Id, requests: &[Request<'_>], queue: &mut Queue) {
+        while let Some((_, first)) = self.deadlines.front()
+            && requests[first.at as usize].life != first.life
+        {
+            self.deadlines.pop_front();
+        }
+        let request_ms = self.spec.settings.timeouts.request_ms;
+        let deadline_ns = now_ns.saturating_add(request_ms.saturating_mul(1_000_000));
+        self.deadlines.push_back((deadline_ns, id));
+        if !self.deadline_armed {
+            self.deadline_armed = true;
+            let function = requests[id.at as usize].function;
+            queue.push(deadline_ns, Class::Timer, function, Event::Deadline(function));
         }
     }
 }
