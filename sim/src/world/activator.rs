@@ -162,8 +162,12 @@ impl View {
 
     /// The first pod at or after `start`, going round, that takes requests and is not `except`.
     fn usable_from(&self, start: usize, except: Option<usize>) -> Option<usize> {
-        let mut places = (start..self.pods.len()).chain(0..start);
-        places.find(|&at| Some(at) != except && self.pods[at].takes_requests())
+        let is_usable = |at: usize| Some(at) != except && self.pods[at].takes_requests();
+        if is_usable(start) {
+            // Nearly always.
+            return Some(start);
+        }
+        (start + 1..self.pods.len()).chain(0..start).find(|&at| is_usable(at))
     }
 
     /// Two choices, as the live activator: of the pod found from `first` on and another one, found
