@@ -195,7 +195,13 @@ impl Dialler {
                     if heard.frames > 0 {
                         pause = PAUSE_MIN;
                     }
-                    warn!(%address, connection = connection.0, reason = %heard.end, "link lost");
+                    let number = connection.0;
+                    match heard.lost {
+                        Some(why) => {
+                            warn!(%address, connection = number, reason = why, "link lost")
+                        }
+                        None => info!(%address, connection = number, "link closed"),
+                    }
                     self.tell(LinkEvent::Disconnected(connection)).await?;
                 }
                 Err(reason) if said.is_new(&reason) => {
@@ -232,7 +238,8 @@ impl Dialler {
 /// How a connection went.
 struct Heard {
     frames: u64,
-    end: String,
+    /// Why it ended; none = this side closed it.
+    lost: Option<String>,
 }
 
 async fn converse(
@@ -252,7 +259,7 @@ async fn converse(
                 Err(_) => return Err("the peer reads nothing".to_owned()),
             }
         }
-        Ok("closed by this side".to_owned())
+        Ok(None)
     };
     let read = async {
         while let Some(bytes) = source.next().await {
@@ -264,13 +271,13 @@ async fn converse(
                 break;
             }
         }
-        Ok("closed by the peer".to_owned())
+        Ok(Some("closed by the peer".to_owned()))
     };
-    let end: Result<String, String> = tokio::select! {
+    let lost: Result<Option<String>, String> = tokio::select! {
         end = write => end,
         end = read => end,
     };
-    Heard { frames, end: end.unwrap_or_else(|error| error) }
+    Heard { frames, lost: lost.unwrap_or_else(Some) }
 }
 
 #[cfg(test)]
