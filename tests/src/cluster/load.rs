@@ -100,11 +100,27 @@ impl Load {
     /// If they have not within [`DEADLINE`] beyond the time that sending them takes.
     #[track_caller]
     pub fn pass(&self, requests: u32) {
-        let wanted = self.outcomes().len() + requests as usize;
-        let sending = Duration::from_secs(1) * requests / self.shared.plan.per_second;
+        self.reach(self.outcomes().len() + requests as usize, requests);
+    }
+
+    /// [`Load::pass`] of several loads at the same time.
+    ///
+    /// # Panics
+    /// The same.
+    #[track_caller]
+    pub fn pass_all(loads: &[Self], requests: u32) {
+        let wanted = loads.iter().map(|load| load.outcomes().len() + requests as usize);
+        let wanted: Vec<usize> = wanted.collect();
+        loads.iter().zip(wanted).for_each(|(load, wanted)| load.reach(wanted, requests));
+    }
+
+    /// Waits until there are so many outcomes, `more` than before.
+    #[track_caller]
+    fn reach(&self, wanted: usize, more: u32) {
+        let sending = Duration::from_secs(1) * more / self.shared.plan.per_second;
         let passed =
             wait::at_most(DEADLINE + sending, || (self.outcomes().len() >= wanted).then_some(()));
-        assert!(passed.is_some(), "{requests} requests have no outcome yet");
+        assert!(passed.is_some(), "{more} requests have no outcome yet");
     }
 
     /// Sends no more, and returns what became of each request, by id.

@@ -51,9 +51,7 @@ impl<'a> Warm<'a> {
     /// Lets requests of so many seconds pass.
     #[track_caller]
     fn pass(&self, seconds: u32) {
-        for load in &self.loads {
-            load.pass(seconds * PER_SECOND);
-        }
+        Load::pass_all(&self.loads, seconds * PER_SECOND);
     }
 
     #[track_caller]
