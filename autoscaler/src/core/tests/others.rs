@@ -20,6 +20,17 @@ impl World {
         self.tell(&name("hello"));
     }
 
+    /// The pods of `hello` have found no node.
+    fn has_no_node(&mut self) {
+        let failure = FailureFact {
+            code: "unschedulable".into(),
+            message: "no node".into(),
+            retry_ms: 10_000,
+            patience_ms: 15_000,
+        };
+        self.change(|pods| (pods.failure, pods.pods) = (Some(Box::new(failure)), Vec::new()));
+    }
+
     fn last_rules(&self) -> Vec<String> {
         let last = self.core.functions[&name("hello")].scaling.as_ref().unwrap().last.clone();
         last.unwrap().reasons.iter().map(|reason| reason.rule.to_string()).collect()
@@ -196,13 +207,7 @@ fn what_may_pass_is_given_its_time_from_when_it_began() {
     let mut world = World::with(function("hello", &[]), 1);
     world.load("hello", 1, 0);
     world.run(20);
-    let failure = FailureFact {
-        code: "unschedulable".into(),
-        message: "no node".into(),
-        retry_ms: 10_000,
-        patience_ms: 15_000,
-    };
-    world.change(|pods| (pods.failure, pods.pods) = (Some(Box::new(failure)), Vec::new()));
+    world.has_no_node();
     assert_eq!(world.entry("hello").failure, None, "requests are held");
     world.run(14);
     assert_eq!(world.entry("hello").failure, None);
@@ -226,16 +231,7 @@ fn what_may_pass_is_told_before_requests_give_up() {
             is_told
         })
     };
-    let no_node = |world: &mut World| {
-        let failure = FailureFact {
-            code: "unschedulable".into(),
-            message: "no node".into(),
-            retry_ms: 10_000,
-            patience_ms: 15_000,
-        };
-        world.change(|pods| (pods.failure, pods.pods) = (Some(Box::new(failure)), Vec::new()));
-    };
-    for happens in [no_node, |_: &mut World| {}] {
+    for happens in [World::has_no_node, |_: &mut World| {}] {
         let after_s = told_after_s(happens).unwrap();
         assert!((1..6).contains(&after_s), "{after_s}");
     }
