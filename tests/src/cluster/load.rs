@@ -100,7 +100,7 @@ impl Load {
     /// If they have not within [`DEADLINE`] beyond the time that sending them takes.
     #[track_caller]
     pub fn pass(&self, requests: u32) {
-        self.reach(self.outcomes().len() + requests as usize, requests);
+        Self::pass_all(std::slice::from_ref(self), requests);
     }
 
     /// [`Load::pass`] of several loads at the same time.
