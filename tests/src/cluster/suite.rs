@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,12 @@ use super::stage::Stage;
 
 /// So many lines of each log are shown when a test failed; the files have all of them.
 const SHOWN_LINES_MAX: usize = 40;
+
+/// Seconds after which a test is taken to hang, and the run with it; else [`LIMIT`].
+pub const LIMIT_WANTED: &str = "DORMOUSE_TEST_LIMIT";
+
+/// More than twice what the longest test takes on a slow machine.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A test.
 pub type Test = fn(&Stage<'_>);
@@ -58,6 +65,7 @@ struct Suite {
     cluster: LazyLock<Cluster, Start>,
     company: RwLock<()>,
     took: Mutex<Vec<(String, Duration)>>,
+    limit: Duration,
     logs: PathBuf,
 }
 
@@ -69,6 +77,7 @@ impl Suite {
             cluster: LazyLock::new(Box::new(move || Cluster::start(&folder))),
             company: RwLock::new(()),
             took: Mutex::new(Vec::new()),
+            limit: limit(),
             logs: logs.to_owned(),
         }
     }
@@ -90,6 +99,7 @@ impl Suite {
         }
         let cluster = &*self.cluster;
         let started = Instant::now();
+        let _limited = Limited::start(name.to_owned(), self.limit, self.logs.clone());
         test(&Stage::enter(cluster, name));
         let took = (name.to_owned(), started.elapsed());
         self.took.lock().unwrap_or_else(PoisonError::into_inner).push(took);
@@ -100,7 +110,7 @@ impl Suite {
     fn end(self, failed: bool) {
         let mut report = String::new();
         if failed {
-            report.push_str(&self.last_words());
+            report.push_str(&last_words(&self.logs));
         }
         for (name, took) in self.took.into_inner().unwrap_or_else(PoisonError::into_inner) {
             report.push_str(&format!("{:7.1} s  {name}\n", took.as_secs_f64()));
@@ -115,19 +125,48 @@ impl Suite {
         }
         std::io::stderr().write_all(report.as_bytes()).expect("somebody reads the report");
     }
+}
 
-    /// The end of every component's and pod's log, also of those of a cluster that never was whole.
-    fn last_words(&self) -> String {
-        let mut words = format!("whole logs: {}\n", self.logs.display());
-        for log in files(&self.logs) {
-            let text = fs::read(&log).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            let lines: Vec<&str> = text.lines().collect();
-            let end = &lines[lines.len().saturating_sub(SHOWN_LINES_MAX)..];
-            words.push_str(&format!("\n--- {}\n{}\n", log.display(), end.join("\n")));
-        }
-        words
+/// [`LIMIT_WANTED`], else [`LIMIT`].
+fn limit() -> Duration {
+    let Ok(wanted) = std::env::var(LIMIT_WANTED) else { return LIMIT };
+    let seconds = wanted.parse();
+    Duration::from_secs(seconds.unwrap_or_else(|_| panic!("{LIMIT_WANTED}={wanted}: seconds")))
+}
+
+/// A test that has to end before its time is up. One that hangs cannot be broken off, and those
+/// that want to be alone would wait for it: the whole run ends with it, saying which it was.
+struct Limited {
+    _ended: mpsc::Sender<()>,
+}
+
+impl Limited {
+    fn start(name: String, limit: Duration, logs: PathBuf) -> Self {
+        let (sender, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                let words = last_words(&logs);
+                let words = format!("{words}\ntest {name} hangs: it runs for {limit:?}\n");
+                std::io::stderr().write_all(words.as_bytes()).ok();
+                #[allow(clippy::disallowed_methods, reason = "main waits for the test that hangs")]
+                std::process::exit(1);
+            }
+        });
+        Self { _ended: sender }
     }
+}
+
+/// The end of every component's and pod's log, also of those of a cluster that never was whole.
+fn last_words(logs: &Path) -> String {
+    let mut words = format!("whole logs: {}\n", logs.display());
+    for log in files(logs) {
+        let text = fs::read(&log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let end = &lines[lines.len().saturating_sub(SHOWN_LINES_MAX)..];
+        words.push_str(&format!("\n--- {}\n{}\n", log.display(), end.join("\n")));
+    }
+    words
 }
 
 /// All files below a folder, in order.

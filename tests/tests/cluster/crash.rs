@@ -1,6 +1,7 @@
 //! However a run ends, nothing of its cluster stays.
 //!
-//! The run that is killed is this program again, with [`DOOMED`] in its environment.
+//! The run that is killed is this program again, with [`DOOMED`] in its environment; the one that
+//! hangs, with [`HANGING`].
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,6 +11,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use dormouse_tests::cluster::Cluster;
 use dormouse_tests::cluster::bundle::RUNS;
 use dormouse_tests::cluster::stage::Stage;
+use dormouse_tests::cluster::suite::{self, Company, LIMIT_WANTED};
 use dormouse_tests::program::checkout;
 use dormouse_tests::wait;
 use nix::sys::signal::{Signal, kill};
@@ -19,6 +21,9 @@ use crate::functions::{deploy, ready_pods};
 
 /// Makes this program start a cluster with a pod, say so and wait for its end.
 pub(crate) const DOOMED: &str = "DORMOUSE_TEST_DOOMED";
+
+/// Makes this program run one test, which never ends.
+pub(crate) const HANGING: &str = "DORMOUSE_TEST_HANGING";
 
 /// What a cluster would write on the host if its namespaces leaked.
 const HOST_PATHS: [&str; 5] = [
@@ -46,6 +51,17 @@ pub(crate) fn run_doomed(logs: &Path) -> ExitCode {
     let said = writeln!(io::stdout(), "{}", cluster.namespaces().keeper());
     said.and_then(|()| io::stdin().read_line(&mut String::new())).unwrap();
     ExitCode::SUCCESS
+}
+
+pub(crate) fn run_hanging(logs: &Path) -> ExitCode {
+    suite::run(
+        logs,
+        &[("never_ends", Company::Welcome, |_| {
+            loop {
+                std::thread::park();
+            }
+        })],
+    )
 }
 
 /// A run about to be killed, its cluster up and a pod in it.
@@ -139,4 +155,16 @@ pub(crate) fn the_next_run_sweeps_what_is_left(_: &Stage<'_>) {
         .unwrap();
     assert!(next.success());
     assert!(doomed.left().is_some(), "{:?}", doomed.cgroups());
+}
+
+pub(crate) fn a_test_that_hangs_ends_the_run_by_its_name(_: &Stage<'_>) {
+    let run = Command::new(std::env::current_exe().unwrap())
+        .env(HANGING, "yes")
+        .env(LIMIT_WANTED, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(said.ends_with("test never_ends hangs: it runs for 1s\n"), "{said}");
+    assert!(said.contains("kubelet1.log"), "{said}");
 }

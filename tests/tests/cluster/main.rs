@@ -56,6 +56,11 @@ const TESTS: &[(&str, Company, Test)] = &[
     ("a_second_node_comes_and_dies", Company::Alone, harness::a_second_node_comes_and_dies),
     ("a_killed_run_leaves_nothing", Company::Alone, crash::a_killed_run_leaves_nothing),
     ("the_next_run_sweeps_what_is_left", Company::Alone, crash::the_next_run_sweeps_what_is_left),
+    (
+        "a_test_that_hangs_ends_the_run_by_its_name",
+        Company::Alone,
+        crash::a_test_that_hangs_ends_the_run_by_its_name,
+    ),
     ("a_request_at_zero_wakes_a_pod", Company::Welcome, whole::a_request_at_zero_wakes_a_pod),
     (
         "a_pod_of_two_containers_is_used_once_the_kubelet_calls_it_ready",
@@ -193,6 +198,9 @@ fn main() -> ExitCode {
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster-logs");
     if std::env::var_os(crash::DOOMED).is_some() {
         return crash::run_doomed(&logs.with_file_name("cluster-logs-doomed"));
+    }
+    if std::env::var_os(crash::HANGING).is_some() {
+        return crash::run_hanging(&logs.with_file_name("cluster-logs-hanging"));
     }
     suite::run(&logs, TESTS)
 }
