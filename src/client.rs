@@ -81,18 +81,32 @@ impl Asked {
         Ok(Self { runtime, way: Way::Cluster(cluster) })
     }
 
-    /// Whether it is a cluster.
-    pub(crate) fn is_cluster(&self) -> bool {
-        matches!(self.way, Way::Cluster(_))
-    }
-
     /// Asks for a path, and reads what is answered.
     ///
     /// # Errors
     /// Nobody answers in time, or not in HTTP, or not the one who was asked; it is refused; the
     /// answer is none of ours.
     pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let Answer { status, body } = self.get(path)?;
+        self.understand(path, &self.get(path)?)
+    }
+
+    /// [`Asked::read`] of what not every version has; the default of one that has it not.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn read_if_there<T: DeserializeOwned + Default>(
+        &self,
+        path: &str,
+    ) -> anyhow::Result<T> {
+        let answer = self.get(path)?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(T::default()),
+            _ => self.understand(path, &answer),
+        }
+    }
+
+    fn understand<T: DeserializeOwned>(&self, path: &str, answer: &Answer) -> anyhow::Result<T> {
+        let Answer { status, body } = answer;
         let place = match &self.way {
             Way::Address(address) => format!("http://{address}"),
             Way::Cluster(Cluster { installed: Installed { namespace, service }, .. }) => {
@@ -101,12 +115,12 @@ impl Asked {
         };
         let stranger =
             || format!("{place} is no autoscaler of Dormouse, or one of another version");
-        if status == StatusCode::OK {
-            return serde_json::from_slice(&body).with_context(stranger);
+        if *status == StatusCode::OK {
+            return serde_json::from_slice(body).with_context(stranger);
         }
-        match serde_json::from_slice(&body) {
+        match serde_json::from_slice(body) {
             Ok(Value::Object(_)) => {
-                bail!("{place} answered {path} with {status}: {}", String::from_utf8_lossy(&body))
+                bail!("{place} answered {path} with {status}: {}", String::from_utf8_lossy(body))
             }
             _ => bail!("{}: {path} was answered {status}", stranger()),
         }

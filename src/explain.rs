@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, bail};
-use dormouse_autoscaler::status::{Explanation, Kept};
+use dormouse_autoscaler::status::{Complaint, Explanation, Kept};
 use dormouse_policy::function::FunctionName;
 
 use crate::cli::ExplainArgs;
@@ -33,10 +33,18 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let asked = Asked::find(&args.asked)?;
     let listed = status::list(&asked, args.asked.namespace.as_deref())?;
     let names: Vec<&FunctionName> = listed.iter().map(|status| &status.name).collect();
-    let name = resolve(&typed, &names).map_err(|error| match asked.is_cluster() {
-        true => anyhow!("{error}; an object that is set aside has an Event that says why"),
-        false => error,
-    })?;
+    let name = match resolve(&typed, &names) {
+        Ok(name) => name,
+        Err(error) => {
+            let complaints = status::complaints(&asked, args.asked.namespace.as_deref())?;
+            let said = complaints.iter().filter(|it| is_about(it, &typed));
+            let said: Vec<String> = said.map(ToString::to_string).collect();
+            return Err(match said.is_empty() {
+                true => error,
+                false => anyhow!("no function is named {typed:?}; {}", said.join("; ")),
+            });
+        }
+    };
     let mut explanation: Explanation = asked.read(&format!("{FUNCTIONS_PATH}/{name}"))?;
     let now_ms = unix_ms();
     let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
@@ -92,6 +100,15 @@ fn resolve<'a>(typed: &str, names: &[&'a FunctionName]) -> anyhow::Result<&'a Fu
             let meant: Vec<_> = meant.iter().map(|name| name.as_str()).collect();
             bail!("several functions have that name: {}", meant.join(", "))
         }
+    }
+}
+
+/// Whether the object is called as `typed`.
+fn is_about(complaint: &Complaint, typed: &str) -> bool {
+    let name = complaint.name();
+    match typed.contains('/') {
+        true => name == Some(typed),
+        false => name.and_then(|name| name.split('/').nth(1)) == Some(typed),
     }
 }
 

@@ -17,7 +17,7 @@ use dormouse_activator::activator::Activator;
 use dormouse_activator::config::{Config as ActivatorConfig, Gateway, IfTaken, Token};
 use dormouse_autoscaler::cluster::Calls;
 use dormouse_autoscaler::cluster::local::{LocalCluster, LocalHands, NannyCommand, Options};
-use dormouse_autoscaler::cluster::manifest::{self, LocalFunction, Manifests, Programs};
+use dormouse_autoscaler::cluster::manifest::{self, Finding, Manifests, Programs};
 use dormouse_autoscaler::{
     Autoscaler, BindError, Config as AutoscalerConfig, Gate, Leadership, Victims,
 };
@@ -75,29 +75,28 @@ pub(crate) fn run(args: &UpArgs, log: &LogArgs) -> anyhow::Result<ExitCode> {
 
 async fn up(config: &Config, console: &Console) -> anyhow::Result<ExitCode> {
     open_files::raise_limit();
-    let functions = load(config, console)?;
+    let manifests = load(config, console)?;
     tracing::info!(config = %serde_json::to_string(config)?, "effective configuration");
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let parts = Parts::start(config, console, functions).await?;
+    let parts = Parts::start(config, console, manifests).await?;
     parts.run(config, console, &mut signals).await
 }
 
 /// The functions of the manifests. Each remark on them is printed once.
-fn load(config: &Config, console: &Console) -> Result<Vec<LocalFunction>, UsageError> {
-    let Manifests { functions, faults, notices } =
-        manifest::load(&config.files, &Programs::from_env());
-    for fault in &faults {
+fn load(config: &Config, console: &Console) -> Result<Manifests, UsageError> {
+    let manifests = manifest::load(&config.files, &Programs::from_env());
+    for fault in &manifests.faults {
         console.print(format!("fault: {fault}\n"));
     }
-    for notice in &notices {
+    for notice in &manifests.notices {
         console.print(format!("notice: {notice}\n"));
     }
-    if functions.is_empty() {
+    if manifests.functions.is_empty() {
         let files: Vec<_> = config.files.iter().map(|path| path.display().to_string()).collect();
         let nothing = format!("there is no function to run in {}", files.join(", "));
         return Err(UsageError(vec![nothing]));
     }
-    Ok(functions)
+    Ok(manifests)
 }
 
 /// Everything that runs.
@@ -121,7 +120,7 @@ impl Parts {
     async fn start(
         config: &Config,
         console: &Console,
-        functions: Vec<LocalFunction>,
+        Manifests { functions, faults, .. }: Manifests,
     ) -> anyhow::Result<Self> {
         let token = token()?;
         let bound = Autoscaler::bind(autoscaler_config(config, &token)).await;
@@ -153,6 +152,7 @@ impl Parts {
         let options = Options {
             nanny: NannyCommand::default(),
             output: Arc::new(move |replica, line| output.print(replica_line(replica, line))),
+            complaints: faults.iter().map(Finding::complaint).collect(),
         };
         let number = functions.len();
         let (facts, hands) = LocalCluster::start(functions, options);

@@ -11,6 +11,7 @@ pub mod kubernetes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,11 @@ use dormouse_policy::function::{Function, FunctionName};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
+use crate::status::Complaint;
 pub use calls::{Call, Calls};
+
+/// What an Event is called about an object that is set aside.
+const SET_ASIDE: &str = "SetAside";
 
 /// What another writer is called whom nobody names.
 pub(crate) const UNNAMED: &str = "somebody else";
@@ -210,9 +215,26 @@ pub trait Hands {
         std::future::pending()
     }
 
+    /// Knows what is wrong with objects.
+    fn complaints(&self) -> Arc<dyn ListComplaints> {
+        Arc::new(Vec::new())
+    }
+
     /// Gives up the lead, if there is one to give up: called once, after the last order.
     fn release(&self) -> impl Future<Output = ()> {
         std::future::ready(())
+    }
+}
+
+/// Knows what is wrong with the objects of a cluster, as people are told there.
+pub trait ListComplaints: Send + Sync {
+    /// All that stands now, by object.
+    fn complaints(&self) -> Pin<Box<dyn Future<Output = Vec<Complaint>> + Send + '_>>;
+}
+
+impl ListComplaints for Vec<Complaint> {
+    fn complaints(&self) -> Pin<Box<dyn Future<Output = Self> + Send + '_>> {
+        Box::pin(std::future::ready(self.clone()))
     }
 }
 

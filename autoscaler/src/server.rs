@@ -272,7 +272,7 @@ impl Bound {
     ) -> Result<(), RunError> {
         info!(config = ?self.config, link = %self.link_address, admin = %self.admin_address,
             "autoscaler runs");
-        let mut server = Server::new(self);
+        let mut server = Server::new(self, hands.complaints());
         let mut calls = FuturesUnordered::new();
         let mut absences = FuturesUnordered::new();
         loop {

@@ -1,5 +1,6 @@
 //! What people and programs are told about functions: the JSON of the admin API and of `--json`.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -106,6 +107,32 @@ pub struct FailureStatus {
     pub code: String,
     /// One sentence for people.
     pub message: String,
+}
+
+/// What is to be said of an object of the cluster, or of a manifest: why it is set aside, or what
+/// has no effect there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// `Kind namespace/name`; of a manifest that cannot be read, its path.
+    pub object: String,
+    /// The reason of its Event: `SetAside`, …
+    pub reason: String,
+    /// One sentence or several, for people.
+    pub note: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.object, self.note)
+    }
+}
+
+impl Complaint {
+    /// The object's `namespace/name`; none of a manifest.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.object.split_once(' ').map(|(_, name)| name)
+    }
 }
 
 /// A decision in one line.

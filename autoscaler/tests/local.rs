@@ -145,6 +145,7 @@ spec:
                 let line = format!("{replica}| {}", String::from_utf8_lossy(line));
                 lines.lock().unwrap().push(line);
             }),
+            complaints: Vec::new(),
         };
         let (facts, hands) = LocalCluster::start(manifests.functions, options);
         Self { facts, hands, output }

@@ -24,6 +24,7 @@ mod pausing;
 mod slices;
 mod leader;
 mod ask;
+mod hands;
 pub mod doctor;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,6 @@ use std::time::Duration;
 
 use dormouse_policy::function::FunctionName;
 use kube::Client;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::{Semaphore, oneshot, watch as latest};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -49,10 +49,12 @@ use self::scale::{Placed, Target};
 use self::slices::{EndpointSlices, Write};
 use self::watch::Change;
 use self::world::{Ordered, Output, Source, World};
-use super::{Activators, Fact, Hands, Leading, Note, Scale, ScaleError, TaskFacts, joined};
+use super::{Activators, Fact, Leading, Note, Scale, ScaleError, TaskFacts, joined};
+use crate::status;
 
 pub use self::api::{ApiServer, ConnectError, chain};
 pub use self::ask::{Answer, AskError, Installed};
+pub use self::hands::KubernetesHands;
 pub use self::leader::Leader;
 pub use self::reviews::TokenReviews;
 
@@ -131,6 +133,8 @@ type Wrote = (Write, Result<Option<EndpointSlices>, Refusal>);
 enum Errand {
     Order(Order),
     Note(Note),
+    /// Whoever asks is told what is wrong.
+    Complaints(oneshot::Sender<Vec<status::Complaint>>),
 }
 
 struct Order {
@@ -276,6 +280,10 @@ impl KubernetesCluster {
         match happening {
             Happening::Errand(Errand::Order(order)) => self.place(order, now),
             Happening::Errand(Errand::Note(note)) => self.world.note(note, now),
+            Happening::Errand(Errand::Complaints(answer)) => {
+                // One who does not wait for the answer does not miss it.
+                drop(answer.send(self.world.complaints.all()));
+            }
             Happening::Told(told) => match *told {
                 Told::Workload(source, change) => self.world.workload(&source, change, now),
                 Told::Service(source, change) => self.world.service(&source, change, now),
@@ -411,8 +419,7 @@ impl KubernetesCluster {
     fn complain(&mut self, now: Instant) {
         while let Some(complaint) = self.world.complaints.take_due(now) {
             let Complaint { regarding, reason, note, .. } = &complaint;
-            let object = format!("{} {}/{}", regarding.kind, regarding.namespace, regarding.name);
-            warn!(object, reason, note, "complaint");
+            warn!(object = %regarding, reason, note, "complaint");
             let start = self.events_pace.take(now);
             let client = self.client.clone();
             self.posts.spawn(async move {
@@ -436,48 +443,4 @@ async fn call(
         false => Some(scale::scale(&client, &target, replicas).await),
     };
     Called { function: target.name, result, answer }
-}
-
-/// What is watched all the time: in each namespace looked at, and in our own.
-/// The hands of a Kubernetes cluster; cheap to clone. When the last is dropped, the facts end.
-#[derive(Clone)]
-pub struct KubernetesHands {
-    client: Client,
-    errands: mpsc::Sender<Errand>,
-    activators: Arc<latest::Sender<Arc<Activators>>>,
-    standing: latest::Receiver<Standing>,
-    resign: CancellationToken,
-}
-
-impl Hands for KubernetesHands {
-    async fn scale(&self, scale: Scale) -> Result<(), ScaleError> {
-        let ended = || ScaleError::Unknown("the cluster is watched no longer".to_owned());
-        let (answer, answered) = oneshot::channel();
-        let order = Order { scale, answer };
-        self.errands.send(Errand::Order(order)).await.map_err(|_| ended())?;
-        answered.await.unwrap_or_else(|_| Err(ended()))
-    }
-
-    fn lead_through(&self, activators: Arc<Activators>) {
-        self.activators.send_replace(activators);
-    }
-
-    fn note(&self, note: Note) {
-        if let Err(TrySendError::Full(Errand::Note(note))) =
-            self.errands.try_send(Errand::Note(note))
-        {
-            warn!(?note, "not said: too much is to be done");
-        }
-    }
-
-    async fn activator_gone(&self, name: &str) {
-        absence::gone(&self.client, name).await;
-    }
-
-    async fn release(&self) {
-        self.resign.cancel();
-        let mut standing = self.standing.clone();
-        // It ends with the candidate, which has released the Lease then.
-        while standing.changed().await.is_ok() {}
-    }
 }

@@ -30,7 +30,10 @@ use self::nanny::Ending;
 use self::process::Stop;
 use self::replicas::{Action, Event, Replicas};
 use super::manifest::LocalFunction;
-use super::{Activators, Fact, Hands, Note, Pods, Scale, ScaleError, TaskFacts, joined};
+use super::{
+    Activators, Fact, Hands, ListComplaints, Note, Pods, Scale, ScaleError, TaskFacts, joined,
+};
+use crate::status::Complaint;
 
 pub use self::process::{NannyCommand, Output};
 
@@ -50,6 +53,8 @@ pub struct Options {
     pub nanny: NannyCommand,
     /// Takes the replicas' output, both streams, line by line.
     pub output: Output,
+    /// What is wrong with what is not run.
+    pub complaints: Vec<Complaint>,
 }
 
 /// Functions run as child processes.
@@ -101,7 +106,8 @@ impl LocalCluster {
     /// what the hands order from then on. Needs a tokio runtime. When the facts or all hands are
     /// dropped, or on [`LocalHands::shutdown`], every replica is stopped in its grace period.
     #[must_use]
-    pub fn start(functions: Vec<LocalFunction>, options: Options) -> (TaskFacts, LocalHands) {
+    pub fn start(functions: Vec<LocalFunction>, mut options: Options) -> (TaskFacts, LocalHands) {
+        let complaints = Arc::new(std::mem::take(&mut options.complaints));
         let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
         let (facts, facts_out) = mpsc::channel(FACTS_MAX);
         let shutdown = CancellationToken::new();
@@ -134,7 +140,7 @@ impl LocalCluster {
             cluster.run().await;
         });
         let facts = TaskFacts::new(facts_out, task);
-        let hands = LocalHands { orders: orders_in, shutdown, stopped };
+        let hands = LocalHands { orders: orders_in, shutdown, stopped, complaints };
         (facts, hands)
     }
 
@@ -326,6 +332,7 @@ pub struct LocalHands {
     orders: mpsc::Sender<Order>,
     shutdown: CancellationToken,
     stopped: CancellationToken,
+    complaints: Arc<Vec<Complaint>>,
 }
 
 impl LocalHands {
@@ -355,4 +362,9 @@ impl Hands for LocalHands {
 
     /// There is no object to look at: the account has it.
     fn note(&self, _: Note) {}
+
+    /// The manifests are read once.
+    fn complaints(&self) -> Arc<dyn ListComplaints> {
+        Arc::clone(&self.complaints) as Arc<dyn ListComplaints>
+    }
 }

@@ -25,6 +25,8 @@ use dormouse_policy::settings::ClusterDefaults;
 
 use self::service::InManifest;
 use self::yaml::Object;
+use super::SET_ASIDE;
+use crate::status::Complaint;
 
 pub use self::annotated::{Annotated, AnnotatedWorkload, annotated};
 pub use self::program::Programs;
@@ -97,6 +99,20 @@ pub struct Finding {
     pub object: Option<String>,
     /// The remark.
     pub text: String,
+}
+
+impl Finding {
+    /// The same, of an object that is set aside for it.
+    #[must_use]
+    pub fn complaint(&self) -> Complaint {
+        let place = Self { object: None, text: String::new(), ..self.clone() }.to_string();
+        let place = place.trim_end_matches([':', ' ']);
+        let (object, note) = match &self.object {
+            Some(object) => (object.clone(), format!("{} ({place})", self.text)),
+            None => (place.to_owned(), self.text.clone()),
+        };
+        Complaint { object, reason: SET_ASIDE.to_owned(), note }
+    }
 }
 
 impl fmt::Display for Finding {

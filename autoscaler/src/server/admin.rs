@@ -1,6 +1,7 @@
 //! The admin port: beside what every part answers there, what every function does and why.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::figures::Figures;
 use super::passing::{Way, by_leader};
-use crate::cluster::Calls;
+use crate::cluster::{Calls, ListComplaints};
 use crate::core::Event;
 
 /// Where answers come from.
@@ -26,6 +27,7 @@ pub(super) struct Sources {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) connected: watch::Receiver<usize>,
     pub(super) calls: Calls,
+    pub(super) complaints: Arc<dyn ListComplaints>,
 }
 
 /// Answers until `end` is cancelled, what functions do by `way` if there is one.
@@ -41,6 +43,7 @@ pub(super) async fn serve(
     let functions = Router::new()
         .route("/api/v1/functions", get(functions))
         .route("/api/v1/functions/{namespace}/{name}", get(function))
+        .route("/api/v1/complaints", get(complaints))
         .route_layer(from_fn_with_state(way, by_leader))
         .with_state(sources);
     let router = dormouse_admin::router(readiness, expose).merge(functions);
@@ -73,6 +76,10 @@ async fn functions(State(sources): State<Sources>) -> Response {
         Some(statuses) => Json(statuses).into_response(),
         None => ending(),
     }
+}
+
+async fn complaints(State(sources): State<Sources>) -> Response {
+    Json(sources.complaints.complaints().await).into_response()
 }
 
 async fn function(

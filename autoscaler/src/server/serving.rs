@@ -22,7 +22,7 @@ use super::passing::Way;
 use super::peer::PeerError;
 use super::recorder::Recorder;
 use super::{Bound, Certificate, Clock, Gate, RunError, admin, peer};
-use crate::cluster::{Activators, Fact, Note, Scale};
+use crate::cluster::{Activators, Fact, ListComplaints, Note, Scale};
 use crate::core::{Action, Core, Event, Record, Surroundings};
 use crate::status::Statuses;
 
@@ -100,7 +100,7 @@ struct Peer {
 }
 
 impl Server {
-    pub(super) fn new(bound: Bound) -> Self {
+    pub(super) fn new(bound: Bound, complaints: Arc<dyn ListComplaints>) -> Self {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let ready = watch::Sender::new(Readiness::Starting);
         let connected = watch::Sender::new(0);
@@ -118,6 +118,7 @@ impl Server {
                 events: events_in.clone(),
                 connected: connected.subscribe(),
                 calls: bound.config.calls,
+                complaints,
             },
             way,
             ready.subscribe(),
@@ -390,7 +391,7 @@ mod tests {
     async fn a_peer_whose_queue_is_full_is_cut_once_and_the_others_stay() {
         let bound = Autoscaler::bind(Config::default()).await.unwrap();
         let link = bound.link_address();
-        let mut server = Server::new(bound);
+        let mut server = Server::new(bound, Arc::new(Vec::new()));
         let mut ends = Vec::new();
         for _ in 0..2 {
             ends.push(TcpStream::connect(link).await.unwrap());
@@ -417,7 +418,7 @@ mod tests {
     #[tokio::test]
     async fn a_status_is_made_only_while_somebody_follows_it() {
         let bound = Autoscaler::bind(Config::default()).await.unwrap();
-        let mut server = Server::new(bound);
+        let mut server = Server::new(bound, Arc::new(Vec::new()));
         let mut appear = || {
             server.apply(Happening::Event(Event::Fact(function()))).unwrap();
             (server.status_due.is_some(), server.status.subscribe())

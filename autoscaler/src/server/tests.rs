@@ -266,7 +266,7 @@ async fn a_record_that_lost_lines_begins_each_function_anew() {
     let mut bound = Autoscaler::bind(Config::default()).await.unwrap();
     let (recorder, lines) = Recorder::unwritten(2);
     bound.recorder = Some(recorder);
-    let mut server = Server::new(bound);
+    let mut server = Server::new(bound, Arc::new(Vec::new()));
     let drain = || -> Vec<&'static str> {
         let kind = |line: Line| match line {
             Line::Decided(_) => "decided",

@@ -20,7 +20,7 @@ struct Person {
     api: FakeApi,
     scratch: Scratch,
     parts: Parts,
-    _app: App,
+    app: App,
 }
 
 impl Person {
@@ -30,7 +30,7 @@ impl Person {
         api.put("services", app.service("hello"));
         let parts = Parts::start(&api);
         parts.wait_function("default/hello", "asleep", |it| it["state"] == "asleep");
-        Self { api, scratch, parts, _app: app }
+        Self { api, scratch, parts, app }
     }
 
     fn kubeconfig(&self) -> String {
@@ -84,11 +84,67 @@ fn the_autoscaler_of_a_cluster_is_asked_through_the_api_server() {
     assert_eq!(explained["status"]["name"], "default/hello");
     assert!(!explained["decisions"].as_array().unwrap().is_empty(), "{explained:#}");
     let other = person.dormouse(&["explain", "other"]);
-    fails(&other, 1, "no function is named \"other\"; an object that is set aside has an Event");
+    fails(&other, 1, "no function is named \"other\"");
     let asked = person.api.requests();
     let proxied =
         "/api/v1/namespaces/dormouse/services/dormouse-autoscaler:admin/proxy/api/v1/functions";
     assert!(asked.iter().any(|request| request.path == proxied), "{asked:#?}");
+}
+
+#[test]
+fn whoever_is_set_aside_is_told_of_with_the_reason() {
+    let person = Person::new();
+    person.api.proxy(person.parts.admin);
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap();
+    let told = |of: &str| text(&person.dormouse(&["status", "-n", of]));
+    assert!(!told("default").contains('!'), "{}", told("default"));
+    let torn = [("autoscaling.knative.dev/min-scale", "many")];
+    person.api.put("deployments", person.app.deployment("torn", &torn));
+    let why = "Deployment default/torn: annotation autoscaling.knative.dev/min-scale: \"many\"";
+    let line = wait::until("a line on it", || {
+        let told = told("default");
+        told.lines().find(|line| line.starts_with("! ")).map(ToOwned::to_owned)
+    });
+    assert!(line.contains(why), "{line}");
+    assert!(told("default").contains("default/hello"));
+    assert_eq!(told("other").lines().filter(|line| line.starts_with('!')).count(), 0);
+    for name in ["torn", "default/torn"] {
+        let explained = person.dormouse(&["explain", name]);
+        fails(&explained, 1, &format!("no function is named {name:?}; {why}"));
+    }
+    person.api.put("deployments", person.app.deployment("torn", &[]));
+    wait::until("it to be mended", || (!told("default").contains("min-scale")).then_some(()));
+}
+
+#[test]
+fn an_autoscaler_that_does_not_tell_of_others_is_asked_all_the_same() {
+    let scratch = Scratch::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = listener.local_addr().unwrap().to_string();
+    let older = thread::spawn(move || {
+        for (path, answer) in [
+            ("/api/v1/functions ", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]"),
+            ("/api/v1/complaints ", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"),
+        ] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            lines.read_line(&mut line).unwrap();
+            assert!(line.contains(path), "{line}");
+            while line != "\r\n" {
+                line.clear();
+                lines.read_line(&mut line).unwrap();
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let asked = Command::new(program::dormouse())
+        .args(["status", "--admin", &admin])
+        .env("XDG_RUNTIME_DIR", scratch.path())
+        .output()
+        .unwrap();
+    older.join().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
 }
 
 #[test]

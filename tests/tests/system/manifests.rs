@@ -64,6 +64,12 @@ fn two_annotations_that_exclude_each_other_are_named() {
     let up = Start::new().functions(&[&torn, &good()]).up();
     names(&up, &["torn", "min-scale", "4", "2"]);
     assert_eq!(up.get("good", "/").status, 200);
+    let said = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let status = said(up.ask(&["status"]).stdout);
+    assert!(status.contains("\n! Deployment default/torn: "), "{status}");
+    let explained = said(up.ask(&["explain", "torn"]).stderr);
+    let why = "no function is named \"torn\"; Deployment default/torn: ";
+    assert!(explained.contains(why) && explained.contains(".yaml:"), "{explained}");
 }
 
 #[test]

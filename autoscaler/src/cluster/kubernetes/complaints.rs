@@ -1,9 +1,12 @@
 //! What is wrong with which object, until it has been said there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::status;
 
 /// How long a fault has to stand before it is said: objects of one manifest arrive one by one, and
 /// a Service a moment after its Deployment is no fault.
@@ -23,6 +26,12 @@ pub(super) struct Regarding {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) api_version: &'static str,
+}
+
+impl fmt::Display for Regarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
 }
 
 /// A complaint to be posted.
@@ -107,6 +116,16 @@ impl Complaints {
         for reason in reasons {
             self.settle(regarding, reason);
         }
+    }
+
+    /// All that stand, by object.
+    pub(super) fn all(&self) -> Vec<status::Complaint> {
+        let told = |((regarding, reason), standing): (&Key, &Standing)| status::Complaint {
+            object: regarding.to_string(),
+            reason: (*reason).to_owned(),
+            note: standing.note.clone(),
+        };
+        self.standing.iter().map(told).collect()
     }
 
     /// When the next one is to be posted.

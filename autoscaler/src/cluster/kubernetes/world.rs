@@ -22,7 +22,7 @@ use super::scale::{Placed, Target};
 use super::slices::Slices;
 use super::watch::Change;
 use crate::cluster::workload::Service;
-use crate::cluster::{Fact, Note};
+use crate::cluster::{Fact, Note, SET_ASIDE};
 use crate::leader::is_older;
 use defaults::Common;
 use directory::Directory;
@@ -32,10 +32,7 @@ use slot::Slot;
 /// Gateway host names end with the namespace.
 const DOMAIN: &str = "";
 
-/// The reason of Events on objects that break a rule.
-const SET_ASIDE: &str = "SetAside";
-
-/// That of an object which serves something is not heeded.
+/// The reason of Events on objects of which something is not heeded.
 const NO_EFFECT: &str = "NoEffect";
 
 /// What is watched all the time.
