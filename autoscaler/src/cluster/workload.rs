@@ -182,12 +182,17 @@ impl Workload {
         let mut pod_ports = Vec::new();
         let mut endpoints = Vec::new();
         let mut leading = 0;
+        let mut headless = Vec::new();
         let leads = |service: &Service| {
             service.leads_to(self) && (service.target().is_none() || service.fits(self).is_ok())
         };
         for (service, other) in services.filter(|(service, _)| leads(service)) {
-            leading += 1;
             let service_name = service.key();
+            if service.is_headless() {
+                headless.push(format!("; Service {service_name}, which selects them, is headless"));
+                continue;
+            }
+            leading += 1;
             if let Some(first) = other {
                 faults.push(format!(
                     "Service {service_name} selects the pods of {first} too, and leads there"
@@ -217,7 +222,8 @@ impl Workload {
         // A container port alone is no way in: on a cluster too it is a Service that says which
         // port requests go to, and a manifest must mean the same in both places.
         if leading == 0 {
-            faults.push("no Service leads to its pods, so no request could reach it".to_owned());
+            let nothing = "no Service leads to its pods, so no request could reach it";
+            faults.push(nothing.to_owned() + &headless.concat());
         } else if endpoints.is_empty() && faults.is_empty() {
             faults.push("the Service that leads to its pods has no TCP port".to_owned());
         }

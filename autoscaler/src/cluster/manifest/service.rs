@@ -30,13 +30,16 @@ impl InManifest {
         let spec = spec.unwrap_or_default();
         let reading = Service::read(Key::new(&object.namespace, &object.name), &annotations, spec);
         let (service, mut notices) = match reading {
-            Ok(Reading::Leads(service, broken, notices)) => {
+            Ok(Reading::Leads(service, broken, mut notices)) => {
+                if service.is_headless() {
+                    notices.push(ignored("is headless"));
+                }
                 let faults = broken.into_iter().map(|rule| object.finding(rule));
                 manifests.faults.extend(faults);
                 (Some(service), notices)
             }
             Ok(Reading::Unfit(why, mut notices)) => {
-                notices.push(format!("{why}: no requests can arrive through it; ignored"));
+                notices.push(ignored(why));
                 (None, notices)
             }
             Err(rules) => {
@@ -70,4 +73,8 @@ impl InManifest {
     pub(super) fn unused(&self) -> Finding {
         self.unused.clone()
     }
+}
+
+fn ignored(why: &str) -> String {
+    format!("{why}: no requests can arrive through it; ignored")
 }

@@ -305,6 +305,18 @@ fn a_function_no_service_selects_could_not_be_reached() {
 }
 
 #[test]
+fn a_headless_service_is_named_where_no_other_leads() {
+    let headless = "selector: {app: a}\n  clusterIP: None";
+    check(
+        &manifest("", RUNS).replace("selector: {app: a}", headless),
+        "fault folder/a.yaml:9: Deployment default/a: no Service leads to its pods, so no request \
+         could reach it; Service default/a, which selects them, is headless\n\
+         notice folder/a.yaml:1: Service default/a: is headless: no requests can arrive through \
+         it; ignored\n",
+    );
+}
+
+#[test]
 fn services_that_lead_nowhere_are_ignored_with_a_notice() {
     for (field, why) in [
         ("clusterIP: None, selector: {app: a}", "is headless"),

@@ -17,6 +17,7 @@ pub(in crate::cluster) struct Service {
     way: Way,
     /// Its TCP ports, in order; none if it is at fault.
     pub(super) ports: Option<Box<[Port]>>,
+    is_headless: bool,
     families: Families,
 }
 
@@ -92,8 +93,9 @@ impl Service {
                 Way::Selector(selector.unwrap_or_default())
             }
         };
+        let is_headless = target.is_none() && target::is_headless(&spec);
         let mut ports = Vec::new();
-        for port in spec.ports.unwrap_or_default() {
+        for port in spec.ports.unwrap_or_default().into_iter().filter(|_| !is_headless) {
             match read_port(&port) {
                 Ok(Some(port)) => ports.push(port),
                 Ok(None) => notices.push(format!("port {} is not TCP; ignored", port.port)),
@@ -104,6 +106,7 @@ impl Service {
             key,
             way,
             ports: broken.is_empty().then(|| ports.into_boxed_slice()),
+            is_headless,
             families: families(spec.ip_families.as_deref().unwrap_or_default()),
         };
         Ok(Reading::Leads(service, broken, notices))
@@ -149,6 +152,11 @@ impl Service {
         if rules.is_empty() { Ok(ports) } else { Err(rules) }
     }
 
+    /// Whether it has no address of its own: clients find the pods by it, and reach them past us.
+    pub(in crate::cluster) fn is_headless(&self) -> bool {
+        self.is_headless
+    }
+
     /// What is to be said of ports that, selecting their pods, are served and speak something else.
     pub(in crate::cluster) fn unspoken(&self) -> impl Iterator<Item = String> {
         let ports = self.ports.as_deref().filter(|_| self.target().is_none());
@@ -187,8 +195,6 @@ impl Service {
 fn unfit(spec: &core::ServiceSpec, selector: Option<&Labels>) -> Option<&'static str> {
     if target::is_external_name(spec) {
         Some("is an ExternalName")
-    } else if target::is_headless(spec) {
-        Some("is headless")
     } else {
         selector.is_none().then_some("has no selector")
     }

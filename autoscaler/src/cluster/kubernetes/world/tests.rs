@@ -290,6 +290,11 @@ fn a_fault_sets_aside_says_why_and_heals() {
     assert_eq!(told.short(), ["gone shop/cart"]);
     let said = [told.complaint().unwrap(), told.complaint().unwrap()].join("\n");
     assert!(said.contains("dormouse.dev/nonsense") && said.contains("no Service"), "{said}");
+    let mut headless = service();
+    headless["spec"]["clusterIP"] = json!("None");
+    told.is(Listing::Services, headless);
+    let said = told.complaint().unwrap();
+    assert!(said.ends_with("; Service shop/cart, which selects them, is headless"), "{said}");
     told.is(Listing::Services, service());
     assert_eq!(told.short(), ["function shop/cart", "shop/cart 0/0"]);
     assert_eq!(told.complaint(), None);
