@@ -92,7 +92,8 @@ pub fn median(figures: impl Iterator<Item = f64>) -> f64 {
     quantile(figures, 0.5)
 }
 
-/// The one that this share of all is not above; not a number if there is none.
+/// The least one that this share of all is not above (the nearest rank); not a number if there is
+/// none.
 #[must_use]
 pub fn quantile(figures: impl Iterator<Item = f64>, share: f64) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
@@ -103,8 +104,8 @@ pub fn quantile(figures: impl Iterator<Item = f64>, share: f64) -> f64 {
         clippy::cast_sign_loss,
         reason = "a share of a few thousand"
     )]
-    let at = (figures.len() as f64 * share) as usize;
-    figures.get(at.min(figures.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    let rank = (figures.len() as f64 * share).ceil() as usize;
+    figures.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn quantiles() {
         let figures = || (1..=100).rev().map(f64::from);
-        for (share, figure) in [(0.0, 1.0), (0.5, 51.0), (0.99, 100.0), (1.0, 100.0)] {
+        for (share, figure) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)] {
             assert!((quantile(figures(), share) - figure).abs() < 1e-9, "{share}");
         }
         assert!(median([].into_iter()).is_nan());
