@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use dormouse_figures::{Figure, Goal, heading, quantile, row};
 use dormouse_tests::cluster::Cluster;
 use dormouse_tests::cluster::background::Background;
+use dormouse_tests::cluster::control_plane::{Identity, connect};
 use dormouse_tests::cluster::function::Function;
 use dormouse_tests::cluster::installed::gateway;
 use dormouse_tests::cluster::stage::Stage;
@@ -22,7 +23,10 @@ use kube::api::WatchParams;
 use kube::core::WatchEvent;
 
 /// Wakes, one after the other; each is one sample.
-const WAKES: usize = 20;
+const WAKES: usize = 100;
+
+/// Functions, woken in turn: while one is used the others fall asleep.
+const FUNCTIONS: usize = 4;
 
 /// What our own part is to take at most.
 const OURS_MEDIAN_MS: f64 = 10.0;
@@ -31,6 +35,7 @@ const OURS_P99_MS: f64 = 25.0;
 /// When a pod got how far, in seconds.
 #[derive(Clone, Debug)]
 struct Seen {
+    function: String,
     pod: String,
     at: f64,
     is_scheduled: bool,
@@ -62,11 +67,14 @@ fn main() {
     let cluster = Cluster::start(&logs);
     let stage = Stage::enter(&cluster, "wakes");
     let gateway = gateway(&stage);
-    let function = Function::create(&stage, "one", &[], &["--log=info"]);
-    function.wait_known(gateway);
+    let functions: Vec<Function<'_>> = (0..FUNCTIONS)
+        .map(|number| Function::create(&stage, &format!("f{number}"), &[], &["--log=info"]))
+        .collect();
+    functions.iter().for_each(|function| function.wait_known(gateway));
     let (_watch, seen) = watch(&stage);
     let wakes: Vec<Wake> = (0..WAKES)
-        .map(|_| {
+        .map(|number| {
+            let function = &functions[number % FUNCTIONS];
             function.wait_asleep();
             // What was told of the pods before.
             while seen.try_recv().is_ok() {}
@@ -76,7 +84,7 @@ fn main() {
             let head = asked.and_then(|()| client.head()).expect("an answer");
             let answered = now();
             assert_eq!(head.status, 200);
-            measure(&logs, &seen, sent, answered)
+            measure(&logs, &seen, &function.name, sent, answered)
         })
         .collect();
     report(&wakes);
@@ -101,21 +109,27 @@ fn report(wakes: &[Wake]) {
 /// Tells what is seen of the pods, as it is.
 fn watch(stage: &Stage<'_>) -> (Background, Receiver<Seen>) {
     let (tell, told) = channel();
-    let pods: Api<Pod> = stage.api();
+    let kubeconfig = stage.cluster.control_plane.kubeconfig("admin");
+    let namespace = stage.namespace().to_owned();
     let (task, ()) = Background::start(stage.cluster.namespaces(), |started| async move {
+        // The stage's own would stand still whenever the stage waits for nothing.
+        let client = connect(&kubeconfig, Identity::OfTheFile).await;
+        let pods: Api<Pod> = Api::namespaced(client, &namespace);
         started.send(()).expect("the bench waits");
         loop {
             let events =
                 pods.watch(&WatchParams::default(), "0").await.expect("pods can be watched");
             let mut events = std::pin::pin!(events);
-            while let Ok(Some(event)) = events.try_next().await {
+            while let Some(event) = events.try_next().await.expect("the API server is there") {
                 let (WatchEvent::Added(pod) | WatchEvent::Modified(pod)) = event else { continue };
                 // The last wake's pod may still be on its way out.
                 if pod.metadata.deletion_timestamp.is_some() {
                     continue;
                 }
                 let address = pod.status.and_then(|status| status.pod_ip);
+                let labels = pod.metadata.labels.unwrap_or_default();
                 let seen = Seen {
+                    function: labels.get("app").cloned().unwrap_or_default(),
                     pod: pod.metadata.name.unwrap_or_default(),
                     at: now(),
                     is_scheduled: pod.spec.and_then(|spec| spec.node_name).is_some(),
@@ -130,10 +144,10 @@ fn watch(stage: &Stage<'_>) -> (Background, Receiver<Seen>) {
     (task, told)
 }
 
-fn measure(logs: &Path, seen: &Receiver<Seen>, sent: f64, answered: f64) -> Wake {
+fn measure(logs: &Path, seen: &Receiver<Seen>, function: &str, sent: f64, answered: f64) -> Wake {
     let mut all: Vec<Seen> = Vec::new();
     wait::until("a pod with an address", || {
-        all.extend(seen.try_iter().filter(|it| it.at > sent));
+        all.extend(seen.try_iter().filter(|it| it.at > sent && it.function == function));
         all.iter().any(|it| it.has_address).then_some(())
     });
     let first = |is: fn(&Seen) -> bool| {

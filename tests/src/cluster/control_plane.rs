@@ -121,15 +121,18 @@ impl ControlPlane {
 
 /// As whom a client calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Identity {
+pub enum Identity {
     /// As the kubeconfig's user.
     OfTheFile,
     /// As nobody: each request brings its own token.
     OfTheRequest,
 }
 
-/// A client that does not retry.
-pub(crate) async fn connect(kubeconfig: &Path, identity: Identity) -> Client {
+/// A client that does not retry. Its connections live on the runtime that waits for this.
+///
+/// # Panics
+/// If the kubeconfig is damaged.
+pub async fn connect(kubeconfig: &Path, identity: Identity) -> Client {
     let file = Kubeconfig::read_from(kubeconfig).expect("it was written");
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
     let mut config = config.expect("it is a kubeconfig");
