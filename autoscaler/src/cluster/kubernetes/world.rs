@@ -4,6 +4,7 @@
 mod defaults;
 mod directory;
 mod neighbours;
+mod notes;
 mod slot;
 mod services;
 
@@ -22,7 +23,7 @@ use super::scale::{Placed, Target};
 use super::slices::Slices;
 use super::watch::Change;
 use crate::cluster::workload::Service;
-use crate::cluster::{Fact, Note, SET_ASIDE};
+use crate::cluster::{Fact, SET_ASIDE};
 use crate::leader::is_older;
 use defaults::Common;
 use directory::Directory;
@@ -219,21 +220,6 @@ impl World {
         }
     }
 
-    /// Something is to be said of a function's workload, or no longer.
-    pub(super) fn note(&mut self, note: Note, now: Instant) {
-        let Note { function, topic, text } = note;
-        let Some(seen) = self.slots.get(&function).and_then(|slot| slot.holder()) else {
-            return;
-        };
-        let regarding = regarding(&function, seen.workload.kind);
-        match text {
-            Some(text) => {
-                self.complaints.raise(&regarding, topic.as_str(), &seen.uid, text, now);
-            }
-            None => self.complaints.settle(&regarding, topic.as_str()),
-        }
-    }
-
     /// What is to be done, in order.
     pub(super) fn drain(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.outputs)
@@ -261,6 +247,10 @@ impl World {
             }
             if is_empty {
                 self.slots.remove(&name);
+            }
+            // With a function, whoever hears of it forgets what was noted of it.
+            if let Some(Fact::Gone(name)) = &fact {
+                self.take_back(name);
             }
             if fact.is_some() {
                 return fact;
@@ -418,6 +408,10 @@ impl World {
                 }
                 Err(faults) => {
                     self.complaints.settle(&regarding, NO_EFFECT);
+                    if index > 0 {
+                        // It may have been the function until now.
+                        notes::take_back(&mut self.complaints, &regarding);
+                    }
                     self.complaints.hold(&regarding, SET_ASIDE, &seen.uid, &faults, now);
                 }
             }

@@ -170,19 +170,20 @@ impl World {
             return;
         }
         let Some(seen) = self.services.get(key) else {
-            return self.slices.withdraw(key);
+            return self.withdraw(key);
         };
         let Some(target) = seen.service.target().cloned() else {
-            return self.slices.withdraw(key);
+            return self.withdraw(key);
         };
         let uid = seen.uid.clone();
         match self.asked(seen, &target) {
             Err(rules) => {
-                self.slices.withdraw(key);
+                self.withdraw(key);
                 self.blame(&regarding(key), &uid, &rules, now);
             }
             Ok(asked) => match self.slices.ask(key, asked) {
                 Err(NoPort) => {
+                    self.complaints.settle(&regarding(key), NOT_WRITTEN);
                     let (first, last) = (PORTS.start(), PORTS.end());
                     let rule = format!("no port from {first} to {last} is left for it");
                     self.blame(&regarding(key), &uid, &[rule], now);
@@ -194,6 +195,12 @@ impl World {
                 }
             },
         }
+    }
+
+    /// A Service is to have no slices: that one could not be written is no fault of it any more.
+    fn withdraw(&mut self, key: &Key) {
+        self.slices.withdraw(key);
+        self.complaints.settle(&regarding(key), NOT_WRITTEN);
     }
 
     /// What a Service that names its target asks for; the error is every rule it breaks.

@@ -1,7 +1,10 @@
 //! What others scale, own or wrote.
 
+use dormouse_link::frame::Standing;
+
 use super::*;
-use crate::cluster::{Means, Note, Rollout, Setter, Topic};
+use crate::cluster::kubernetes::api::Refusal;
+use crate::cluster::{Activator, Activators, Means, Note, Rollout, Setter, Topic};
 
 impl Told {
     fn scaler(&mut self, listing: Listing, change: Change<Value>) {
@@ -175,6 +178,81 @@ fn a_note_becomes_a_complaint_of_its_own_on_the_workload() {
     told.world.note(note(Some("by flux")), told.now);
     told.world.note(note(None), told.now);
     assert_eq!(told.complaint(), None);
+}
+
+#[test]
+fn what_was_noted_of_a_function_ends_with_it() {
+    let note =
+        |topic, text: Option<&str>| Note { function: name(), topic, text: text.map(str::to_owned) };
+    let reasons = |told: &Told| -> Vec<String> {
+        told.world.complaints.all().into_iter().map(|it| it.reason).collect()
+    };
+    let mut told = Told::with(0);
+    told.short();
+    let all = |told: &mut Told| {
+        for topic in Topic::ALL {
+            told.world.note(note(topic, Some("by argocd")), told.now);
+        }
+    };
+    all(&mut told);
+    assert_eq!(reasons(&told).len(), Topic::ALL.len());
+    // Set aside and mended before anybody was told: it is noted still.
+    let mut bad = workload(6, 0);
+    bad["metadata"]["annotations"]["autoscaling.knative.dev/window"] = json!("soon");
+    told.is(Listing::Deployments, bad.clone());
+    told.is(Listing::Deployments, workload(7, 0));
+    assert_eq!(told.short(), ["function shop/cart", "shop/cart 0/0"]);
+    assert_eq!(reasons(&told).len(), Topic::ALL.len());
+    bad["metadata"]["resourceVersion"] = json!("8");
+    told.is(Listing::Deployments, bad);
+    told.world.note(note(Topic::Claimed, None), told.now);
+    assert!(!reasons(&told).contains(&"Claimed".to_owned()), "{:?}", reasons(&told));
+    assert_eq!(told.short(), ["gone shop/cart"]);
+    assert_eq!(reasons(&told), ["SetAside"]);
+    all(&mut told);
+    assert_eq!(reasons(&told), ["SetAside"], "of what is no function nothing is noted");
+    told.is(Listing::Deployments, workload(9, 0));
+    assert_eq!(reasons(&told), [""; 0]);
+    // An older one of its name is the function from now on.
+    let mut younger = workload(10, 0);
+    younger["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    told.is(Listing::Deployments, younger);
+    all(&mut told);
+    told.is(Listing::StatefulSets, workload(11, 0));
+    assert_eq!(reasons(&told), ["SetAside"]);
+}
+
+#[test]
+fn that_a_slice_is_refused_ends_with_the_wish_for_it() {
+    let said = |told: &Told| {
+        let all = told.world.complaints.all().into_iter();
+        all.map(|it| format!("{} {}", it.object, it.reason)).collect::<Vec<_>>()
+    };
+    let untargeted = json!({"metadata": {"namespace": "shop", "name": "front", "uid": "f"},
+        "spec": {"ports": [{"name": "web", "port": 80}]}});
+    let broken = targeting("nobody", json!({}));
+    for (becomes, want) in [(untargeted, None), (broken, Some("Service shop/front SetAside"))] {
+        let mut told = Told::with(0);
+        told.is(Listing::Services, targeting("cart", json!({})));
+        let (endpoint, port) = own_ports(&mut told).pop().unwrap();
+        let activator = Activator {
+            name: "a".to_owned(),
+            addresses: vec!["10.0.0.7".parse().unwrap()],
+            standing: Standing::Stays,
+            listening: [(endpoint.into(), port.unwrap())].into(),
+        };
+        let activators = Activators { number: 1, each: vec![activator], ..Activators::default() };
+        told.world.slices.lead_through(Arc::new(activators), told.now);
+        for _ in 0..3 {
+            let write = told.world.slices.next().unwrap();
+            told.world.slice_refused(&write, &Refusal::Conflict, told.now);
+            told.now += std::time::Duration::from_secs(60);
+            told.world.slices.pass_time(told.now);
+        }
+        assert_eq!(said(&told), ["Service shop/front SliceNotWritten"]);
+        told.is(Listing::Services, becomes);
+        assert_eq!(said(&told), Vec::from_iter(want));
+    }
 }
 
 #[test]
