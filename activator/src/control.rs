@@ -294,7 +294,7 @@ impl<N: Network> Control<N> {
         let now_us = self.parts.clock.now_us();
         let dropped = self.parts.table.update(entry, now_us, &self.parts.registry);
         for pod in dropped {
-            self.prober.stop(&pod);
+            self.prober.stop(name, &pod);
         }
         if self.side.retirement(name).is_some() {
             // Pods that appeared meanwhile may be among the retiring.
@@ -308,7 +308,7 @@ impl<N: Network> Control<N> {
         self.emptying.remove(name);
         let function = self.parts.table.remove(name, &self.parts.registry)?;
         for pod in &function.view.load().pods {
-            self.prober.stop(pod);
+            self.prober.stop(name, pod);
         }
         Some(function)
     }
@@ -400,7 +400,7 @@ impl<N: Network> Control<N> {
         for pod in view.pods.iter().filter(|pod| pod.state() == State::Trying) {
             match tended.tries(pod) {
                 true => self.prober.start(name, pod, &view.probe, &tended.pace),
-                false => self.prober.stop(pod),
+                false => self.prober.stop(name, pod),
             }
         }
         let now_us = self.parts.clock.now_us();

@@ -68,8 +68,9 @@ impl Pace {
 pub(crate) struct Prober<N> {
     network: N,
     tries: JoinSet<Found>,
-    /// By pod name: the try, to end it when the pod goes.
-    handles: HashMap<String, AbortHandle>,
+    /// The try of each pod, to end it when the pod goes. In another namespace another pod may have
+    /// its name.
+    handles: HashMap<(FunctionName, String), AbortHandle>,
 }
 
 /// A pod that was tried with success.
@@ -95,24 +96,24 @@ impl<N: Network> Prober<N> {
         probe: &Probe,
         pace: &Rc<Pace>,
     ) {
-        if self.handles.contains_key(&pod.name) {
+        let key = (function.clone(), pod.name.clone());
+        if self.handles.contains_key(&key) {
             return;
         }
         let (network, probe) = (self.network.clone(), probe.clone());
         let (function, pod, pace) = (function.clone(), Arc::clone(pod), Rc::clone(pace));
-        let name = pod.name.clone();
         let handle = self.tries.spawn_local(async move {
             while try_once(&network, &pod.addresses, &probe).await.is_err() {
                 pace.pause().await;
             }
             Found { function, pod }
         });
-        self.handles.insert(name, handle);
+        self.handles.insert(key, handle);
     }
 
-    /// Ends the tries of a pod.
-    pub(crate) fn stop(&mut self, pod: &Pod) {
-        if let Some(handle) = self.handles.remove(&pod.name) {
+    /// Ends the tries of a function's pod.
+    pub(crate) fn stop(&mut self, function: &FunctionName, pod: &Pod) {
+        if let Some(handle) = self.handles.remove(&(function.clone(), pod.name.clone())) {
             handle.abort();
         }
     }
@@ -122,7 +123,7 @@ impl<N: Network> Prober<N> {
         loop {
             match self.tries.join_next().await {
                 Some(Ok(found)) => {
-                    self.handles.remove(&found.pod.name);
+                    self.handles.remove(&(found.function.clone(), found.pod.name.clone()));
                     return found;
                 }
                 // Ended with its pod.

@@ -466,3 +466,28 @@ async fn the_drain_answers_what_is_held_and_then_every_thread_ends() {
     tokio::time::timeout(PATIENCE, activator.stopped()).await.unwrap().unwrap();
     assert!(TcpStream::connect(gateway).await.is_err(), "the listener is closed");
 }
+
+#[tokio::test]
+async fn a_pod_is_tried_though_one_of_its_name_in_another_namespace_is_tried_in_vain() {
+    let (_activator, mut autoscaler, gateway) = start().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let staging = Entry {
+        function: FunctionName::new("staging", "hello"),
+        endpoints: vec![EndpointEntry {
+            name: "staging/hello:80".into(),
+            hosts: ["staging.test".into()].into(),
+            ..entry(&[]).endpoints.remove(0)
+        }],
+        ..entry(&[("hello-0", nobody)])
+    };
+    autoscaler.table(staging.clone()).await;
+    let (address, _received) = pod(OK).await;
+    let functions = vec![staging, entry(&[("hello-0", address)])];
+    autoscaler.say(Down::Table { whole: true, functions, removed: vec![] }).await;
+    let answered = async {
+        while status(get(gateway).await).await != "200" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("it is answered");
+}
