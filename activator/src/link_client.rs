@@ -192,7 +192,7 @@ impl Dialler {
                     let (frames, outgoing) = mpsc::channel(FRAMES_QUEUED_MAX);
                     self.tell(LinkEvent::Connected(connection, token, frames)).await?;
                     let heard = converse(stream, connection, outgoing, &self.events).await;
-                    if heard.frames > 0 {
+                    if heard.was_admitted {
                         pause = PAUSE_MIN;
                     }
                     let number = connection.0;
@@ -237,7 +237,9 @@ impl Dialler {
 
 /// How a connection went.
 struct Heard {
-    frames: u64,
+    /// Whether the autoscaler said anything but that it refuses us: then who dials again finds it
+    /// well, and need not wait.
+    was_admitted: bool,
     /// Why it ended; none = this side closed it.
     lost: Option<String>,
 }
@@ -250,7 +252,7 @@ async fn converse(
 ) -> Heard {
     let codec = LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec();
     let (mut sink, mut source) = Framed::new(stream, codec).split();
-    let mut frames = 0;
+    let mut was_admitted = false;
     let write = async {
         while let Some(frame) = outgoing.recv().await {
             let bytes = serde_json::to_vec(&frame).map_err(|error| error.to_string())?;
@@ -266,7 +268,7 @@ async fn converse(
             let bytes = bytes.map_err(|error| error.to_string())?;
             let frame = serde_json::from_slice(&bytes)
                 .map_err(|error| format!("a frame that is none: {error}"))?;
-            frames += 1;
+            was_admitted |= !matches!(frame, Down::Refused { .. });
             if events.send(LinkEvent::Frame(connection, frame)).await.is_err() {
                 break;
             }
@@ -277,11 +279,14 @@ async fn converse(
         end = write => end,
         end = read => end,
     };
-    Heard { frames, lost: lost.unwrap_or_else(Some) }
+    Heard { was_admitted, lost: lost.unwrap_or_else(Some) }
 }
 
 #[cfg(test)]
 mod tests {
+    use dormouse_link::frame::VERSION;
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -289,6 +294,25 @@ mod tests {
         let mut said = Said::default();
         let reasons = ["refused", "refused", "no route", "refused"];
         assert_eq!(reasons.map(|reason| said.is_new(reason)), [true, false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_was_not_admitted_and_dials_ever_more_seldom() {
+        let refused = Down::Refused { reason: "no".to_owned() };
+        let welcome = Down::Welcome { version: VERSION, leads: None };
+        for (said, was_admitted) in [(refused, false), (welcome, true)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (autoscaler, _) = listener.accept().await.unwrap();
+            let mut autoscaler = Framed::new(autoscaler, LengthDelimitedCodec::new());
+            autoscaler.send(Bytes::from(serde_json::to_vec(&said).unwrap())).await.unwrap();
+            drop(autoscaler);
+            let (events, mut told) = mpsc::channel(1);
+            let (_outgoing, frames) = mpsc::channel(1);
+            let heard = converse(Either::Left(stream), Connection(1), frames, &events).await;
+            assert!(matches!(told.recv().await, Some(LinkEvent::Frame(..))));
+            assert_eq!(heard.was_admitted, was_admitted);
+        }
     }
 
     #[tokio::test]
