@@ -8,10 +8,18 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+/// After a minute of silence another one passes, in four tries, until the other end counts as gone.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
 
 /// Makes streams to pods.
 pub(crate) trait Network: Clone + 'static {
@@ -65,9 +73,11 @@ impl Network for Tcp {
 pub(crate) struct TcpSocket(Arc<TcpStream>);
 
 impl TcpSocket {
-    /// Takes a connection over, without Nagle's delay.
+    /// Takes a connection over, without Nagle's delay. Whether a silent other end is still there
+    /// the kernel asks from time to time: a tunnel may be silent for ever.
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&KEEP_ALIVE)?;
         Ok(Self(Arc::new(stream)))
     }
 }
@@ -173,6 +183,20 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_silent_end_is_asked_whether_it_is_still_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = Tcp.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (here, _) = listener.accept().await.unwrap();
+        for stream in [there, TcpSocket::new(here).unwrap()] {
+            let socket = socket2::SockRef::from(&*stream.0);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), 15);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        }
+    }
 
     #[tokio::test]
     async fn a_look_tells_quiet_unread_and_gone_even_behind_unread_bytes() {
