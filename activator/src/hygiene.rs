@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Uri, Version, request};
@@ -81,9 +81,14 @@ pub(crate) fn host(headers: &HeaderMap) -> &str {
 
 /// Makes a checked request fit for its pod.
 pub(crate) fn prepare_request(head: &mut request::Parts, client: IpAddr, intent: Intent) {
+    let is_chunked = head.headers.contains_key(TRANSFER_ENCODING);
     let takes_trailers = names(&head.headers, &TE).any(|coding| coding == "trailers");
     strip_hop_by_hop(&mut head.headers);
     head.headers.remove(TE);
+    if is_chunked {
+        // Else hyper would send a GET without the body that it has.
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     if takes_trailers {
         head.headers.insert(TE, HeaderValue::from_static("trailers"));
         head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -108,6 +113,10 @@ pub(crate) fn prepare_request(head: &mut request::Parts, client: IpAddr, intent:
 
 /// Makes a pod's answer fit for the client; a switch to WebSocket keeps the headers that say so.
 pub(crate) fn prepare_response(headers: &mut HeaderMap, intent: Intent) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // It is not how long the body is (RFC 9112, 6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
     strip_hop_by_hop(headers);
     if intent == Intent::WebSocket {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dormouse_metrics::counts::UpstreamError;
 use dormouse_metrics::writer::InFlight;
 use dormouse_policy::admission::{Full, Scope};
-use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HOST, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -23,7 +23,7 @@ use crate::function::{Function, Presence, View};
 use crate::hold::limited::Grant;
 use crate::hold::{Admitted, Came, Outcome, Parked};
 use crate::hygiene::{self, Intent};
-use crate::intake::Intake;
+use crate::intake::{Intake, WriteDeadline};
 use crate::lease::Lease;
 use crate::network::{Network, Peer, Stream};
 use crate::problem::Problem;
@@ -52,6 +52,8 @@ pub(crate) struct Client<N: Network> {
     pub(crate) peer: Rc<<N::Stream as Stream>::Peer>,
     /// What was read from it and not passed on.
     pub(crate) intake: Arc<Intake>,
+    /// Until when an answer may wait for it to read.
+    pub(crate) write_deadline: Arc<WriteDeadline>,
     /// The listener it came through.
     pub(crate) entrance: Entrance,
 }
@@ -79,6 +81,9 @@ pub(crate) async fn answer<N: Network>(
         }
     };
     hygiene::prepare_request(&mut head, client.address.ip(), intent);
+    if let (false, Some(host)) = (head.headers.contains_key(HOST), client.entrance.host()) {
+        head.headers.insert(HOST, host);
+    }
     let (body, broken) = ClientBody::new(body, Arc::clone(&client.intake));
     let mut journey = Journey::begin(worker, client, route, intent, broken, taken_in_bytes);
     match journey.go(Request::from_parts(head, body)).await {
@@ -197,6 +202,7 @@ impl<'a, N: Network> Journey<'a, N> {
         let request_deadline_us = now_us.saturating_add(view.request_timeout_us);
         let queue_deadline_us = now_us.saturating_add(view.queue_timeout_us);
         drop(view);
+        client.write_deadline.set(request_deadline_us);
         let in_flight = worker.writer.begin(&route.function.counters, worker.clock);
         let deadline = tokio::time::sleep_until(worker.clock.instant(request_deadline_us));
         Self {
@@ -398,6 +404,7 @@ impl<'a, N: Network> Journey<'a, N> {
             let (mut head, _) = response.into_parts();
             hygiene::prepare_response(&mut head.headers, Intent::WebSocket);
             let mut in_flight = self.in_flight.take().expect("it is taken only here");
+            self.client.write_deadline.lift();
             self.worker.tasks.spawn_local(async move {
                 let open = in_flight.open_stream();
                 tunnel::join(upgrade, pod_upgrade).await;

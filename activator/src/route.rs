@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::function::Function;
 use crate::problem::Problem;
 
@@ -44,6 +46,18 @@ pub(crate) enum Entrance {
     Gateway,
     /// One endpoint, whatever the Host.
     Endpoint(Arc<str>),
+}
+
+impl Entrance {
+    /// The Host for a request that has none, as HTTP/1.0 may; none at the gateway.
+    pub(crate) fn host(&self) -> Option<HeaderValue> {
+        let Self::Endpoint(name) = self else {
+            return None;
+        };
+        let (namespace, service) = name.split_once('/')?;
+        let service = service.rsplit_once(':').map_or(service, |(service, _)| service);
+        HeaderValue::try_from(format!("{service}.{namespace}")).ok()
+    }
 }
 
 impl Routes {

@@ -26,9 +26,9 @@ use crate::crowd::{Crowd, Handed};
 use crate::function::{Failing, Function, Presence, View};
 use crate::hold::limited::Limited;
 use crate::hold::{Held, Outcome, Parked};
-use crate::intake::{Intake, Metered};
+use crate::intake::{Intake, Metered, WriteDeadline};
 use crate::listen;
-use crate::network::{Network, Stream};
+use crate::network::{Look, Network, Peer, Stream};
 use crate::pod::{Pod, State};
 use crate::problem::Problem;
 use crate::request::{self, Client};
@@ -212,8 +212,11 @@ impl<N: Network> Worker<N> {
         entrance: Entrance,
     ) {
         let (peer, intake) = (Rc::new(stream.peer()), Arc::<Intake>::default());
-        let stream = Metered::new(stream, Arc::clone(&intake));
-        let client = Rc::new(Client::<N> { address, peer, intake, entrance });
+        let write_deadline = Arc::<WriteDeadline>::default();
+        let stream =
+            Metered::new(stream, Arc::clone(&intake), Arc::clone(&write_deadline), self.clock);
+        let unread = Rc::clone(&peer);
+        let client = Rc::new(Client::<N> { address, peer, intake, write_deadline, entrance });
         let worker = Rc::clone(&self);
         let service = service_fn(move |request| {
             let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
@@ -229,7 +232,10 @@ impl<N: Network> Worker<N> {
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = self.closing.cancelled() => {
-                connection.as_mut().graceful_shutdown();
+                // What came already is answered, and its answer closes the connection.
+                if unread.look() != Look::Unread {
+                    connection.as_mut().graceful_shutdown();
+                }
                 connection.await
             }
         };
@@ -296,17 +302,22 @@ impl<N: Network> Worker<N> {
                 Command::Settle(settled) => drop(settled.send(())),
                 Command::Leave => self.leaving.set(true),
                 Command::Drain => {
-                    self.leaving.set(true);
                     for (_, stop) in listeners.drain(..) {
                         stop.cancel();
                     }
-                    self.closing.cancel();
+                    self.close();
                     self.tasks.close();
                     self.finish(&mut commands).await;
                     return;
                 }
             }
         }
+    }
+
+    /// Connections end, each after what is under way and what has come.
+    pub(crate) fn close(&self) {
+        self.leaving.set(true);
+        self.closing.cancel();
     }
 
     /// Waits for what is open, still obeying what concerns held requests.

@@ -1,6 +1,7 @@
 //! One worker on in-memory streams and a paused clock: what is bounded by time ends at its time.
 
 mod admission;
+mod clients;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -41,13 +42,14 @@ struct Memory {
     refusals: Rc<Cell<u32>>,
 }
 
-struct MemoryStream(DuplexStream);
+struct MemoryStream(DuplexStream, Look);
 
-struct Unseen;
+/// Always the same look.
+struct Unchanging(Look);
 
-impl Peer for Unseen {
+impl Peer for Unchanging {
     fn look(&self) -> Look {
-        Look::Quiet
+        self.0
     }
 }
 
@@ -64,17 +66,17 @@ impl Network for Memory {
         let pod = self.pod.borrow();
         let sent = pod.as_ref().map(|pod| pod.send(there).is_ok());
         match sent {
-            Some(true) => Ok(MemoryStream(here)),
+            Some(true) => Ok(MemoryStream(here, Look::Quiet)),
             _ => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }
 }
 
 impl Stream for MemoryStream {
-    type Peer = Unseen;
+    type Peer = Unchanging;
 
-    fn peer(&self) -> Unseen {
-        Unseen
+    fn peer(&self) -> Unchanging {
+        Unchanging(self.1)
     }
 }
 
@@ -209,14 +211,14 @@ impl World {
     }
 
     fn connect_to(&self, worker: usize) -> DuplexStream {
+        self.connect_by(worker, Entrance::Gateway, Look::Quiet)
+    }
+
+    fn connect_by(&self, worker: usize, entrance: Entrance, look: Look) -> DuplexStream {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let address = "192.0.2.9:1".parse().unwrap();
-        let serving = Rc::clone(&self.workers[worker]).serve(
-            MemoryStream(server),
-            address,
-            Entrance::Gateway,
-        );
-        tokio::task::spawn_local(serving);
+        let worker = Rc::clone(&self.workers[worker]);
+        tokio::task::spawn_local(worker.serve(MemoryStream(server, look), address, entrance));
         client
     }
 
