@@ -89,6 +89,18 @@ fn a_request_to_where_the_slice_leads_wakes_a_pod_and_is_answered() {
 }
 
 #[test]
+fn a_slice_that_somebody_emptied_is_put_right() {
+    let front = Front::start();
+    let before = front.wait_slice("front", "of one activator", is_one);
+    front.api.edit("endpointslices", "front-dormouse-ipv4", |slice| {
+        // So an API server gives what has none.
+        slice["endpoints"] = Value::Null;
+        slice["ports"] = Value::Null;
+    });
+    assert_eq!(front.wait_slice("front", "of one activator", is_one), before);
+}
+
+#[test]
 fn two_services_on_one_target_are_both_served_and_each_has_its_own_port() {
     let front = Front::start();
     front.api.put("services", front.app.targeting("side", "hello"));

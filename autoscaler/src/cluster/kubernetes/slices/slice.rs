@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::Front;
@@ -42,9 +42,10 @@ pub(super) struct Slice {
 #[serde(rename_all = "camelCase")]
 struct Content {
     address_type: String,
-    #[serde(default)]
+    /// Of these two, an empty one may come as null.
+    #[serde(default, deserialize_with = "or_empty")]
     endpoints: Vec<Endpoint>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     ports: Vec<SlicePort>,
 }
 
@@ -69,6 +70,10 @@ struct SlicePort {
     protocol: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_protocol: Option<String>,
+}
+
+fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(list: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(list)?.unwrap_or_default())
 }
 
 /// The selector of all that are ours.

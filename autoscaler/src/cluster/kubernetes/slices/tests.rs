@@ -190,6 +190,14 @@ fn what_somebody_else_changed_is_put_right() {
     assert_eq!(stage.settle(), ["patch cart-dormouse-ipv4"]);
     stage.edit("cart", |slice| slice["metadata"]["ownerReferences"] = json!([]));
     assert_eq!(stage.settle(), ["patch cart-dormouse-ipv4"]);
+    for (endpoints, ports) in [(json!([]), json!([])), (json!(null), json!(null))] {
+        stage.edit("cart", |slice| {
+            slice["endpoints"] = endpoints;
+            slice["ports"] = ports;
+        });
+        assert_eq!(stage.settle(), ["patch cart-dormouse-ipv4"]);
+        assert_eq!(stage.named("cart"), ["10.0.0.1"]);
+    }
     stage.edit("cart", |slice| slice["addressType"] = json!("FQDN"));
     assert_eq!(stage.settle(), ["delete cart-dormouse-ipv4", "create cart-dormouse-ipv4"]);
     assert_eq!(stage.named("cart"), ["10.0.0.1"]);
