@@ -56,9 +56,11 @@ labels:
 {{- $part := index . 2 -}}
 securityContext:
   runAsNonRoot: true
+  {{- if $root.Values.securityContext.fixedIds }}
   runAsUser: 65532
   runAsGroup: 65532
   fsGroup: 65532
+  {{- end }}
   seccompProfile:
     type: RuntimeDefault
 # One of a part on each node and in each zone, as far as there are any.

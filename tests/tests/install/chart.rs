@@ -7,7 +7,7 @@ use std::process::Command;
 use dormouse_tests::golden::is_up_to_date;
 use dormouse_tests::helm::{self, chart};
 use dormouse_tests::program::{Scratch, checkout, dormouse};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Set it and what is made from the chart is brought up to date instead of being found out of date.
 const UPDATE: &str = "DORMOUSE_UPDATE_MANIFESTS";
@@ -108,6 +108,7 @@ pub(crate) fn a_bad_value_is_named() {
         ("defaults.a b=1", "'a b'"),
         ("defaults.x: y=1", "'x: y'"),
         ("networkPolicies.functionsIn.foo=1", "networkPolicies/functionsIn"),
+        ("securityContext.fixedIds=maybe", "securityContext/fixedIds"),
         ("networkPolicies.dnsPorts={0}", "networkPolicies/dnsPorts"),
         ("namespaces={shop,Shop}", "namespaces/1"),
         ("namespaces={shop,shop}", "namespaces"),
@@ -170,6 +171,14 @@ pub(crate) fn the_binary_takes_what_pods_are_told() {
     }
 }
 
+pub(crate) fn users_and_groups_are_left_to_a_cluster_that_gives_them() {
+    let objects = objects(&template(&["--set", "securityContext.fixedIds=false"]).unwrap());
+    let pods = objects.iter().filter(|it| it["kind"] == "Deployment");
+    let pods: Vec<_> = pods.map(|it| &it["spec"]["template"]["spec"]["securityContext"]).collect();
+    let confined = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    assert_eq!(pods, [&confined, &confined]);
+}
+
 pub(crate) fn pods_are_confined() {
     let objects = objects(&template(&[]).unwrap());
     let deployments: Vec<_> = objects.iter().filter(|it| it["kind"] == "Deployment").collect();
@@ -183,7 +192,7 @@ pub(crate) fn pods_are_confined() {
         let context = &container["securityContext"];
         assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
         assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
-        assert_eq!(context["capabilities"]["drop"], serde_json::json!(["ALL"]), "{name}");
+        assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{name}");
         assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
         assert!(container["livenessProbe"].is_object(), "{name}");
         assert!(container["readinessProbe"].is_object(), "{name}");

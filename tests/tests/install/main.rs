@@ -36,6 +36,11 @@ const TESTS: &[Test] = &[
         Needs::Helm,
         chart::the_binary_takes_what_pods_are_told,
     ),
+    (
+        "users_and_groups_are_left_to_a_cluster_that_gives_them",
+        Needs::Helm,
+        chart::users_and_groups_are_left_to_a_cluster_that_gives_them,
+    ),
     ("nothing_has_more_rights_than_it_needs", Needs::Helm, chart::pods_are_confined),
     (
         "an_image_has_the_name_that_it_is_given",
