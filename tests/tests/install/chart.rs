@@ -110,6 +110,7 @@ pub(crate) fn a_bad_value_is_named() {
         ("networkPolicies.functionsIn.foo=1", "networkPolicies/functionsIn"),
         ("securityContext.fixedIds=maybe", "securityContext/fixedIds"),
         ("networkPolicies.dnsPorts={0}", "networkPolicies/dnsPorts"),
+        ("networkPolicies.portRanges=maybe", "networkPolicies/portRanges"),
         ("namespaces={shop,Shop}", "namespaces/1"),
         ("namespaces={shop,shop}", "namespaces"),
         ("link.secret=Shared", "link/secret"),
@@ -177,6 +178,24 @@ pub(crate) fn users_and_groups_are_left_to_a_cluster_that_gives_them() {
     let pods: Vec<_> = pods.map(|it| &it["spec"]["template"]["spec"]["securityContext"]).collect();
     let confined = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
     assert_eq!(pods, [&confined, &confined]);
+}
+
+pub(crate) fn requests_need_no_range_of_ports() {
+    let requests = |values: &[&str]| {
+        let sets = values.iter().flat_map(|value| ["--set", value]);
+        let objects = objects(&template(&sets.collect::<Vec<_>>()).unwrap());
+        let mut policies = objects.iter().filter(|it| it["kind"] == "NetworkPolicy");
+        let activator = |it: &&Value| it["metadata"]["name"] == "dormouse-activator";
+        policies.find(activator).unwrap()["spec"]["ingress"][0].clone()
+    };
+    let ports = json!([{"port": "gateway"}, {"port": 10000, "endPort": 29999}]);
+    let some = "networkPolicies.requestsFrom[0].ipBlock.cidr=10.0.0.0/8";
+    let from = json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}]);
+    assert_eq!(requests(&[]), json!({"ports": ports}));
+    assert_eq!(requests(&[some]), json!({"ports": ports, "from": from}));
+    let none = "networkPolicies.portRanges=false";
+    assert_eq!(requests(&[none]), json!({}), "everybody, everywhere");
+    assert_eq!(requests(&[none, some]), json!({"from": from}));
 }
 
 pub(crate) fn pods_are_confined() {

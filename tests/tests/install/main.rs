@@ -41,6 +41,7 @@ const TESTS: &[Test] = &[
         Needs::Helm,
         chart::users_and_groups_are_left_to_a_cluster_that_gives_them,
     ),
+    ("requests_need_no_range_of_ports", Needs::Helm, chart::requests_need_no_range_of_ports),
     ("nothing_has_more_rights_than_it_needs", Needs::Helm, chart::pods_are_confined),
     (
         "an_image_has_the_name_that_it_is_given",
