@@ -15,7 +15,7 @@ use dormouse_policy::tick;
 use tracing::{debug, info, warn};
 
 use super::function::{Retiring, Scaling};
-use super::order::{Order, Placed, RETIRING_ATTEMPTS_MAX};
+use super::order::{Order, Placed};
 use super::{Action, Core};
 use crate::cluster::{Leading, Scale, ScaleError, Topic};
 
@@ -48,6 +48,7 @@ impl Core {
             order: None,
             placed: None,
             retiring: None,
+            lower_from_us: 0,
             stopped: BTreeMap::new(),
             snapshot: None,
             tick_us: None,
@@ -228,6 +229,7 @@ impl Core {
         // An unanswered order that is not wanted any more gives way, and its failures with it.
         scaling.order = None;
         let retiring = scaling.retiring.as_ref().map(|retiring| retiring.scale.replicas);
+        let lower_from_us = scaling.lower_from_us.max(self.lowering_from_us);
         let asked = state.asked(now_us);
         if retiring.is_some_and(|replicas| replicas < wish) {
             // A lower wish than what is asked for starts its own retirement with the next decision.
@@ -235,7 +237,7 @@ impl Core {
         }
         if wish > asked {
             self.place(name, wish, Vec::new(), None);
-        } else if wish < asked && retiring.is_none() && now_us >= self.lowering_from_us {
+        } else if wish < asked && retiring.is_none() && now_us >= lower_from_us {
             self.lower(name, wish, now_us);
         }
     }
@@ -284,7 +286,8 @@ impl Core {
         self.orders += 1;
         let scale = Scale { function: name.clone(), replicas, victims };
         let (id, due_us) = (self.orders, None);
-        let order = Box::new(Order { id, scale: scale.clone(), epoch, failed: 0, due_us });
+        let (scaled, failed, is_unclear) = (scale.clone(), 0, false);
+        let order = Box::new(Order { id, scale: scaled, epoch, failed, is_unclear, due_us });
         let Some(state) = self.functions.get_mut(name) else {
             return;
         };
@@ -310,6 +313,8 @@ impl Core {
     ) {
         let seed = self.surroundings.seed;
         self.tally.ordered(&result);
+        let seen = self.functions.get(name).and_then(|state| state.seen.as_ref());
+        let seen = seen.map_or(0, |seen| seen.pods.replicas);
         let Some(scaling) = self.scaling_of(name) else {
             return;
         };
@@ -323,14 +328,18 @@ impl Core {
             }
             Err(error) => {
                 warn!(function = %name, %error, replicas = order.scale.replicas, "scaling failed");
-                order.failed += 1;
-                let is_last = order.epoch.is_some() && order.failed >= RETIRING_ATTEMPTS_MAX;
-                if is_last || matches!(error, ScaleError::Gone(_) | ScaleError::NotLeading) {
+                let lowers = order.epoch.is_some() || order.scale.replicas < seen;
+                let is_over = order.fail(&error, lowers);
+                let again_us = order.again_us(&error, seed, now_us);
+                if is_over {
+                    // Not before the next decision: what this one was made from may be over.
+                    let tick_us = scaling.tick_us.unwrap_or_default();
+                    scaling.lower_from_us = again_us.max(tick_us);
                     if let Some(epoch) = order.epoch {
                         self.link.patched(name, epoch, Patched::Failed);
                     }
                 } else {
-                    order.due_us = Some(order.again_us(&error, seed, now_us));
+                    order.due_us = Some(again_us);
                     scaling.order = Some(order);
                 }
             }

@@ -73,6 +73,8 @@ pub(super) struct Scaling {
     /// The last order that was placed, until its manager's word is certain to be newer.
     pub(super) placed: Option<Placed>,
     pub(super) retiring: Option<Box<Retiring>>,
+    /// From when there may be fewer pods, after an order was refused.
+    pub(super) lower_from_us: u64,
     /// Pods stopped by our orders, and when.
     pub(super) stopped: BTreeMap<String, u64>,
     /// When this was last written down.

@@ -82,6 +82,7 @@ impl Core {
                 scale: Scale { function: name.clone(), replicas, victims: Vec::new() },
                 epoch: None,
                 failed: 0,
+                is_unclear: false,
                 due_us: Some(now_us + turn * WAKE_TURN_US),
             }));
         }

@@ -14,7 +14,7 @@ const PAUSE_US_MAX: u64 = 5_000_000;
 
 /// Attempts at an order that stops retired pods; then the retirement is given up, for requests are
 /// parked meanwhile.
-pub(super) const RETIRING_ATTEMPTS_MAX: u32 = 5;
+const RETIRING_ATTEMPTS_MAX: u32 = 5;
 
 /// How long the manager's word may be older than an order it has taken, in microseconds: facts on
 /// their way when it was placed.
@@ -30,6 +30,8 @@ pub(super) struct Order {
     pub(super) epoch: Option<u64>,
     /// Attempts that failed.
     pub(super) failed: u32,
+    /// Whether an attempt may have been carried out all the same.
+    pub(super) is_unclear: bool,
     /// When it is due again; none while an attempt is under way.
     pub(super) due_us: Option<u64>,
 }
@@ -49,6 +51,21 @@ impl Placed {
 }
 
 impl Order {
+    /// An attempt failed. Returns whether the order is over: what it was decided on may not hold any
+    /// more, and the next decision gives another one. `lowers` = it takes pods away. Nobody waits
+    /// for that, but requests may be parked for it, and somebody may have raised the figure; unless
+    /// it may have been carried out, it is not given blindly again.
+    pub(super) fn fail(&mut self, error: &ScaleError, lowers: bool) -> bool {
+        self.failed += 1;
+        self.is_unclear |= matches!(error, ScaleError::Unknown(_));
+        match error {
+            ScaleError::Gone(_) | ScaleError::NotLeading => true,
+            ScaleError::Changed(_) if lowers && !self.is_unclear => true,
+            _ if self.epoch.is_none() => false,
+            _ => !self.is_unclear || self.failed >= RETIRING_ATTEMPTS_MAX,
+        }
+    }
+
     /// When to try again after the failure of an attempt at `now_us`: the pause, doubled with each
     /// failure, less up to half of it, by a hash that differs from function to function and from
     /// attempt to attempt, so that what failed together is not repeated together. Whoever asked for
@@ -85,6 +102,7 @@ mod tests {
             },
             epoch: None,
             failed,
+            is_unclear: false,
             due_us: None,
         };
         let silent = ScaleError::Unknown("nothing".to_owned());

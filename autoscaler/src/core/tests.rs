@@ -6,6 +6,7 @@ mod leading;
 mod others;
 mod pausing;
 mod recording;
+mod refused;
 mod ways;
 pub(super) mod world;
 

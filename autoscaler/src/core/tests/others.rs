@@ -9,7 +9,7 @@ use crate::cluster::{FailureFact, Leading, Means, Rollout, Setter, Topic};
 
 impl World {
     /// Another writer sets the replicas of `hello`.
-    fn set_by(&mut self, replicas: u32, by: &str) {
+    pub(super) fn set_by(&mut self, replicas: u32, by: &str) {
         self.obey(&name("hello"), replicas, &[]);
         let means = if by == "argocd-controller" { Means::Manifest } else { Means::Figure };
         self.change(|pods| pods.set_by = Some(Arc::new(Setter { name: Arc::from(by), means })));
