@@ -326,7 +326,7 @@ impl Core {
             return;
         };
         state.learn_start_up(now_us);
-        state.forget_stopped(now_us);
+        state.forget_stopped(before.as_ref(), now_us);
         self.say(name, now_us);
         self.put_entry(name, now_us);
         self.begin(name, now_us);

@@ -68,7 +68,7 @@ impl Core {
         let Some(state) = self.functions.get_mut(name) else {
             return;
         };
-        state.forget_stopped(now_us);
+        state.forget_stopped(None, now_us);
         state.look_at_way(wants_waking, now_us);
         let asked = state.asked(now_us);
         let Some(scaling) = &mut state.scaling else {

@@ -214,17 +214,23 @@ impl FunctionState {
         victims.map(|pod| pod.name.clone()).collect()
     }
 
-    /// Forgets stopped pods that are gone, or that their manager evidently keeps.
-    pub(super) fn forget_stopped(&mut self, now_us: u64) {
+    /// Forgets stopped pods that are gone, or that their manager evidently keeps. One that was
+    /// terminating, as was seen `before`, and is not any more is another of its name, as a
+    /// StatefulSet makes it.
+    pub(super) fn forget_stopped(&mut self, before: Option<&Seen>, now_us: u64) {
         let Some(scaling) = &mut self.scaling else {
             return;
         };
-        let pods = self.seen.as_ref().map_or(&[][..], |seen| &seen.pods.pods);
-        scaling.stopped.retain(|name, since_us| {
-            let phase = pods.iter().find(|pod| pod.name == *name);
-            phase.is_some_and(|pod| {
-                pod.phase == PodPhase::Terminating || now_us < *since_us + STOPPED_US_MAX
-            })
+        let phase = |seen: Option<&Seen>, name: &str| {
+            let pods = seen.map_or(&[][..], |seen| &seen.pods.pods);
+            pods.iter().find(|pod| pod.name == name).map(|pod| pod.phase)
+        };
+        let seen = self.seen.as_ref();
+        scaling.stopped.retain(|name, since_us| match phase(seen, name) {
+            None => false,
+            Some(PodPhase::Terminating) => true,
+            Some(_) if phase(before, name) == Some(PodPhase::Terminating) => false,
+            Some(_) => now_us < *since_us + STOPPED_US_MAX,
         });
     }
 

@@ -51,10 +51,10 @@ impl Placed {
 }
 
 impl Order {
-    /// An attempt failed. Returns whether the order is over: what it was decided on may not hold any
-    /// more, and the next decision gives another one. `lowers` = it takes pods away. Nobody waits
-    /// for that, but requests may be parked for it, and somebody may have raised the figure; unless
-    /// it may have been carried out, it is not given blindly again.
+    /// An attempt failed. Returns whether the order is over: what it was decided on may not hold
+    /// any more, and the next decision gives another one. `lowers` = it takes pods away. Nobody
+    /// waits for that, but requests may be parked for it, and somebody may have raised the figure;
+    /// unless it may have been carried out, it is not given blindly again.
     pub(super) fn fail(&mut self, error: &ScaleError, lowers: bool) -> bool {
         self.failed += 1;
         self.is_unclear |= matches!(error, ScaleError::Unknown(_));

@@ -277,6 +277,24 @@ fn an_arrival_too_late_to_recall_wakes_once_the_pods_are_gone() {
 }
 
 #[test]
+fn a_pod_made_anew_under_its_old_name_is_used() {
+    let mut world = World::with(function("hello", &[]), 1);
+    world.hands = Hands::Busy;
+    world.run(20);
+    assert_eq!(world.ordered(), [0]);
+    let (order, function) = (world.orders[0].0, name("hello"));
+    world.apply(Event::Scaled { function, order, result: Ok(()) });
+    let mut is = |phase| {
+        world.cluster.get_mut(&name("hello")).unwrap().pods[0].phase = phase;
+        world.tell(&name("hello"));
+        world.entry("hello").pods.len()
+    };
+    assert_eq!(is(PodPhase::Ready), 0, "it is on its way out");
+    assert_eq!(is(PodPhase::Terminating), 0);
+    assert_eq!(is(PodPhase::Ready), 1, "another of its name");
+}
+
+#[test]
 fn a_failed_order_is_repeated_with_pauses() {
     let mut world = asleep();
     world.hands = Hands::Failing;
