@@ -189,6 +189,16 @@ pub(super) struct Pod {
     pub(super) status: PodStatus,
 }
 
+impl Pod {
+    /// Whether what made it makes no pods of a Deployment or StatefulSet: a Job's may well have
+    /// the labels of one.
+    pub(super) fn is_of_another(&self) -> bool {
+        let mut owners = self.metadata.owner_references.iter();
+        let controller = owners.find(|owner| owner.controller == Some(true));
+        controller.is_some_and(|owner| !matches!(&*owner.kind, "ReplicaSet" | "StatefulSet"))
+    }
+}
+
 /// A Pod's state.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -46,7 +46,7 @@ impl PodsSeen {
     pub(super) fn apply(&mut self, change: Change<Pod>) {
         match change {
             Change::Begin => self.round += 1,
-            Change::Is(pod) if !pod.status.is_over() => {
+            Change::Is(pod) if !pod.status.is_over() && !pod.is_of_another() => {
                 let Pod { metadata, status } = pod;
                 let phase = match (&metadata.deletion_timestamp, status.is_ready()) {
                     (Some(_), _) => PodPhase::Terminating,
@@ -104,5 +104,45 @@ impl Kept {
             return Vec::new();
         };
         ports.iter().map(|port| SocketAddr::new(ip, port.number)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(name: &str, owners: Value) -> Change<Pod> {
+        let metadata = json!({"namespace": "shop", "name": name, "ownerReferences": owners});
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let status = json!({"phase": "Running", "podIP": "10.0.0.1", "conditions": ready});
+        let pod = json!({"metadata": metadata, "status": status});
+        Change::Is(serde_json::from_value(pod).unwrap())
+    }
+
+    fn owner(kind: &str, controller: bool) -> Value {
+        json!([{
+            "apiVersion": "any/v1", "kind": kind, "name": "a", "uid": "1", "controller": controller,
+        }])
+    }
+
+    #[test]
+    fn pods_of_others_that_have_the_labels_are_passed_over() {
+        let mut seen = PodsSeen::new(1, "app=cart".into());
+        seen.apply(Change::Begin);
+        seen.apply(pod("job", owner("Job", true)));
+        seen.apply(pod("daemon", owner("DaemonSet", true)));
+        assert!(!seen.has_some());
+        seen.apply(pod("of-a-deployment", owner("ReplicaSet", true)));
+        seen.apply(pod("of-a-stateful-set", owner("StatefulSet", true)));
+        seen.apply(pod("watched-by-another", owner("Job", false)));
+        seen.apply(pod("by-hand", json!([])));
+        let names = seen.list(&[]).into_iter().map(|pod| pod.name);
+        let names: Vec<String> = names.collect();
+        assert_eq!(
+            names,
+            ["by-hand", "of-a-deployment", "of-a-stateful-set", "watched-by-another"]
+        );
     }
 }
