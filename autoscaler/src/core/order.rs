@@ -12,9 +12,9 @@ const PAUSE_US_MIN: u64 = 100_000;
 /// still wanted: held requests depend on it, and one call in five seconds is little.
 const PAUSE_US_MAX: u64 = 5_000_000;
 
-/// Attempts at an order that stops retired pods; then the retirement is given up, for requests are
-/// parked meanwhile.
-const RETIRING_ATTEMPTS_MAX: u32 = 5;
+/// Attempts at an order that takes pods away and may have been carried out; then it is given up,
+/// for requests may be parked meanwhile.
+const LOWERING_ATTEMPTS_MAX: u32 = 5;
 
 /// How long the manager's word may be older than an order it has taken, in microseconds: facts on
 /// their way when it was placed.
@@ -60,9 +60,8 @@ impl Order {
         self.is_unclear |= matches!(error, ScaleError::Unknown(_));
         match error {
             ScaleError::Gone(_) | ScaleError::NotLeading => true,
-            ScaleError::Changed(_) if lowers && !self.is_unclear => true,
-            _ if self.epoch.is_none() => false,
-            _ => !self.is_unclear || self.failed >= RETIRING_ATTEMPTS_MAX,
+            _ if !lowers => false,
+            _ => !self.is_unclear || self.failed >= LOWERING_ATTEMPTS_MAX,
         }
     }
 

@@ -81,9 +81,12 @@ fn fewer_pods_are_decided_anew_and_more_are_asked_for_again() {
         world.run(1);
     }
     assert!((1..4).contains(&world.ordered()[0]));
-    assert!(is_to_be_repeated(&world), "its outcome is open");
-    world.answer(Err(ScaleError::Changed(name("hello"))));
-    assert!(!is_to_be_repeated(&world));
+    for refused in [ScaleError::Changed(name("hello")), ScaleError::Busy(Duration::from_secs(1))] {
+        assert!(is_to_be_repeated(&world), "its outcome is open");
+        world.answer(Err(refused));
+        assert!(!is_to_be_repeated(&world));
+        world.run(4);
+    }
 
     let mut world = asleep();
     world.hands = Hands::Busy;
